@@ -1,0 +1,151 @@
+//! The one boundary between tinypeer and a file system: everything that scans, serves, lands or
+//! stores goes through [`Disk`], so that the simulator can run whole peers on a disk of memory.
+//!
+//! Every path is relative to a [`Place`] and given as bytes. An implementation must never leave the
+//! place: no component of the directory part may be followed if it is a symlink (docs/architecture.md,
+//! "Paths").
+
+use proto_core::index::entry::Timestamp;
+use std::fmt::Debug;
+use std::io;
+
+/// A folder of tinypeer's, held open by the disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Place {
+    /// `share/`: what is kept the same.
+    Share,
+    /// `download/`: contents that are not complete yet.
+    Download,
+    /// `zip/`: bundles.
+    Zip,
+    /// `.tinypeer/`: key, index, lock, socket.
+    State,
+    /// `.tinypeer/trash/`: what remote changes replaced or deleted.
+    Trash,
+}
+
+/// A path in a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct At<'a> {
+    /// The folder.
+    pub place: Place,
+    /// Relative to it, without leading, trailing or doubled `/`; empty for the folder itself.
+    pub path: &'a [u8],
+}
+
+/// What kind of thing is at a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileKind {
+    /// Regular file.
+    File,
+    /// Directory.
+    Directory,
+    /// Symbolic link.
+    Symlink,
+    /// Socket, fifo or device: never opened.
+    Other,
+}
+
+/// What the file system says of a path or an open file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stat {
+    /// What kind of thing it is.
+    pub kind: FileKind,
+    /// Bytes.
+    pub size: u64,
+    /// Permission bits with setuid, setgid and sticky (within 0o7777).
+    pub mode: u16,
+    /// Last modification of the content.
+    pub mtime: Timestamp,
+    /// Last change of content or attributes; users cannot set it back.
+    pub ctime: Timestamp,
+    /// Inode number.
+    pub inode: u64,
+    /// Hard links.
+    pub links: u64,
+}
+
+/// How a rename treats what is at its target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RenameMode {
+    /// Fail with `AlreadyExists` if there is anything (RENAME_NOREPLACE).
+    NoReplace,
+    /// Replace it.
+    Replace,
+    /// Swap the two atomically; fail with `NotFound` if there is nothing (RENAME_EXCHANGE).
+    Exchange,
+}
+
+/// Room on the file system of `share/`, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// Free for us.
+    pub free: u64,
+    /// In all.
+    pub total: u64,
+}
+
+/// A file system with tinypeer's folders. Errors are those of the system calls that each name
+/// stands for; `Unsupported` where the file system lacks an operation.
+pub trait Disk: 'static {
+    /// An open regular file.
+    type File: DiskFile;
+
+    /// Whether `share/` is still the folder that was opened at the start (it may have been
+    /// unmounted, moved or deleted); an error that says what is wrong if not.
+    fn check_share(&self) -> io::Result<()>;
+    /// lstat.
+    fn stat(&self, at: At<'_>) -> io::Result<Stat>;
+    /// Opens a regular file for reading, without waiting on a fifo. `follow` allows the last
+    /// component to be a symlink (then it may lead anywhere); otherwise a symlink is an error.
+    /// Anything but a regular file is `InvalidInput`.
+    fn open(&self, at: At<'_>, follow: bool) -> io::Result<Self::File>;
+    /// Opens a regular file for reading and writing, creating it with mode 0600 if it is missing;
+    /// never through a symlink.
+    fn create(&self, at: At<'_>) -> io::Result<Self::File>;
+    /// Names in a directory, in any order, without `.` and `..`.
+    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>>;
+    /// Target of a symlink.
+    fn read_link(&self, at: At<'_>) -> io::Result<Vec<u8>>;
+    /// mkdir, with exactly this mode.
+    fn make_dir(&self, at: At<'_>, mode: u16) -> io::Result<()>;
+    /// rmdir.
+    fn remove_dir(&self, at: At<'_>) -> io::Result<()>;
+    /// unlink.
+    fn remove_file(&self, at: At<'_>) -> io::Result<()>;
+    /// symlink.
+    fn make_symlink(&self, target: &[u8], at: At<'_>) -> io::Result<()>;
+    /// link, of the symlink itself if `from` is one.
+    fn hard_link(&self, from: At<'_>, to: At<'_>) -> io::Result<()>;
+    /// rename.
+    fn rename(&self, from: At<'_>, to: At<'_>, mode: RenameMode) -> io::Result<()>;
+    /// chmod of a file or directory, never through a symlink.
+    fn set_mode(&self, at: At<'_>, mode: u16) -> io::Result<()>;
+    /// fsync of a directory: the names in it survive a power cut.
+    fn sync_dir(&self, at: At<'_>) -> io::Result<()>;
+    /// statvfs of `share/`.
+    fn space(&self) -> io::Result<Space>;
+}
+
+/// An open regular file. Closed when dropped.
+pub trait DiskFile: Debug + Send + Sync + 'static {
+    /// fstat.
+    fn stat(&self) -> io::Result<Stat>;
+    /// pread: how many bytes were read; 0 at the end.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+    /// pwrite of all bytes.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// ftruncate.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Reserves room for this length, so that a full disk shows early; the length of the file may
+    /// grow to it. `Ok` where the file system cannot.
+    fn reserve(&self, len: u64) -> io::Result<()>;
+    /// Begins to write a range to the disk without waiting for it; only a hint.
+    fn start_writeback(&self, offset: u64, len: u64);
+    /// fdatasync.
+    fn sync_data(&self) -> io::Result<()>;
+    /// fchmod.
+    fn set_mode(&self, mode: u16) -> io::Result<()>;
+    /// futimens: sets the modification time.
+    fn set_mtime(&self, mtime: Timestamp) -> io::Result<()>;
+}

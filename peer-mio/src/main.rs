@@ -1,0 +1,2 @@
+//! tinypeer.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Paths below `share/` as peers name them: any bytes but NUL, parted by `/`.
