@@ -1,2 +1,59 @@
-//! tinypeer.
-fn main() {}
+//! The program: arguments, run, exit code. 0: well; 1: not in sync (`status --wait`) or no peer to ask; 2: cannot start.
+
+use clap::Parser;
+use peer_mio::cli::{Cli, Command};
+use peer_mio::{control, key, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return refuse(&first_line(&error)),
+        Err(help) => {
+            // Help and version; a closed pipe is nobody's fault.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    match cli.command {
+        Some(Command::Keygen { file }) if file.as_os_str() == "-" => match key::generate() {
+            Ok(line) => {
+                print!("{line}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => refuse(&format!("no key can be made: {error}")),
+        },
+        Some(Command::Keygen { file }) => match key::write_new(&file) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => refuse(&sentence),
+        },
+        Some(Command::Status { dir, json, wait }) => match control::ask(&dir, json, wait) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(sentence) => {
+                eprintln!("tinypeer: {sentence}");
+                ExitCode::FAILURE
+            }
+        },
+        None => match run::run(&cli.run) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => refuse(&sentence),
+        },
+    }
+}
+
+/// One line that says what is wrong.
+fn refuse(sentence: &str) -> ExitCode {
+    eprintln!("tinypeer: {sentence}");
+    ExitCode::from(2)
+}
+
+/// What clap says, as one line with a hint.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Usage") && !line.starts_with("For more"));
+    let first = lines.next().unwrap_or("the options cannot be read").trim_start_matches("error: ").to_owned();
+    let rest: Vec<&str> = lines.collect();
+    let rest = if first.ends_with(':') { format!(" {}", rest.join(" ")) } else { String::new() };
+    format!("{first}{rest}; see 'tinypeer --help'")
+}

@@ -33,3 +33,10 @@ pub const MAX_DATAGRAM: usize = 60_000;
 
 /// Chunk references in one block of a recipe.
 pub const RECIPE_BLOCK_CHUNKS: usize = 128;
+
+/// Pieces pulled at once, over all peers. 64 chunks of average size are 4 MB: more than is ever
+/// outstanding on a path that one thread can fill.
+pub const MAX_PULLS: usize = 64;
+
+/// Bursts queued for one peer; a puller has at most [`MAX_PULLS`] pieces outstanding.
+pub const MAX_BURSTS: usize = 64;

@@ -1,0 +1,205 @@
+//! The loop: wait, take datagrams, take file system events, one slice of work, send, re-arm. One
+//! function, read top to bottom (docs/architecture.md, "The loop").
+
+use crate::clock::{Now, SystemClock};
+use crate::control::ControlSocket;
+use crate::disk::real::RealDisk;
+use crate::net::socket::{SendOutcome, Socket};
+use crate::peer::Peer;
+use crate::progress::Progress;
+use crate::sys::signals::Signals;
+use crate::watch::inotify::{WatchEvent, Watcher};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use proto_core::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+
+const SOCKET: Token = Token(0);
+const WATCHER: Token = Token(1);
+const SIGNALS: Token = Token(2);
+const CONTROL: Token = Token(3);
+
+/// Receive calls in one turn; each may bring eight bursts.
+const RECEIVE_BUDGET: usize = 16;
+/// Bursts sent in one turn before arrivals are looked at again.
+const SEND_BUDGET: usize = 64;
+/// File system events in one turn.
+const WATCH_BUDGET: usize = 1024;
+/// Largest burst: what one sendmsg takes.
+const BURST: usize = 65_507;
+
+/// Everything that a turn touches.
+pub struct EventLoop {
+    poll: Poll,
+    clock: SystemClock,
+    peer: Peer<RealDisk>,
+    socket: Socket,
+    watcher: Rc<RefCell<Option<Watcher>>>,
+    signals: Signals,
+    control: Option<ControlSocket>,
+    progress: Progress,
+    burst: Box<[u8]>,
+    /// A burst that the kernel had no room for: to whom, where it begins and ends, bytes of a datagram.
+    unsent: Option<(SocketAddr, usize, usize, usize)>,
+    /// Sources that were not drained to the end: mio tells of them only once.
+    socket_ready: bool,
+    watcher_ready: bool,
+}
+
+impl EventLoop {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// Those of epoll and signal handling.
+    pub fn new(peer: Peer<RealDisk>, clock: SystemClock, mut socket: Socket, watcher: Rc<RefCell<Option<Watcher>>>, mut control: Option<ControlSocket>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.registry().register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+        if let Some(watcher) = watcher.borrow().as_ref() {
+            poll.registry().register(&mut SourceFd(&watcher.as_fd().as_raw_fd()), WATCHER, Interest::READABLE)?;
+        }
+        let signals = Signals::new()?;
+        poll.registry().register(&mut SourceFd(&signals.as_fd().as_raw_fd()), SIGNALS, Interest::READABLE)?;
+        if let Some(control) = control.as_mut() {
+            control.register(poll.registry(), CONTROL)?;
+        }
+        Ok(Self {
+            poll,
+            clock,
+            peer,
+            socket,
+            watcher,
+            signals,
+            control,
+            progress: Progress::new(),
+            burst: vec![0; BURST].into_boxed_slice(),
+            unsent: None,
+            socket_ready: true,
+            watcher_ready: true,
+        })
+    }
+
+    /// Runs until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// Those of epoll; what fails at a file or a peer is survived.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(16);
+        let mut more = true;
+        loop {
+            let timeout = self.timeout(more);
+            if let Err(error) = self.poll.poll(&mut events, timeout) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            for event in &events {
+                match event.token() {
+                    SOCKET => self.socket_ready |= event.is_readable(),
+                    WATCHER => self.watcher_ready = true,
+                    SIGNALS if self.signals.ended()? => return self.end(),
+                    _ => {}
+                }
+            }
+            let now = self.clock.now();
+            self.receive(now);
+            self.take_changes(now);
+            more = self.peer.work(now);
+            more |= self.send(now);
+            if let Some(control) = self.control.as_mut() {
+                // A change that was made before the question counts in the answer.
+                control.serve(self.poll.registry(), now.mono, &self.peer);
+            }
+            self.progress.show(&mut self.peer);
+            more |= self.socket_ready || self.watcher_ready;
+        }
+    }
+
+    /// How long to wait, rounded up by mio; not at all while there is work.
+    fn timeout(&self, more: bool) -> Option<std::time::Duration> {
+        if more {
+            return Some(std::time::Duration::ZERO);
+        }
+        let wake = self.peer.next_wake().min(self.control.as_ref().map_or(Instant::FAR_FUTURE, ControlSocket::next_wake));
+        if wake == Instant::FAR_FUTURE {
+            return None;
+        }
+        Some(wake.saturating_since(self.clock.now().mono).max(Duration::ZERO))
+    }
+
+    fn receive(&mut self, now: Now) {
+        for _ in 0..RECEIVE_BUDGET {
+            if !self.socket_ready {
+                return;
+            }
+            let peer = &mut self.peer;
+            match self.socket.receive(&mut |from, datagram| peer.handle_datagram(now, from, datagram)) {
+                Ok(more) => self.socket_ready = more,
+                Err(error) => {
+                    log::warn!("receiving failed: {error}");
+                    self.socket_ready = false;
+                }
+            }
+        }
+    }
+
+    fn take_changes(&mut self, now: Now) {
+        if !self.watcher_ready {
+            return;
+        }
+        let peer = &mut self.peer;
+        let mut watcher = self.watcher.borrow_mut();
+        let Some(watcher) = watcher.as_mut() else {
+            self.watcher_ready = false;
+            return;
+        };
+        let read = watcher.read(WATCH_BUDGET, &mut |event| match event {
+            WatchEvent::Changed { path, settled, .. } => peer.handle_change(now, path, settled),
+            WatchEvent::Overflow | WatchEvent::ShareGone => peer.handle_overflow(),
+        });
+        self.watcher_ready = match read {
+            Ok(drained) => !drained,
+            Err(error) => {
+                log::warn!("file system events cannot be read: {error}");
+                peer.handle_overflow();
+                false
+            }
+        };
+    }
+
+    /// Sends until nothing is left, the kernel has no room, or the budget is used up. True in the last case.
+    fn send(&mut self, now: Now) -> bool {
+        for _ in 0..SEND_BUDGET {
+            let (to, from, end, segment) = match self.unsent.take() {
+                Some(unsent) => unsent,
+                None => match self.peer.poll_transmit(now, &mut self.burst) {
+                    Some((to, transmit)) => (to, 0, transmit.len, transmit.segment_size),
+                    None => return false,
+                },
+            };
+            let Some(datagrams) = self.burst.get(from..end) else { continue };
+            match self.socket.send(to, datagrams, segment) {
+                Ok(SendOutcome::Sent) => {}
+                Ok(SendOutcome::WouldBlock { taken }) => {
+                    self.unsent = Some((to, from + taken, end, segment));
+                    return false;
+                }
+                Err(error) => log::debug!("sending to {to} failed: {error}"),
+            }
+        }
+        true
+    }
+
+    /// Ends cleanly: the others are told, what is known is made durable.
+    fn end(&mut self) -> io::Result<()> {
+        let now = self.clock.now();
+        log::info!("ending");
+        self.peer.shut_down();
+        self.send(now);
+        self.progress.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! What the engine says becomes something done: one arm for each event.
+
+use super::{HOUSEKEEPING, Peer};
+use crate::clock::Now;
+use crate::disk::Disk;
+use crate::store::{Durability, StoreError};
+use proto_core::boundary::{Arrival, PeerSlot, PullId};
+use proto_core::engine::{Delivery, Event};
+use proto_core::index::entry::{IndexId, Kind};
+use proto_core::pull::Want;
+use proto_core::time::Duration;
+use proto_core::wire::ObjectId;
+use proto_core::wire::page::Page;
+use std::ops::ControlFlow;
+
+/// A tombstone is kept at least this long, in seconds: no page that is under way can be that old.
+const TOMBSTONE_SECONDS: u64 = 3600;
+/// Tombstones forgotten in one go.
+const FORGET: usize = 512;
+
+impl<D: Disk> Peer<D> {
+    pub(super) fn receive(&mut self, now: Now, peer: PeerSlot, datagram: &mut [u8]) {
+        let page = match self.engine.handle_datagram(now.mono, peer, datagram) {
+            None => return,
+            Some(Delivery::Arrival(Arrival { pull, at, bytes })) => {
+                self.assembly.write(pull, at, bytes, proto_core::limits::MAX_PIECE);
+                None
+            }
+            Some(Delivery::Page { peer, page }) => Some((peer, page)),
+        };
+        if let Some((peer, page)) = page {
+            if now.mono >= self.store_retry {
+                self.take_page(now, peer, &page);
+            }
+        }
+    }
+
+    /// Acts on all events. True if there were any.
+    pub(super) fn drain_events(&mut self, now: Now) -> bool {
+        let mut any = false;
+        while let Some(event) = self.engine.poll_event() {
+            any = true;
+            self.act(now, event);
+        }
+        any
+    }
+
+    fn act(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Connected { peer, index } => {
+                log::info!("peer {} is connected (index {index})", self.address(peer));
+                match self.store.cursor(index) {
+                    Ok(cursor) => self.engine.set_cursor(now.mono, peer, cursor),
+                    Err(error) => self.store_failed(&error),
+                }
+                // It may have what nobody else could give.
+                self.plan.restart();
+            }
+            Event::Disconnected { peer } => log::info!("peer {} is gone", self.address(peer)),
+            Event::Initiation { index, counter, .. } => {
+                if let Err(error) = self.keep_initiation(index, counter) {
+                    self.store_failed(&error);
+                }
+            }
+            Event::Complete { pull, want } => match want.object {
+                ObjectId::Journal(_) => self.page_complete(now, pull, want),
+                ObjectId::Content(_) | ObjectId::Recipe(_) => self.pull_complete(pull),
+            },
+            Event::Failed { pull, failure, .. } => self.pull_failed(pull, failure),
+        }
+    }
+
+    /// A replay of this initiation must be known also after a restart.
+    fn keep_initiation(&mut self, index: IndexId, counter: u64) -> Result<(), StoreError> {
+        self.store.set_last_initiation(index, counter)?;
+        if self.changes.any() { Ok(()) } else { self.store.commit(Durability::Durable) }
+    }
+
+    fn page_complete(&mut self, now: Now, pull: PullId, want: Want) {
+        let bytes = self.assembly.bytes(pull).to_vec();
+        let page = Page::parse(&bytes).ok().filter(|page| ObjectId::Journal(page.index_id) == want.object && page.after == want.start);
+        match (page, want.only) {
+            (Some(page), Some(peer)) if now.mono >= self.store_retry => {
+                self.engine.finish(pull);
+                self.take_page(now, peer, &page);
+            }
+            // Two states of the journal got mixed (its checksum says so), or our index cannot be written now.
+            _ => self.engine.finish(pull),
+        }
+        self.assembly.release(pull);
+    }
+
+    /// After the store went back to its last commit, so do the cursors.
+    pub(super) fn reload_cursors(&mut self) {
+        for place in 0..self.config.peers.len() {
+            let Some(peer) = PeerSlot::new(place) else { continue };
+            let Some(index) = self.engine.connected_index(peer) else { continue };
+            if let Ok(cursor) = self.store.cursor(index) {
+                self.engine.set_cursor(self.now.mono, peer, cursor);
+            }
+        }
+    }
+
+    /// The slot of the connected peer with this index.
+    pub(super) fn slot_of(&self, index: IndexId) -> Option<PeerSlot> {
+        (0..self.config.peers.len()).filter_map(PeerSlot::new).find(|peer| self.engine.connected_index(*peer) == Some(index))
+    }
+
+    fn address(&self, peer: PeerSlot) -> String {
+        self.config.peers.get(peer.place()).map_or_else(String::new, ToString::to_string)
+    }
+
+    /// What is done now and then: old trash and tombstones go, recipes that nothing needs too.
+    pub(super) fn keep_house(&mut self, now: Now) {
+        if now.mono < self.housekeeping_at || !self.is_idle() {
+            return;
+        }
+        self.housekeeping_at = now.mono + HOUSEKEEPING;
+        while matches!(self.expire_trash(now, false), Ok(true)) {}
+        if let Err(error) = self.forget_tombstones(now).and_then(|()| self.store.sweep_recipes()) {
+            self.store_failed(&error);
+            return;
+        }
+        if self.store.dirty() {
+            self.commit_changes(Durability::Durable);
+        }
+    }
+
+    /// A tombstone goes when every configured peer has read our journal past it, an hour after the
+    /// journal had come that far.
+    fn forget_tombstones(&mut self, now: Now) -> Result<(), StoreError> {
+        let (sequence, since) = self.forget_below;
+        if now.mono.saturating_since(since) >= Duration::from_secs(TOMBSTONE_SECONDS) {
+            let mut old = Vec::new();
+            self.store.journal(0, &mut |at, path, row| {
+                if at > sequence || old.len() == FORGET {
+                    return ControlFlow::Break(());
+                }
+                if row.entry.kind == Kind::Tombstone {
+                    old.push(path.to_vec());
+                }
+                ControlFlow::Continue(())
+            })?;
+            for path in &old {
+                self.store.forget(path)?;
+            }
+            if old.len() < FORGET {
+                self.forget_below = (0, now.mono);
+            }
+        }
+        if self.forget_below.0 == 0 && self.engine.all_have_seen(self.committed) {
+            self.forget_below = (self.committed, now.mono);
+        }
+        Ok(())
+    }
+}

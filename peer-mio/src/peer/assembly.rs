@@ -1,0 +1,164 @@
+//! Where the segments of pieces gather until a piece is complete: one ring of fixed size for
+//! chunks, small buffers for recipes and journal pages. The memory for data in flight is this and
+//! no more (docs/architecture.md, "Memory").
+
+use proto_core::boundary::PullId;
+use proto_core::limits::MAX_PULLS;
+use std::collections::VecDeque;
+
+/// Bytes of the ring: more than the largest window that one thread fills, and little enough that a
+/// kill loses next to nothing.
+pub const RING: usize = 4 * 1024 * 1024;
+
+/// The buffers of all pieces.
+#[derive(Debug)]
+pub struct Assembly {
+    ring: Box<[u8]>,
+    /// Regions in the order in which they were reserved.
+    order: VecDeque<Region>,
+    regions: [Option<(PullId, Home)>; MAX_PULLS],
+}
+
+#[derive(Debug)]
+struct Region {
+    start: usize,
+    len: usize,
+    free: bool,
+}
+
+/// Where a piece gathers.
+#[derive(Debug)]
+enum Home {
+    Ring { start: usize, len: usize },
+    Own(Vec<u8>),
+}
+
+impl Default for Assembly {
+    fn default() -> Self {
+        Self { ring: vec![0; RING].into_boxed_slice(), order: VecDeque::new(), regions: std::array::from_fn(|_| None) }
+    }
+}
+
+impl Assembly {
+    /// Whether a chunk of this many bytes has room now.
+    #[must_use]
+    pub fn has_room(&self, len: usize) -> bool {
+        self.place(len).is_some()
+    }
+
+    /// Where the next region would begin: behind the newest, or at the start of the ring, without
+    /// reaching the oldest.
+    fn place(&self, len: usize) -> Option<usize> {
+        let (Some(oldest), Some(newest)) = (self.order.front(), self.order.back()) else {
+            return (len <= RING).then_some(0);
+        };
+        let end = newest.start + newest.len;
+        if newest.start >= oldest.start {
+            if end + len <= RING {
+                return Some(end);
+            }
+            return (len <= oldest.start).then_some(0);
+        }
+        (end + len <= oldest.start).then_some(end)
+    }
+
+    /// Reserves room in the ring for a chunk. False if there is none.
+    pub fn reserve(&mut self, pull: PullId, len: usize) -> bool {
+        let Some(start) = self.place(len) else { return false };
+        let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else { return false };
+        self.order.push_back(Region { start, len, free: false });
+        *region = Some((pull, Home::Ring { start, len }));
+        true
+    }
+
+    /// Writes bytes that arrived. A piece without a region is a recipe or a journal page, of at most
+    /// `most` bytes.
+    pub fn write(&mut self, pull: PullId, at: usize, bytes: &[u8], most: usize) {
+        let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else { return };
+        if region.as_ref().is_none_or(|(owner, _)| *owner != pull) {
+            *region = Some((pull, Home::Own(Vec::new())));
+        }
+        let end = at.saturating_add(bytes.len());
+        let target = match region {
+            Some((_, Home::Ring { start, len })) if end <= *len => self.ring.get_mut(*start + at..*start + end),
+            Some((_, Home::Own(buffer))) if end <= most => {
+                if buffer.len() < end {
+                    buffer.resize(end, 0);
+                }
+                buffer.get_mut(at..end)
+            }
+            _ => None,
+        };
+        if let Some(target) = target {
+            target.copy_from_slice(bytes);
+        }
+    }
+
+    /// The bytes of a piece.
+    #[must_use]
+    pub fn bytes(&self, pull: PullId) -> &[u8] {
+        match self.regions.get(usize::from(pull.slot)) {
+            Some(Some((owner, Home::Ring { start, len }))) if *owner == pull => {
+                self.ring.get(*start..*start + *len).unwrap_or_default()
+            }
+            Some(Some((owner, Home::Own(buffer)))) if *owner == pull => buffer,
+            _ => &[],
+        }
+    }
+
+    /// Gives the room of a piece back.
+    pub fn release(&mut self, pull: PullId) {
+        let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else { return };
+        if region.as_ref().is_none_or(|(owner, _)| *owner != pull) {
+            return;
+        }
+        if let Some((_, Home::Ring { start, .. })) = region.take() {
+            if let Some(region) = self.order.iter_mut().find(|region| region.start == start && !region.free) {
+                region.free = true;
+            }
+            while self.order.front().is_some_and(|region| region.free) {
+                self.order.pop_front();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: u16) -> PullId {
+        PullId { slot, generation: 1 }
+    }
+
+    #[test]
+    fn regions_never_overlap_and_are_reused_in_order() {
+        let mut assembly = Assembly::default();
+        let third = RING / 3;
+        for slot in 0..3 {
+            assert!(assembly.reserve(id(slot), third));
+            assembly.write(id(slot), 0, &vec![slot as u8 + 1; third], 0);
+        }
+        assert!(!assembly.reserve(id(3), third));
+        for slot in 0..3 {
+            assert!(assembly.bytes(id(slot)).iter().all(|byte| *byte == slot as u8 + 1));
+        }
+        assembly.release(id(1));
+        assert!(!assembly.reserve(id(3), third), "the oldest is still there");
+        assembly.release(id(0));
+        assert!(assembly.reserve(id(3), third));
+        assembly.write(id(3), 0, &vec![9; third], 0);
+        assert!(assembly.bytes(id(2)).iter().all(|byte| *byte == 3));
+        assert!(assembly.reserve(id(4), third));
+        assert!(!assembly.reserve(id(5), third));
+    }
+
+    #[test]
+    fn a_page_grows_only_to_its_bound() {
+        let mut assembly = Assembly::default();
+        assembly.write(id(0), 10, b"abc", 13);
+        assembly.write(id(0), 13, b"d", 13);
+        assert_eq!(assembly.bytes(id(0)).len(), 13);
+        assert_eq!(assembly.bytes(PullId { slot: 0, generation: 2 }), b"");
+    }
+}

@@ -1,0 +1,103 @@
+//! The journal: our changes as pages for others, theirs as decisions for us.
+
+use super::Peer;
+use crate::clock::Now;
+use crate::disk::Disk;
+use crate::store::{Durability, Pending, Row, Store, StoreError};
+use proto_core::boundary::PeerSlot;
+use proto_core::index::entry::{Entry, IndexId, Kind};
+use proto_core::index::reconcile::{Decision, reconcile};
+use proto_core::wire::page::{EntryRef, Page, PageWriter};
+use std::ops::ControlFlow;
+
+/// Builds the page of our journal after `after` into `bytes`, at most `length` long, up to `committed`.
+pub fn build_page(store: &Store, after: u64, committed: u64, length: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
+    bytes.clear();
+    bytes.resize(length, 0);
+    let Some(mut writer) = PageWriter::new(bytes, store.index_id(), after).ok() else {
+        bytes.clear();
+        return Ok(());
+    };
+    let mut through = after.max(committed);
+    let mut last = after;
+    store.journal(after, &mut |sequence, path, row| {
+        if sequence > committed {
+            return ControlFlow::Break(());
+        }
+        if writer.push(&row.entry, path, &row.target).is_err() {
+            through = last;
+            return ControlFlow::Break(());
+        }
+        last = sequence;
+        ControlFlow::Continue(())
+    })?;
+    let len = writer.finish(through, committed);
+    bytes.truncate(len);
+    Ok(())
+}
+
+impl<D: Disk> Peer<D> {
+    /// Takes a page of a peer's journal: each entry is reconciled with ours; what is newer becomes
+    /// pending. The cursor is noted in the same transaction.
+    pub(super) fn take_page(&mut self, now: Now, peer: PeerSlot, page: &Page<'_>) {
+        let taken = self.reconcile_page(page);
+        match taken {
+            Ok(()) => {
+                self.engine.set_cursor(now.mono, peer, page.through);
+                self.plan.restart();
+            }
+            Err(error) => self.store_failed(&error),
+        }
+    }
+
+    fn reconcile_page(&mut self, page: &Page<'_>) -> Result<(), StoreError> {
+        for told in page.entries() {
+            self.reconcile_entry(page.index_id, &told)?;
+        }
+        self.store.set_cursor(page.index_id, page.through)?;
+        // Losing this commit loses the cursor with it: the page is asked for again.
+        if !self.changes.any() {
+            self.store.commit(Durability::Eventual)?;
+        }
+        Ok(())
+    }
+
+    fn reconcile_entry(&mut self, told_by: IndexId, told: &EntryRef<'_>) -> Result<(), StoreError> {
+        let path = told.path;
+        let ours = self.store.get(path)?;
+        match reconcile(ours.as_ref().map(|row| &row.entry), &told.entry) {
+            Decision::Nothing => return Ok(()),
+            Decision::Keep(entry) => {
+                if let Some(row) = ours {
+                    self.store.put(path, Row { entry, ..row })?;
+                    self.changes.note();
+                }
+                return Ok(());
+            }
+            // Nothing is there and nothing shall be: only passed on.
+            Decision::Take(entry) if entry.kind == Kind::Tombstone && ours.as_ref().is_none_or(|row| row.entry.kind == Kind::Tombstone) => {
+                self.store.put(path, Row { entry, target: Vec::new(), local: None })?;
+                self.changes.note();
+                return Ok(());
+            }
+            Decision::Take(_) | Decision::Merge(_) | Decision::ConflictTake(_) => {}
+        }
+        let told_pending = Pending { entry: told.entry.clone(), target: told.target.to_vec(), told_by };
+        let wanted = match self.store.pending(path)? {
+            None => told_pending,
+            Some(pending) => match reconcile(Some(&pending.entry), &told.entry) {
+                Decision::Nothing => return Ok(()),
+                // Which of two versions that we both lack wins, is settled by who holds the loser.
+                Decision::Take(_) | Decision::ConflictTake(_) => told_pending,
+                Decision::Merge(entry) | Decision::Keep(entry) => Pending { entry, ..pending },
+            },
+        };
+        self.store.put_pending(path, &wanted)
+    }
+}
+
+/// Whether an entry says that something is there.
+#[must_use]
+pub fn is_live(entry: &Entry) -> bool {
+    entry.kind != Kind::Tombstone
+}

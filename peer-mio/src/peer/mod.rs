@@ -1,0 +1,308 @@
+//! One peer without its sockets: engine, store, disk and jobs. The event loop gives it datagrams,
+//! file system events and time; so does the simulator.
+//!
+//! A driver calls [`Peer::handle_datagram`], [`Peer::handle_change`] and [`Peer::work`], drains
+//! [`Peer::poll_transmit`], and waits until [`Peer::next_wake`].
+
+mod act;
+pub mod assembly;
+mod errors;
+mod journal;
+mod land;
+mod objects;
+mod pickup;
+mod plan;
+mod recover;
+pub mod report;
+mod scans;
+mod start;
+mod transfer;
+mod trash;
+mod uses;
+
+use crate::clock::Now;
+use crate::disk::{At, Disk, FileKind, Place};
+use crate::store::{Durability, Store, StoreError};
+use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
+use crate::watch::scan::Symlinks;
+use assembly::Assembly;
+use errors::Errors;
+use land::Landing;
+use objects::{Served, Serving};
+use pickup::Hashing;
+use plan::Plan;
+use proto_core::boundary::{PeerSlot, Transmit};
+use proto_core::engine::{Engine, Own};
+use proto_core::index::entry::IndexId;
+use proto_core::time::{Duration, Instant};
+use report::{Landed, PeerLine, Report, Status};
+use scans::Scans;
+pub use start::{StartError, Started};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use transfer::Transfer;
+use uses::Uses;
+
+/// How a peer is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The other peers.
+    pub peers: Vec<SocketAddr>,
+    /// The group key.
+    pub key: [u8; 32],
+    /// How symlinks in `share/` are treated.
+    pub symlinks: Symlinks,
+    /// Between two full scans.
+    pub scan_interval: Duration,
+    /// 32 random bytes, different at each start.
+    pub seed: [u8; 32],
+    /// Bytes that the kernel buffers of what arrives.
+    pub receive_buffer: usize,
+    /// Bytes of UDP payload of a full datagram.
+    pub datagram: usize,
+    /// Whether this processor has AES instructions.
+    pub aes: bool,
+}
+
+/// Local changes since the last commit.
+#[derive(Debug, Default)]
+struct Changes {
+    count: usize,
+}
+
+impl Changes {
+    fn note(&mut self) {
+        self.count += 1;
+    }
+
+    fn any(&self) -> bool {
+        self.count > 0
+    }
+}
+
+/// Changes committed together at most.
+const COMMIT_CHANGES: usize = 256;
+/// Pause after the store failed (a full disk, mostly).
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks whether tombstones can be forgotten, the trash expired, recipes dropped.
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
+
+/// Called with each directory of `share/` that is to be watched.
+pub type WatchDirectory = Box<dyn FnMut(&[u8])>;
+
+/// One running peer.
+pub struct Peer<D: Disk> {
+    config: Config,
+    disk: D,
+    store: Store,
+    engine: Box<Engine>,
+    watch: WatchDirectory,
+    served: Served<D::File>,
+    assembly: Assembly,
+    uses: Uses,
+    transfers: Vec<Transfer<D::File>>,
+    landing: Landing<D::File>,
+    plan: Plan,
+    dirty: Dirty,
+    hashing: Option<Hashing<D::File>>,
+    scans: Scans,
+    /// Directories that could not be removed because of something unknown in them.
+    leftovers: BTreeSet<Vec<u8>>,
+    changes: Changes,
+    /// Newest sequence that is durable, and so may be told.
+    committed: u64,
+    errors: Errors,
+    report: Report,
+    /// Nothing is tried with the store before this.
+    store_retry: Instant,
+    housekeeping_at: Instant,
+    /// Tombstones up to this sequence have been read by all since then.
+    forget_below: (u64, Instant),
+    /// The time of the last call.
+    now: Now,
+}
+
+impl<D: Disk> Peer<D> {
+    /// Takes one datagram. From an address that is not configured it is dropped unseen.
+    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) {
+        if let Some(peer) = self.slot_at(from) {
+            self.receive(now, peer, datagram);
+        }
+    }
+
+    /// Something happened at a path of `share/`. `settled`: it was closed, renamed or deleted, not
+    /// only written to.
+    pub fn handle_change(&mut self, now: Now, path: &[u8], settled: bool) {
+        // A link is never written to: that it was made is all there is to wait for.
+        let at = At { place: Place::Share, path };
+        let settled = settled || self.disk.stat(at).is_ok_and(|stat| stat.kind == FileKind::Symlink || stat.links > 1);
+        self.dirty.mark(now.mono, path, if settled { SETTLED_PAUSE } else { OPEN_PAUSE });
+    }
+
+    /// Events were lost: a full scan finds what they said.
+    pub fn handle_overflow(&mut self) {
+        self.scans.add_full();
+    }
+
+    /// Builds datagrams for one peer into `buffer`: where they go, how many bytes, and the length of each.
+    pub fn poll_transmit(&mut self, now: Now, buffer: &mut [u8]) -> Option<(SocketAddr, Transmit)> {
+        let mut serving = Serving { disk: &self.disk, store: &self.store, served: &mut self.served, committed: self.committed };
+        let transmit = self.engine.poll_transmit(now.mono, buffer, &mut serving)?;
+        Some((*self.config.peers.get(transmit.peer.place())?, transmit))
+    }
+
+    /// Due timers and one slice of each kind of work. True if there is more to do at once.
+    pub fn work(&mut self, now: Now) -> bool {
+        self.now = now;
+        self.engine.handle_timeout(now.mono);
+        let mut more = self.drain_events(now);
+        while let Some(path) = self.served.changed.pop_first() {
+            self.dirty.mark_if_clean(now.mono, &path, SETTLED_PAUSE);
+        }
+        if now.mono >= self.store_retry {
+            more |= self.step_scans(now);
+            more |= self.pick_up(now);
+            more |= self.step_plan(now);
+            more |= self.step_transfers(now);
+            more |= self.step_landing(now);
+            more |= self.commit_if_quiet(now);
+            self.keep_house(now);
+        }
+        self.tell_own(now);
+        more
+    }
+
+    /// When to call [`Self::work`] again if nothing else happens.
+    #[must_use]
+    pub fn next_wake(&self) -> Instant {
+        let jobs = [self.dirty.next_due(), self.plan.next_retry(), self.landing.due(), self.scans.next_due(self.config.scan_interval), Some(self.housekeeping_at)];
+        let jobs = jobs.into_iter().flatten().min().unwrap_or(Instant::FAR_FUTURE).max(self.store_retry);
+        self.engine.poll_timeout().min(jobs)
+    }
+
+    /// Tells the others that we end, and makes what is known durable. Drain [`Self::poll_transmit`] after it.
+    pub fn shut_down(&mut self) {
+        self.engine.shut_down();
+        self.commit_changes(Durability::Durable);
+    }
+
+    /// Whether every configured peer is connected, and all have what all have.
+    #[must_use]
+    pub fn in_sync(&self) -> bool {
+        self.is_idle() && self.engine.in_sync()
+    }
+
+    /// Whether nothing is left to scan, hash, fetch or land here.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.is_busy() && self.store.pending_len() == 0 && self.committed == self.store.sequence()
+    }
+
+    /// What there is to know.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let totals = self.store.totals();
+        let peers = self.config.peers.iter().enumerate().filter_map(|(place, address)| {
+            let status = self.engine.status(PeerSlot::new(place)?)?;
+            Some(PeerLine {
+                address: *address,
+                connected: status.connected || status.is_self,
+                rtt_us: status.rtt.map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+                sequence: status.sequence,
+                bytes_sent: status.bytes_sent,
+                bytes_received: status.bytes_received,
+                transfers: status.transfers,
+            })
+        });
+        Status {
+            files: totals.files,
+            bytes: totals.bytes,
+            sequence: self.committed,
+            pending: self.store.pending_len(),
+            conflicts: totals.conflicts,
+            errors: self.errors.sentences().map(str::to_owned).collect(),
+            peers: peers.collect(),
+            in_sync: self.in_sync(),
+        }
+    }
+
+    /// Files that landed since the last call.
+    pub fn take_landed(&mut self) -> Vec<Landed> {
+        self.report.take()
+    }
+
+    /// The largest transfer under way: path, bytes here, bytes in all.
+    #[must_use]
+    pub fn progress(&self) -> Option<(&[u8], u64, u64)> {
+        let largest = self.transfers.iter().max_by_key(|transfer| transfer.size)?;
+        Some((&largest.path, largest.here, largest.size))
+    }
+
+    /// The name of this life of our index.
+    #[must_use]
+    pub fn index_id(&self) -> IndexId {
+        self.store.index_id()
+    }
+
+    /// The disk.
+    #[must_use]
+    pub fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.is_scanned() || self.scans.is_partial() || !self.dirty.is_empty() || self.hashing.is_some() || !self.landing.is_empty() || self.changes.any()
+    }
+
+    fn is_scanned(&self) -> bool {
+        self.scans.first_done()
+    }
+
+    fn hashing_path(&self) -> Option<&[u8]> {
+        self.hashing.as_ref().map(Hashing::path)
+    }
+
+    fn tell_own(&mut self, now: Now) {
+        let pending = u32::try_from(self.store.pending_len()).unwrap_or(u32::MAX);
+        self.engine.set_own(now.mono, Own { sequence: self.committed, pending, busy: self.is_busy() });
+    }
+
+    /// Local changes become durable, and so may be told, when no more of them are coming or many have gathered.
+    fn commit_if_quiet(&mut self, now: Now) -> bool {
+        let quiet = self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
+        if self.changes.any() && (quiet || self.changes.count >= COMMIT_CHANGES) {
+            self.commit_changes(Durability::Durable);
+        }
+        false
+    }
+
+    fn commit_changes(&mut self, durability: Durability) -> bool {
+        match self.store.commit(durability) {
+            Ok(()) => {
+                self.changes = Changes::default();
+                self.committed = self.store.sequence();
+                self.errors.clear("store");
+                true
+            }
+            Err(error) => {
+                self.store_failed(&error);
+                false
+            }
+        }
+    }
+
+    /// The index could not be written: what was not committed is taken back and found again by a scan.
+    fn store_failed(&mut self, error: &StoreError) {
+        self.errors.set("store", format!("the index cannot be written: {error}; trying again"));
+        self.store.abandon();
+        self.changes = Changes::default();
+        self.scans.add_full();
+        self.plan.restart();
+        self.store_retry = self.now.mono + STORE_PAUSE;
+        self.reload_cursors();
+    }
+
+    fn slot_at(&self, address: SocketAddr) -> Option<PeerSlot> {
+        self.config.peers.iter().position(|peer| *peer == address).and_then(PeerSlot::new)
+    }
+}

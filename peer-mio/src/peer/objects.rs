@@ -1,0 +1,222 @@
+//! What is served: an object's name becomes a file, a range of it, or a page of the journal.
+
+use super::journal;
+use crate::disk::{At, Disk, DiskFile, Place};
+use crate::store::{Fingerprint, Store};
+use proto_core::boundary::{Objects, Read};
+use proto_core::content::ContentId;
+use proto_core::limits::MAX_PIECE;
+use proto_core::wire::ObjectId;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+/// Open files kept for serving.
+const OPEN_FILES: usize = 8;
+
+/// What serving keeps between two datagrams: open files and the piece that is being sent.
+#[derive(Debug)]
+pub struct Served<F> {
+    open: Vec<OpenContent<F>>,
+    piece: PieceBuffer,
+    /// Paths whose file is not any more what the index says.
+    pub changed: BTreeSet<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct OpenContent<F> {
+    content: ContentId,
+    path: Vec<u8>,
+    fingerprint: Fingerprint,
+    file: F,
+}
+
+/// The bytes of the piece that was looked up last.
+#[derive(Debug, Default)]
+struct PieceBuffer {
+    name: Option<(ObjectId, u64, usize)>,
+    bytes: Vec<u8>,
+}
+
+impl<F> Default for Served<F> {
+    fn default() -> Self {
+        Self { open: Vec::new(), piece: PieceBuffer::default(), changed: BTreeSet::new() }
+    }
+}
+
+/// [`Objects`] over a peer's store and disk.
+pub struct Serving<'a, D: Disk> {
+    /// The file system.
+    pub disk: &'a D,
+    /// The index.
+    pub store: &'a Store,
+    /// What is kept between two calls.
+    pub served: &'a mut Served<D::File>,
+    /// Nothing newer is told: it is not durable yet.
+    pub committed: u64,
+}
+
+impl<D: Disk> Objects for Serving<'_, D> {
+    fn piece(&mut self, object: ObjectId, start: u64, length: usize) -> Read {
+        if length > MAX_PIECE {
+            return Read::Gone;
+        }
+        // A journal page is built anew each time: it must not be older than what was announced.
+        if self.served.piece.name == Some((object, start, length)) && !matches!(object, ObjectId::Journal(_)) {
+            return Read::Ready(self.served.piece.bytes.len());
+        }
+        self.load(object, start, length)
+    }
+
+    fn read(&mut self, object: ObjectId, start: u64, length: usize, at: usize, buffer: &mut [u8]) -> Read {
+        // A recipe or page is named by the length that was asked for, a chunk by its own.
+        let loaded = self.served.piece.name.is_some_and(|(named, from, most)| {
+            named == object && from == start && (most == length || self.served.piece.bytes.len() == length)
+        });
+        if !loaded {
+            match self.load(object, start, length) {
+                Read::Ready(_) => {}
+                other => return other,
+            }
+        }
+        let bytes = self.served.piece.bytes.get(at..).unwrap_or_default();
+        let len = bytes.len().min(buffer.len());
+        if let (Some(target), Some(source)) = (buffer.get_mut(..len), bytes.get(..len)) {
+            target.copy_from_slice(source);
+        }
+        Read::Ready(len)
+    }
+}
+
+impl<D: Disk> Serving<'_, D> {
+    fn load(&mut self, object: ObjectId, start: u64, length: usize) -> Read {
+        self.served.piece.name = None;
+        let read = match object {
+            ObjectId::Content(content) => self.load_chunk(content, start, length),
+            ObjectId::Recipe(content) => self.load_recipe(content, start, length),
+            ObjectId::Journal(index) if index == self.store.index_id() => {
+                let bytes = &mut self.served.piece.bytes;
+                match journal::build_page(self.store, start, self.committed, length, bytes) {
+                    Ok(()) => Read::Ready(bytes.len()),
+                    Err(error) => {
+                        log::warn!("journal page after {start}: {error}");
+                        Read::Gone
+                    }
+                }
+            }
+            ObjectId::Journal(_) => Read::Gone,
+        };
+        if matches!(read, Read::Ready(_)) {
+            self.served.piece.name = Some((object, start, length));
+        }
+        read
+    }
+
+    /// Whole recipe blocks from number `start` on, as many as `length` bytes hold.
+    fn load_recipe(&mut self, content: ContentId, start: u64, length: usize) -> Read {
+        let bytes = &mut self.served.piece.bytes;
+        bytes.clear();
+        let Ok(first) = u32::try_from(start) else { return Read::Gone };
+        for number in first.. {
+            match self.store.recipe_block(content, number) {
+                Ok(Some(block)) if bytes.len() + block.len() <= length => bytes.extend_from_slice(&block),
+                Ok(_) => break,
+                Err(error) => {
+                    log::warn!("recipe {content}: {error}");
+                    break;
+                }
+            }
+        }
+        if bytes.is_empty() { Read::Gone } else { Read::Ready(bytes.len()) }
+    }
+
+    fn load_chunk(&mut self, content: ContentId, start: u64, length: usize) -> Read {
+        // Several paths may hold the content; one of them may have changed since.
+        let mut outcome = Read::Gone;
+        for _ in 0..OPEN_FILES {
+            let Some(place) = self.open(content) else { return outcome };
+            match self.read_chunk(place, start, length) {
+                Read::Changed => outcome = Read::Changed,
+                other => return other,
+            }
+        }
+        outcome
+    }
+
+    /// Place in `served.open` of a file that should hold the content.
+    fn open(&mut self, content: ContentId) -> Option<usize> {
+        if let Some(place) = self.served.open.iter().position(|open| open.content == content) {
+            return Some(place);
+        }
+        let mut found = None;
+        let (disk, served, store) = (self.disk, &mut *self.served, self.store);
+        let looked = store.paths_of(content, &mut |path| {
+            if served.changed.contains(path) {
+                return ControlFlow::Continue(());
+            }
+            let Ok(Some(row)) = store.get(path) else { return ControlFlow::Continue(()) };
+            let Some(fingerprint) = row.local else { return ControlFlow::Continue(()) };
+            match disk.open(At { place: Place::Share, path }, fingerprint.link) {
+                Ok(file) => {
+                    found = Some(OpenContent { content, path: path.to_vec(), fingerprint, file });
+                    ControlFlow::Break(())
+                }
+                Err(_) => {
+                    served.changed.insert(path.to_vec());
+                    ControlFlow::Continue(())
+                }
+            }
+        });
+        if let Err(error) = looked {
+            log::warn!("content {content}: {error}");
+        }
+        let found = found?;
+        if self.served.open.len() >= OPEN_FILES {
+            self.served.open.remove(0);
+        }
+        self.served.open.push(found);
+        Some(self.served.open.len() - 1)
+    }
+
+    fn read_chunk(&mut self, place: usize, start: u64, length: usize) -> Read {
+        let served = &mut *self.served;
+        let Some(open) = served.open.get(place) else { return Read::Gone };
+        if start.checked_add(length as u64).is_none_or(|end| end > open.fingerprint.size) {
+            return Read::Gone;
+        }
+        served.piece.bytes.resize(length, 0);
+        let whole = read_full(&open.file, start, &mut served.piece.bytes).is_ok_and(|read| read == length);
+        // Looked at after the read: what was read is what the index means (failures of this kind: a file
+        // changed between hashing and sending).
+        let same = open.file.stat().is_ok_and(|stat| {
+            stat.size == open.fingerprint.size && stat.mtime == open.fingerprint.mtime && stat.inode == open.fingerprint.inode
+        });
+        if whole && same {
+            return Read::Ready(length);
+        }
+        let stale = served.open.remove(place);
+        served.changed.insert(stale.path);
+        Read::Changed
+    }
+}
+
+impl<F> Served<F> {
+    /// Closes what a path was served from: it is replaced, or was looked at anew.
+    pub fn close(&mut self, path: &[u8]) {
+        self.open.retain(|open| open.path != path);
+        self.piece.name = None;
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+pub fn read_full<F: DiskFile>(file: &F, mut offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let read = file.read_at(offset, rest)?;
+        if read == 0 {
+            break;
+        }
+        filled += read;
+        offset += read as u64;
+    }
+    Ok(filled)
+}

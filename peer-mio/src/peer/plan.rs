@@ -1,0 +1,216 @@
+//! Planning: pending entries are walked in slices, in tree order for all that creates, then in
+//! reverse tree order for deletions (docs/architecture.md, "Pending").
+
+use super::Peer;
+use super::land::{NotLanded, Touched};
+use super::transfer::Begun;
+use crate::clock::Now;
+use crate::disk::Disk;
+use crate::store::{Pending, StoreError};
+use proto_core::content::ContentId;
+use proto_core::index::entry::Kind;
+use proto_core::time::{Duration, Instant};
+
+/// Entries looked at in one slice.
+const SLICE: usize = 32;
+/// Pause before entries that could not land are tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// Nothing is fetched below this much free disk, in bytes, or below a hundredth of it.
+const LEAST_FREE: u64 = 64 * 1024 * 1024;
+/// On a small disk an eighth of it is enough.
+const LEAST_FREE_PART: u64 = 8;
+
+/// Where the walk over the pending entries stands.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pass: Pass,
+    /// Something new is pending since the pass began.
+    again: bool,
+    /// Something could not land in this pass.
+    unfinished: bool,
+    /// A path waits for a content that comes for another path.
+    waits: bool,
+    retry_at: Option<Instant>,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+enum Pass {
+    /// Nothing to walk.
+    #[default]
+    Idle,
+    /// All that creates: behind this path.
+    Creating(Option<Vec<u8>>),
+    /// Deletions: before this path.
+    Deleting(Option<Vec<u8>>),
+}
+
+impl Plan {
+    /// Entries came or changed: walk them (again).
+    pub fn restart(&mut self) {
+        if self.pass == Pass::Idle {
+            self.pass = Pass::Creating(None);
+        } else {
+            self.again = true;
+        }
+    }
+
+    /// Something could not land: walk again after a pause.
+    pub fn retry_later(&mut self) {
+        self.unfinished = true;
+    }
+
+    /// Something landed: what waited for its content goes on.
+    pub fn content_landed(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.restart();
+        }
+    }
+
+    /// When the walk begins again by itself.
+    #[must_use]
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    fn end_pass(&mut self, now: Instant) {
+        self.pass = if std::mem::take(&mut self.again) { Pass::Creating(None) } else { Pass::Idle };
+        self.retry_at = None;
+        self.rest(now);
+    }
+
+    /// Sets the pause after a pass, or after a transfer that ended without landing.
+    fn rest(&mut self, now: Instant) {
+        if self.pass == Pass::Idle && std::mem::take(&mut self.unfinished) {
+            self.retry_at.get_or_insert(now + RETRY);
+        }
+    }
+}
+
+/// What a look at one pending entry came to.
+enum Step {
+    /// The next one.
+    Next,
+    /// No room for more now: stay here.
+    Stay,
+}
+
+impl<D: Disk> Peer<D> {
+    /// Walks a slice of the pending entries. True if there is more to do now.
+    pub(super) fn step_plan(&mut self, now: Now) -> bool {
+        self.plan.rest(now.mono);
+        if self.plan.retry_at.is_some_and(|at| now.mono >= at) {
+            self.plan.retry_at = None;
+            self.plan.restart();
+        }
+        if self.plan.pass == Pass::Idle || !self.is_scanned() {
+            return false;
+        }
+        if let Err(error) = self.disk.check_share() {
+            self.errors.set("share", format!("share/ cannot be used: {error}"));
+            self.plan.pass = Pass::Idle;
+            self.plan.retry_later();
+            return false;
+        }
+        let mut touched = Touched::default();
+        let walked = self.walk_pending(now, &mut touched);
+        if touched.any() || self.changes.any() {
+            self.finish_landing(&touched);
+        }
+        match walked {
+            Ok(more) => more,
+            Err(error) => {
+                self.store_failed(&error);
+                false
+            }
+        }
+    }
+
+    fn walk_pending(&mut self, now: Now, touched: &mut Touched) -> Result<bool, StoreError> {
+        for _ in 0..SLICE {
+            match self.plan.pass.clone() {
+                Pass::Idle => return Ok(false),
+                Pass::Creating(after) => {
+                    let Some((path, pending)) = self.store.next_pending(after.as_deref())? else {
+                        self.plan.pass = Pass::Deleting(None);
+                        continue;
+                    };
+                    if pending.entry.kind != Kind::Tombstone && matches!(self.plan_creation(now, &path, &pending, touched)?, Step::Stay) {
+                        return Ok(false);
+                    }
+                    self.plan.pass = Pass::Creating(Some(path));
+                }
+                Pass::Deleting(before) => {
+                    let Some((path, pending)) = self.store.previous_pending(before.as_deref())? else {
+                        self.plan.end_pass(now.mono);
+                        continue;
+                    };
+                    if pending.entry.kind == Kind::Tombstone {
+                        let result = self.land_path(now, &path, None, touched).map(|_| ());
+                        self.landed(now, &path, result);
+                    }
+                    self.plan.pass = Pass::Deleting(Some(path));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn plan_creation(&mut self, now: Now, path: &[u8], pending: &Pending, touched: &mut Touched) -> Result<Step, StoreError> {
+        if self.is_coming(path) {
+            return Ok(Step::Next);
+        }
+        let result = self.land_path(now, path, None, touched).map(|_| ());
+        let needs_content = matches!(result, Err(NotLanded::Blocked)) && pending.entry.kind == Kind::File && self.may_fetch(path)?;
+        if !needs_content {
+            self.landed(now, path, result);
+            return Ok(Step::Next);
+        }
+        if !self.has_disk_space(now, pending.entry.size) {
+            self.plan.retry_later();
+            return Ok(Step::Next);
+        }
+        match self.begin_transfer(now, path, pending)? {
+            Begun::Yes => Ok(Step::Next),
+            Begun::Full => Ok(Step::Stay),
+            Begun::Waits => {
+                self.plan.waits = true;
+                Ok(Step::Next)
+            }
+            Begun::Failed => {
+                self.plan.retry_later();
+                Ok(Step::Next)
+            }
+        }
+    }
+
+    /// Whether only the content keeps a file from landing: its parent is there and its path is as indexed.
+    fn may_fetch(&self, path: &[u8]) -> Result<bool, StoreError> {
+        let Some(parent) = proto_core::path::parent(path) else { return Ok(true) };
+        Ok(self.store.get(parent)?.is_some_and(|row| row.entry.kind == Kind::Directory))
+    }
+
+    /// Whether a content is being fetched or waits to be landed.
+    pub(super) fn is_under_way(&self, content: ContentId) -> bool {
+        self.transfers.iter().any(|transfer| transfer.fetches(content)) || self.landing.has(content)
+    }
+
+    fn is_coming(&self, path: &[u8]) -> bool {
+        self.transfers.iter().any(|transfer| transfer.path == path) || self.landing.has_path(path)
+    }
+
+    /// The guard against filling the disk; the oldest trash makes place first.
+    fn has_disk_space(&mut self, now: Now, size: u64) -> bool {
+        loop {
+            let Ok(space) = self.disk.space() else { return true };
+            let least = (space.total / 100).max(LEAST_FREE.min(space.total / LEAST_FREE_PART));
+            if space.free >= least.saturating_add(size) {
+                self.errors.clear("space");
+                return true;
+            }
+            if !matches!(self.expire_trash(now, true), Ok(true)) {
+                self.errors.set("space", format!("the disk is nearly full ({} MB free): nothing more is fetched; make room", space.free / 1_000_000));
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a peer tells of itself: status as one value, and what landed for the log and the progress bar.
+
+use proto_core::time::Duration;
+use std::net::SocketAddr;
+
+/// State of one peer for `tinypeer status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Live files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Newest sequence of the index (the ancestor's `add_times`).
+    pub sequence: u64,
+    /// Entries that others have and that are not landed here yet.
+    pub pending: u64,
+    /// Conflict copies in `share/`.
+    pub conflicts: u64,
+    /// What is wrong now, a sentence each.
+    pub errors: Vec<String>,
+    /// The configured peers.
+    pub peers: Vec<PeerLine>,
+    /// Whether every configured peer is connected and everything is the same.
+    pub in_sync: bool,
+}
+
+/// What is known of one configured peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerLine {
+    /// As configured.
+    pub address: SocketAddr,
+    /// Whether it is there.
+    pub connected: bool,
+    /// Round trip in microseconds, 0 if unknown.
+    pub rtt_us: u64,
+    /// Newest sequence of its index.
+    pub sequence: u64,
+    /// Bytes of UDP payload sent to it since the start.
+    pub bytes_sent: u64,
+    /// Bytes of UDP payload received from it since the start.
+    pub bytes_received: u64,
+    /// Pieces being fetched from it.
+    pub transfers: usize,
+}
+
+/// One file that has landed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Landed {
+    /// Path below `share/`.
+    pub path: Vec<u8>,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes that came over the network for it.
+    pub fetched: u64,
+    /// From the decision to the rename.
+    pub time: Duration,
+}
+
+/// What landed since the last look.
+#[derive(Debug, Default)]
+pub struct Report {
+    landed: Vec<Landed>,
+}
+
+/// Files remembered between two looks.
+const MAX_LANDED: usize = 256;
+
+impl Report {
+    /// Takes note of a file that has landed.
+    pub fn landed(&mut self, path: &[u8], size: u64, fetched: u64, time: Duration) {
+        if self.landed.len() < MAX_LANDED {
+            self.landed.push(Landed { path: path.to_vec(), size, fetched, time });
+        }
+    }
+
+    /// What landed since the last call.
+    pub fn take(&mut self) -> Vec<Landed> {
+        std::mem::take(&mut self.landed)
+    }
+}

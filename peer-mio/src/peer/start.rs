@@ -1,0 +1,154 @@
+//! Starting a peer: its index is opened or begun anew, `download/` is put in order, the engine is made.
+
+use super::recover::recover_downloads;
+use super::{Config, HOUSEKEEPING, Peer, WatchDirectory};
+use crate::clock::Now;
+use crate::disk::{At, Disk, Place};
+use crate::store::{Durability, Opened, Store, StoreError};
+use proto_core::boundary::PeerSlot;
+use proto_core::engine::{self, Engine};
+use proto_core::index::entry::IndexId;
+use proto_core::session::{self, Entropy};
+use std::io;
+
+/// The index file, in `.tinypeer/`.
+const INDEX: &[u8] = b"index.redb";
+/// Name of the stored initiation counter.
+const INITIATION: &str = "initiation";
+/// By how much the initiation counter grows at each start at least, in microseconds: more than one
+/// run uses up.
+const START_STEP: u64 = 1 << 32;
+
+/// Why a peer cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A folder or the index file cannot be used.
+    Disk(io::Error),
+    /// The index cannot be made.
+    Store(StoreError),
+    /// `share/` is empty, and is not the folder that the index knows: it may be an unmounted one.
+    ShareVanished,
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Disk(error) => write!(f, "{error}"),
+            Self::Store(error) => write!(f, "the index in .tinypeer/ cannot be opened: {error}"),
+            Self::ShareVanished => write!(
+                f,
+                "share/ is empty but the index knows files in it: is it not mounted? Bring it back, or remove .tinypeer/index.redb to begin with an empty one"
+            ),
+        }
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A peer that has started.
+pub struct Started<D: Disk> {
+    /// The peer.
+    pub peer: Peer<D>,
+    /// Whether its index was damaged or missing, and is new.
+    pub new_index: bool,
+}
+
+impl<D: Disk> Peer<D> {
+    /// Starts a peer on a disk whose folders exist. `watch` is called with each directory to watch.
+    pub fn start(disk: D, config: Config, now: Now, watch: WatchDirectory) -> Result<Started<D>, StartError> {
+        let mut entropy = Entropy::new(config.seed);
+        let (mut store, new_index) = open_store(&disk, IndexId(entropy.next_u64().max(1)))?;
+        guard_share(&disk, &mut store)?;
+        recover_downloads(&disk, now)?;
+        let initiation = next_initiation(&mut store, now)?;
+        store.commit(Durability::Durable)?;
+        let session = session::Config { key: config.key, index_id: store.index_id(), boot_id: entropy.next_u32(), aes: config.aes };
+        let engine_config = engine::Config { session, receive_buffer: config.receive_buffer, datagram: config.datagram };
+        let mut engine = Box::new(Engine::new(engine_config, entropy));
+        for place in 0..config.peers.len() {
+            if let Some(peer) = PeerSlot::new(place) {
+                engine.add_peer(peer, initiation, None);
+            }
+        }
+        for (index, counter) in store.initiations()? {
+            engine.remember_initiation(index, counter);
+        }
+        let committed = store.sequence();
+        let mut peer = Self {
+            config,
+            disk,
+            store,
+            engine,
+            watch,
+            served: super::Served::default(),
+            assembly: super::Assembly::default(),
+            uses: super::Uses::default(),
+            transfers: Vec::new(),
+            landing: super::Landing::default(),
+            plan: super::Plan::default(),
+            dirty: super::Dirty::default(),
+            hashing: None,
+            scans: super::Scans::default(),
+            leftovers: std::collections::BTreeSet::new(),
+            changes: super::Changes::default(),
+            committed,
+            errors: super::Errors::default(),
+            report: super::Report::default(),
+            store_retry: now.mono,
+            housekeeping_at: now.mono + HOUSEKEEPING,
+            forget_below: (0, now.mono),
+            now,
+        };
+        peer.plan.restart();
+        Ok(Started { peer, new_index })
+    }
+}
+
+/// Opens the index; a damaged one is set aside and begun anew under a new id.
+fn open_store<D: Disk>(disk: &D, fresh: IndexId) -> Result<(Store, bool), StartError> {
+    let at = At { place: Place::State, path: INDEX };
+    match Store::open(disk.create(at)?, fresh) {
+        Ok((store, opened)) => Ok((store, opened == Opened::Created)),
+        Err(StoreError::Damaged(why)) => {
+            log::warn!("the index is damaged ({why}): it is made anew from share/");
+            disk.remove_file(at)?;
+            let (store, _) = Store::open(disk.create(at)?, fresh)?;
+            Ok((store, true))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An unmounted `share/` must not look like a mass deletion.
+fn guard_share<D: Disk>(disk: &D, store: &mut Store) -> Result<(), StartError> {
+    let root = At { place: Place::Share, path: b"" };
+    let inode = disk.stat(root)?.inode.to_be_bytes();
+    let known = store.meta("share")?;
+    let same = known.as_deref() == Some(inode.as_slice());
+    if !same && store.totals().files > 0 && disk.list(root)?.is_empty() {
+        return Err(StartError::ShareVanished);
+    }
+    if !same {
+        store.set_meta("share", &inode)?;
+    }
+    Ok(())
+}
+
+/// Our initiations carry a counter that only grows, also over restarts and if the clock is wrong.
+fn next_initiation(store: &mut Store, now: Now) -> Result<u64, StoreError> {
+    let before = store.meta(INITIATION)?.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
+    let clock = u64::try_from(now.wall.sec).unwrap_or(0).saturating_mul(1_000_000);
+    let next = clock.max(before.saturating_add(START_STEP));
+    store.set_meta(INITIATION, &next.to_be_bytes())?;
+    Ok(next)
+}

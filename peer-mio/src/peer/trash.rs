@@ -1,0 +1,100 @@
+//! The trash: what a remote change replaced or deleted is kept for a while, under the time and the
+//! path that it had.
+
+use super::Peer;
+use crate::clock::Now;
+use crate::disk::{At, Disk, FileKind, Place, RenameMode};
+use proto_core::index::conflict::civil_time;
+use proto_core::index::entry::Timestamp;
+use std::io;
+
+/// How long something stays, in seconds: a week.
+const KEPT_SECONDS: i64 = 7 * 24 * 3600;
+/// Names tried for one path within one second.
+const ATTEMPTS: u32 = 1000;
+
+/// `YYYYMMDD-HHMMSS`, UTC.
+fn stamp(time: Timestamp) -> String {
+    let civil = civil_time(time.sec);
+    format!("{:04}{:02}{:02}-{:02}{:02}{:02}", civil.year, civil.month, civil.day, civil.hour, civil.minute, civil.second)
+}
+
+/// Moves what is at `from` into the trash under `path`; where it is then.
+pub fn move_to_trash<D: Disk>(disk: &D, now: Now, from: At<'_>, path: &[u8]) -> io::Result<Vec<u8>> {
+    let folder = stamp(now.wall);
+    for attempt in 0..ATTEMPTS {
+        let mut target = if attempt == 0 { folder.clone() } else { format!("{folder}.{attempt}") }.into_bytes();
+        target.push(b'/');
+        target.extend_from_slice(path);
+        let to = At { place: Place::Trash, path: &target };
+        match disk.rename(from, to, RenameMode::NoReplace) {
+            Ok(()) => return Ok(target),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                disk.stat(from)?;
+                make_parents(disk, &target)?;
+                match disk.rename(from, to, RenameMode::NoReplace) {
+                    Ok(()) => return Ok(target),
+                    Err(error) if taken(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            // Another path of the same second is there, or is a file where we need a directory.
+            Err(error) if taken(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name in the trash"))
+}
+
+fn taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory)
+}
+
+fn make_parents<D: Disk>(disk: &D, target: &[u8]) -> io::Result<()> {
+    for (end, _) in target.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+        let Some(path) = target.get(..end) else { continue };
+        match disk.make_dir(At { place: Place::Trash, path }, 0o700) {
+            Ok(()) => {}
+            Err(error) if taken(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Flushes the names on the way to something in the trash, so that it is there before it is gone elsewhere.
+pub fn sync_way<D: Disk>(disk: &D, target: &[u8]) -> io::Result<()> {
+    for (end, _) in target.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+        disk.sync_dir(At { place: Place::Trash, path: target.get(..end).unwrap_or_default() })?;
+    }
+    disk.sync_dir(At { place: Place::Trash, path: b"" })
+}
+
+impl<D: Disk> Peer<D> {
+    /// Removes one folder of the trash whose time is over; with `any`, the oldest one. True if there was one.
+    pub(super) fn expire_trash(&mut self, now: Now, any: bool) -> io::Result<bool> {
+        let root = At { place: Place::Trash, path: b"" };
+        let oldest_kept = stamp(Timestamp { sec: now.wall.sec.saturating_sub(KEPT_SECONDS), nsec: 0 }).into_bytes();
+        let Some(oldest) = self.disk.list(root)?.into_iter().min() else { return Ok(false) };
+        if !any && oldest >= oldest_kept {
+            return Ok(false);
+        }
+        remove_all(&self.disk, &oldest, 0)?;
+        Ok(true)
+    }
+}
+
+/// Removes a folder of the trash and all below it. Depth is bounded by that of paths.
+fn remove_all<D: Disk>(disk: &D, path: &[u8], depth: usize) -> io::Result<()> {
+    let at = At { place: Place::Trash, path };
+    if disk.stat(at)?.kind != FileKind::Directory {
+        return disk.remove_file(at);
+    }
+    if depth > proto_core::limits::MAX_PATH / 2 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too deep"));
+    }
+    for name in disk.list(at)? {
+        remove_all(disk, &crate::watch::scan::join(path, &name), depth + 1)?;
+    }
+    disk.remove_dir(at)
+}

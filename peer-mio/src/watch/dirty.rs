@@ -1,0 +1,128 @@
+//! Dirty paths: where something may have changed, and when each is quiet enough to be looked at
+//! (docs/architecture.md, "Picking up a change").
+
+use proto_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+/// After a close, rename or deletion: longer than a tick of the kernel's file clock (10 ms at most),
+/// so that a later write must show in mtime or ctime.
+pub const SETTLED_PAUSE: Duration = Duration::from_millis(20);
+/// After a write by someone who still holds the file open.
+pub const OPEN_PAUSE: Duration = Duration::from_secs(2);
+/// After a look that failed or found the file changing.
+pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Paths remembered; beyond it a full scan finds them (512 KB at 128 bytes each).
+pub const MAX_DIRTY: usize = 4096;
+
+/// The dirty paths, in tree order (parents first).
+#[derive(Debug, Default)]
+pub struct Dirty {
+    paths: BTreeMap<Vec<u8>, Instant>,
+    overflowed: bool,
+}
+
+/// A path as a key that sorts in tree order.
+fn key(path: &[u8]) -> Vec<u8> {
+    path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect()
+}
+
+fn path(key: &[u8]) -> Vec<u8> {
+    key.iter().map(|byte| if *byte == 0 { b'/' } else { *byte }).collect()
+}
+
+impl Dirty {
+    /// Something happened to `path`: look at it after `pause` without further events. An event that
+    /// says "closed" overrides an earlier "being written".
+    pub fn mark(&mut self, now: Instant, marked: &[u8], pause: Duration) {
+        let due = now + pause;
+        if self.paths.len() >= MAX_DIRTY && !self.paths.contains_key(&key(marked)) {
+            self.overflowed = true;
+            return;
+        }
+        self.paths.insert(key(marked), due);
+    }
+
+    /// Marks `path` unless it is marked already.
+    pub fn mark_if_clean(&mut self, now: Instant, marked: &[u8], pause: Duration) {
+        if !self.paths.contains_key(&key(marked)) {
+            self.mark(now, marked, pause);
+        }
+    }
+
+    /// Takes the first path in tree order that is due.
+    pub fn take_due(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let due = self.paths.iter().find(|(_, due)| **due <= now).map(|(key, _)| key.clone())?;
+        self.paths.remove(&due);
+        Some(path(&due))
+    }
+
+    /// When the next path is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.paths.values().min().copied()
+    }
+
+    /// Whether `path` is marked.
+    #[must_use]
+    pub fn contains(&self, marked: &[u8]) -> bool {
+        self.paths.contains_key(&key(marked))
+    }
+
+    /// Paths marked.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Whether no path is marked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// Whether paths had to be dropped since the last call: a full scan must find them.
+    pub fn take_overflow(&mut self) -> bool {
+        std::mem::take(&mut self.overflowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_due_after_its_pause_and_parents_come_first() {
+        let mut dirty = Dirty::default();
+        let at = Instant::from_micros;
+        dirty.mark(at(0), b"a-b", SETTLED_PAUSE);
+        dirty.mark(at(0), b"a/b", SETTLED_PAUSE);
+        dirty.mark(at(0), b"a", SETTLED_PAUSE);
+        assert_eq!(dirty.take_due(at(19_999)), None);
+        assert_eq!(dirty.next_due(), Some(at(20_000)));
+        let order: Vec<_> = std::iter::from_fn(|| dirty.take_due(at(20_000))).collect();
+        assert_eq!(order, [b"a".to_vec(), b"a/b".to_vec(), b"a-b".to_vec()]);
+    }
+
+    #[test]
+    fn a_write_makes_a_path_wait_and_a_close_makes_it_come_soon() {
+        let mut dirty = Dirty::default();
+        let at = Instant::from_micros;
+        dirty.mark(at(0), b"f", OPEN_PAUSE);
+        dirty.mark(at(1_000_000), b"f", OPEN_PAUSE);
+        assert_eq!(dirty.take_due(at(2_000_000)), None);
+        dirty.mark(at(2_000_000), b"f", SETTLED_PAUSE);
+        assert_eq!(dirty.take_due(at(2_020_000)), Some(b"f".to_vec()));
+    }
+
+    #[test]
+    fn beyond_the_bound_a_scan_is_asked_for() {
+        let mut dirty = Dirty::default();
+        for number in 0..MAX_DIRTY {
+            dirty.mark(Instant::ZERO, number.to_string().as_bytes(), SETTLED_PAUSE);
+        }
+        assert!(!dirty.take_overflow());
+        dirty.mark(Instant::ZERO, b"one more", SETTLED_PAUSE);
+        assert!(dirty.take_overflow());
+        assert_eq!(dirty.len(), MAX_DIRTY);
+    }
+}

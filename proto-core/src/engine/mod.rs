@@ -1,0 +1,370 @@
+//! The engine: routes datagrams, time and the driver's wishes to the pieces of the protocol, and is
+//! the only one with public `poll_*` functions.
+//!
+//! A driver, after every input ([`Engine::handle_datagram`], [`Engine::handle_timeout`], or one of its
+//! own wishes), drains in this order:
+//! 1. what `handle_datagram` gave back, at once: it borrows the datagram;
+//! 2. [`Engine::poll_event`] until `None`;
+//! 3. [`Engine::poll_transmit`] until `None`;
+//! 4. [`Engine::poll_timeout`], to be woken then for `handle_timeout`.
+
+mod receive;
+mod remote;
+mod transmit;
+
+use crate::boundary::{PeerSlot, PullId};
+use crate::index::entry::{IndexId, Sequence};
+use crate::limits::MAX_PEERS;
+use crate::pull::{Failure, Pulls, Want};
+use crate::session::{Config as SessionConfig, Entropy};
+use crate::time::{Duration, Instant};
+use crate::wire::ObjectId;
+pub use receive::Delivery;
+use remote::Remote;
+pub use remote::PeerStatus;
+
+/// A heartbeat for each connected peer, this often (docs/protocol.md, "Announce").
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Changes within this time are told in one announcement.
+const ANNOUNCE_PAUSE: Duration = Duration::from_millis(2);
+/// Places in the table of pulls that are kept for journal pages.
+const JOURNAL_PULLS: usize = 4;
+
+/// What the driver tells the engine once.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// What sessions are made with.
+    pub session: SessionConfig,
+    /// Bytes that the kernel buffers of what arrives: all peers together never have more outstanding.
+    pub receive_buffer: usize,
+    /// Bytes of UDP payload of the datagrams to ask for, [`crate::limits::MIN_DATAGRAM`] to
+    /// [`crate::limits::MAX_DATAGRAM`].
+    pub datagram: usize,
+}
+
+/// What happened, for the driver to act on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A peer is there, or there again with a new life: tell the engine how far its journal was
+    /// read with [`Engine::set_cursor`].
+    Connected {
+        /// Which.
+        peer: PeerSlot,
+        /// Its index.
+        index: IndexId,
+    },
+    /// A peer is gone.
+    Disconnected {
+        /// Which.
+        peer: PeerSlot,
+    },
+    /// An initiation was accepted: keep its counter, so that a replay is known after a restart.
+    Initiation {
+        /// From whom.
+        peer: PeerSlot,
+        /// Its index.
+        index: IndexId,
+        /// The counter.
+        counter: u64,
+    },
+    /// All bytes of a piece are here: verify it, then [`Engine::finish`] or [`Engine::corrupt`].
+    Complete {
+        /// Which.
+        pull: PullId,
+        /// What it is.
+        want: Want,
+    },
+    /// A piece cannot be had now; the pull has ended.
+    Failed {
+        /// Which.
+        pull: PullId,
+        /// What it was.
+        want: Want,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// What this peer tells the others of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Own {
+    /// Newest sequence of our index.
+    pub sequence: Sequence,
+    /// Entries that we still want.
+    pub pending: u32,
+    /// Whether we are scanning, hashing or landing.
+    pub busy: bool,
+}
+
+/// The protocol of one peer with all its others.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    entropy: Entropy,
+    remotes: [Option<Remote>; MAX_PEERS],
+    pulls: Pulls,
+    own: Own,
+    /// Whose turn it is to send.
+    turn: usize,
+    goodbye: bool,
+}
+
+// docs/architecture.md, "Memory".
+const _: () = assert!(core::mem::size_of::<Engine>() < 640 * 1024);
+
+impl Engine {
+    /// An engine without peers.
+    #[must_use]
+    pub fn new(config: Config, entropy: Entropy) -> Self {
+        Self {
+            config,
+            entropy,
+            remotes: core::array::from_fn(|_| None),
+            pulls: Pulls::default(),
+            own: Own::default(),
+            turn: 0,
+            goodbye: false,
+        }
+    }
+
+    /// Adds a configured peer. `initiation_counter` only grows over the life of our index;
+    /// `last_seen` is what was kept of [`Event::Initiation`]. False if the slot is taken.
+    pub fn add_peer(&mut self, peer: PeerSlot, initiation_counter: u64, last_seen: Option<(IndexId, u64)>) -> bool {
+        match self.remotes.get_mut(peer.place()) {
+            Some(place @ None) => {
+                *place = Some(Remote::new(peer, initiation_counter, last_seen));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What we tell the others of ourselves; a change is announced at once.
+    pub fn set_own(&mut self, now: Instant, own: Own) {
+        if self.own != own {
+            self.own = own;
+            for remote in self.remotes.iter_mut().flatten() {
+                remote.announce_soon(now);
+            }
+        }
+    }
+
+    /// How far the journal of a connected peer has been read and durably noted.
+    pub fn set_cursor(&mut self, now: Instant, peer: PeerSlot, cursor: Sequence) {
+        if let Some(remote) = self.remote_mut(peer) {
+            remote.cursor = Some(cursor);
+            remote.announce_soon(now);
+        }
+        self.pull_journals();
+    }
+
+    /// Asks for a piece of a content or recipe. `None` if the table of pulls is full: try again
+    /// after an event.
+    pub fn pull(&mut self, want: Want) -> Option<PullId> {
+        if self.pulls.free() <= JOURNAL_PULLS {
+            return None;
+        }
+        self.pulls.insert(want)
+    }
+
+    /// A complete piece was taken.
+    pub fn finish(&mut self, pull: PullId) {
+        self.end_pull(pull);
+    }
+
+    /// A piece is not wanted any more.
+    pub fn cancel(&mut self, pull: PullId) {
+        self.end_pull(pull);
+    }
+
+    /// A complete piece did not verify: it is asked for again, from somebody else.
+    pub fn corrupt(&mut self, pull: PullId) {
+        if let Some(piece) = self.pulls.get_mut(pull) {
+            piece.reported = false;
+            piece.begin_anew();
+        }
+    }
+
+    /// Tells every connected peer that we end; drain [`Self::poll_transmit`] once more after it.
+    pub fn shut_down(&mut self) {
+        self.goodbye = true;
+    }
+
+    /// The index of a peer, if it is connected.
+    #[must_use]
+    pub fn connected_index(&self, peer: PeerSlot) -> Option<IndexId> {
+        let remote = self.remote(peer).filter(|remote| remote.is_connected())?;
+        remote.sessions.remote_index_id()
+    }
+
+    /// Free places for [`Self::pull`].
+    #[must_use]
+    pub fn free_pulls(&self) -> usize {
+        self.pulls.free().saturating_sub(JOURNAL_PULLS)
+    }
+
+    /// What is known of a peer.
+    #[must_use]
+    pub fn status(&self, peer: PeerSlot) -> Option<PeerStatus> {
+        let remote = self.remote(peer)?;
+        let transfers = self.pulls.iter().filter(|(_, piece)| piece.source == Some(peer)).count();
+        Some(remote.status(transfers))
+    }
+
+    /// Whether every configured peer is connected, has read all of our journal and wants nothing,
+    /// and we have read all of theirs. (Whether we want nothing, the driver knows.)
+    #[must_use]
+    pub fn in_sync(&self) -> bool {
+        self.remotes.iter().flatten().filter(|remote| !remote.sessions.is_self()).all(|remote| {
+            remote.in_sync_with(self.config.session.index_id, self.own.sequence)
+        })
+    }
+
+    /// Whether every configured peer, connected or not, is known to have read our journal up to `sequence`.
+    #[must_use]
+    pub fn all_have_seen(&self, sequence: Sequence) -> bool {
+        self.remotes.iter().flatten().filter(|remote| !remote.sessions.is_self()).all(|remote| {
+            remote.announced.is_some_and(|told| told.seen_index == self.config.session.index_id && told.seen_sequence >= sequence)
+        })
+    }
+
+    /// What happened; call until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        for place in 0..MAX_PEERS {
+            if let Some(event) = self.poll_remote(place) {
+                return Some(event);
+            }
+        }
+        let complete = self.pulls.iter_mut().find(|(_, piece)| piece.is_complete() && !piece.reported);
+        if let Some((pull, piece)) = complete {
+            piece.reported = true;
+            return Some(Event::Complete { pull, want: piece.want });
+        }
+        let failed = self.pulls.iter().find_map(|(pull, piece)| Some((pull, piece.want, self.failure(pull)?)));
+        let (pull, want, failure) = failed?;
+        self.end_pull(pull);
+        Some(Event::Failed { pull, want, failure })
+    }
+
+    /// A connection that came or went since the last look.
+    fn poll_remote(&mut self, place: usize) -> Option<Event> {
+        let remote = self.remotes.get_mut(place)?.as_mut()?;
+        let peer = remote.slot;
+        if let Some((index, counter)) = remote.take_initiation() {
+            return Some(Event::Initiation { peer, index, counter });
+        }
+        let connected = remote.sessions.is_connected() && !remote.sessions.is_self();
+        let life = remote.sessions.incarnation();
+        if remote.reported == connected.then_some(life) {
+            return None;
+        }
+        if remote.reported.take().is_some() {
+            self.forget_connection(peer);
+            return Some(Event::Disconnected { peer });
+        }
+        let index = remote.sessions.remote_index_id()?;
+        remote.reported = Some(life);
+        // Who refused in an earlier life may have it now.
+        for (_, piece) in self.pulls.iter_mut() {
+            piece.refused_by.remove(peer);
+        }
+        Some(Event::Connected { peer, index })
+    }
+
+    fn forget_connection(&mut self, peer: PeerSlot) {
+        let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) else { return };
+        for (_, piece) in self.pulls.iter_mut().filter(|(_, piece)| piece.source == Some(peer)) {
+            piece.give_up(&mut remote.flow);
+            piece.source = None;
+        }
+        remote.forget_connection();
+    }
+
+    /// Why a piece cannot be had, if so.
+    fn failure(&self, pull: PullId) -> Option<Failure> {
+        let piece = self.pulls.get(pull)?;
+        if piece.is_complete() {
+            return None;
+        }
+        let mut refused = false;
+        for remote in self.remotes.iter().flatten().filter(|remote| remote.is_connected()) {
+            if piece.want.only.is_some_and(|only| only != remote.slot) {
+                continue;
+            }
+            if !piece.refused_by.contains(remote.slot) {
+                return None;
+            }
+            refused = true;
+        }
+        Some(if refused { Failure::Gone } else { Failure::Disconnected })
+    }
+
+    /// Starts to read the journal of whoever has told of more than we have read.
+    fn pull_journals(&mut self) {
+        for remote in self.remotes.iter_mut().flatten() {
+            if remote.journal.is_some() || !remote.is_connected() {
+                continue;
+            }
+            let (Some(told), Some(cursor)) = (remote.announced, remote.cursor) else { continue };
+            if told.sequence > cursor {
+                remote.journal = self.pulls.insert(Want {
+                    object: ObjectId::Journal(told.index),
+                    start: cursor,
+                    length: crate::limits::MAX_PAGE as u32,
+                    only: Some(remote.slot),
+                    prefer: None,
+                });
+            }
+        }
+    }
+
+    fn end_pull(&mut self, pull: PullId) {
+        let Some(mut piece) = self.pulls.remove(pull) else { return };
+        for remote in self.remotes.iter_mut().flatten() {
+            if piece.source == Some(remote.slot) {
+                piece.give_up(&mut remote.flow);
+            }
+            if remote.journal == Some(pull) {
+                remote.journal = None;
+            }
+        }
+    }
+
+    /// Due timers: sessions, heartbeats, losses.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for remote in self.remotes.iter_mut().flatten() {
+            remote.sessions.handle_timeout(now, &mut self.entropy);
+        }
+        for remote in self.remotes.iter_mut().flatten() {
+            let newest = remote.newest_answered;
+            let (mut timed_out, mut asked) = (0, 0);
+            for (_, piece) in self.pulls.iter_mut().filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0) {
+                asked += 1;
+                timed_out += usize::from(piece.find_lost(now, &mut remote.flow, newest));
+            }
+            if asked > 0 && timed_out == asked {
+                remote.flow.stalled();
+            }
+        }
+        self.pull_journals();
+    }
+
+    /// When to call [`Self::handle_timeout`] and [`Self::poll_transmit`] again if nothing else happens.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Instant {
+        let remotes = self.remotes.iter().flatten().map(Remote::timeout);
+        let pieces = self.pulls.iter().filter_map(|(_, piece)| match piece.source.and_then(|source| self.remote(source)) {
+            Some(remote) => piece.deadline(&remote.flow),
+            None => (piece.not_before() > Instant::ZERO).then_some(piece.not_before()),
+        });
+        remotes.chain(pieces).min().unwrap_or(Instant::FAR_FUTURE)
+    }
+
+    fn remote(&self, peer: PeerSlot) -> Option<&Remote> {
+        self.remotes.get(peer.place())?.as_ref()
+    }
+
+    fn remote_mut(&mut self, peer: PeerSlot) -> Option<&mut Remote> {
+        self.remotes.get_mut(peer.place())?.as_mut()
+    }
+}

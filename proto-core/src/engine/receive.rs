@@ -1,0 +1,124 @@
+//! What comes in: one datagram from one configured peer.
+
+use super::Engine;
+use super::remote::Announced;
+use crate::boundary::{Arrival, PeerSlot};
+use crate::pull;
+use crate::pull::Arrived;
+use crate::session::Incoming;
+use crate::time::{Duration, Instant};
+use crate::wire::announce::Announce;
+use crate::wire::block::Block;
+use crate::wire::page::Page;
+use crate::wire::refuse::{Refuse, RefuseReason};
+use crate::wire::{Message, ObjectId};
+
+/// What a datagram brought for the driver, borrowing the datagram.
+#[derive(Debug)]
+pub enum Delivery<'a> {
+    /// Bytes of a piece: write them at once.
+    Arrival(Arrival<'a>),
+    /// The newest entries of a peer's journal, told with an announcement; they continue what we
+    /// have read. A page taken is followed by [`Engine::set_cursor`].
+    Page {
+        /// Whose.
+        peer: PeerSlot,
+        /// The entries.
+        page: Page<'a>,
+    },
+}
+
+impl Engine {
+    /// Takes a datagram that came from the address of `peer`. Whatever it holds, at worst nothing
+    /// happens.
+    pub fn handle_datagram<'a>(&mut self, now: Instant, peer: PeerSlot, datagram: &'a mut [u8]) -> Option<Delivery<'a>> {
+        let len = datagram.len() as u64;
+        let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        let incoming = remote.sessions.handle(now, &self.config.session, &mut self.entropy, datagram).ok()?;
+        remote.bytes_received = remote.bytes_received.saturating_add(len);
+        let Incoming::Message(plaintext) = incoming else { return None };
+        if remote.reported.is_none() {
+            // Not yet told to the driver: `poll_event` comes first; its sender repeats everything.
+            return None;
+        }
+        match Message::decode(plaintext).ok()? {
+            Message::Announce(announce) => self.handle_announce(now, peer, &announce),
+            Message::Request(request) => {
+                remote.serve.request(&request);
+                None
+            }
+            Message::Block(block, payload) => self.handle_block(now, peer, &block, payload),
+            Message::Have(_) => None,
+            Message::Refuse(refuse) => {
+                self.handle_refuse(now, peer, &refuse);
+                None
+            }
+            Message::Goodbye => {
+                remote.sessions.close(now);
+                None
+            }
+        }
+    }
+
+    fn handle_announce<'a>(&mut self, now: Instant, peer: PeerSlot, announce: &Announce<'a>) -> Option<Delivery<'a>> {
+        let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        if remote.sessions.remote_index_id() != Some(announce.index_id) {
+            return None;
+        }
+        if announce.echo != 0 {
+            // Both are our own clock, which wraps after 71 minutes.
+            let round = (now.as_micros() as u32).wrapping_sub(announce.echo).wrapping_sub(announce.echo_delay);
+            remote.flow.rtt.sample_min(now, Duration::from_micros(u64::from(round)).min(Duration::from_secs(2)));
+        }
+        remote.echo = Some((announce.sent_at, now));
+        remote.announced = Some(Announced {
+            index: announce.index_id,
+            sequence: announce.sequence,
+            seen_index: announce.seen_index_id,
+            seen_sequence: announce.seen_sequence,
+            pending: announce.pending,
+            busy: announce.busy,
+        });
+        let cursor = remote.cursor?;
+        let page = Page::parse(announce.page).ok().filter(|page| {
+            page.index_id == announce.index_id && page.after <= cursor && page.through > cursor
+        });
+        match page {
+            Some(page) => Some(Delivery::Page { peer, page }),
+            None => {
+                self.pull_journals();
+                None
+            }
+        }
+    }
+
+    fn handle_block<'a>(&mut self, now: Instant, peer: PeerSlot, block: &Block, payload: &'a [u8]) -> Option<Delivery<'a>> {
+        let pull = pull::id(block.tag);
+        let piece = self.pulls.get_mut(pull)?;
+        // Only whom we asked may answer: so a peer cannot spoil what another one sends.
+        if piece.source != Some(peer) {
+            return None;
+        }
+        let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        let order = piece.order();
+        match piece.arrived(now, &mut remote.flow, usize::from(block.segment), block.length as usize, payload.len()) {
+            Arrived::New { at, .. } => {
+                remote.newest_answered = remote.newest_answered.max(order);
+                Some(Delivery::Arrival(Arrival { pull, at, bytes: payload }))
+            }
+            Arrived::Useless => None,
+        }
+    }
+
+    fn handle_refuse(&mut self, now: Instant, peer: PeerSlot, refuse: &Refuse) {
+        let pull = pull::id(refuse.tag);
+        let Some(piece) = self.pulls.get_mut(pull).filter(|piece| piece.source == Some(peer)) else { return };
+        let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) else { return };
+        let busy = refuse.reason == RefuseReason::BUSY;
+        // A journal that is gone: the peer's index began anew; its next announcement says so.
+        piece.refused(now, &mut remote.flow, peer, busy);
+        if !busy && matches!(piece.want.object, ObjectId::Journal(_)) {
+            self.end_pull(pull);
+        }
+    }
+}

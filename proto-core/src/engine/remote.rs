@@ -1,0 +1,155 @@
+//! One configured peer as the engine sees it.
+
+use super::{ANNOUNCE_PAUSE, HEARTBEAT};
+use crate::boundary::{PeerSlot, PullId};
+use crate::flow::Flow;
+use crate::index::entry::{IndexId, Sequence};
+use crate::serve::Serve;
+use crate::session::PeerSessions;
+use crate::time::{Duration, Instant};
+
+/// What a peer last told of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Announced {
+    pub index: IndexId,
+    pub sequence: Sequence,
+    pub seen_index: IndexId,
+    pub seen_sequence: Sequence,
+    pub pending: u32,
+    pub busy: bool,
+}
+
+/// One configured peer.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub slot: PeerSlot,
+    pub sessions: PeerSessions,
+    /// The life that the driver was told of.
+    pub reported: Option<u32>,
+    pub flow: Flow,
+    pub serve: Serve,
+    pub announced: Option<Announced>,
+    /// How far we have read its journal.
+    pub cursor: Option<Sequence>,
+    /// The page being read.
+    pub journal: Option<PullId>,
+    pub announce_at: Instant,
+    last_announce: Instant,
+    /// Requests sent, and the newest one that was answered.
+    pub order: u64,
+    pub newest_answered: u64,
+    /// Its clock in its last announcement, and when that came.
+    pub echo: Option<(u32, Instant)>,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    initiation: Option<(IndexId, u64)>,
+}
+
+/// What is known of a peer, for whoever asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerStatus {
+    /// Whether there is a session and it is alive.
+    pub connected: bool,
+    /// Whether this address is our own.
+    pub is_self: bool,
+    /// Smoothed or least round trip.
+    pub rtt: Option<Duration>,
+    /// Newest sequence of its index that it told of.
+    pub sequence: Sequence,
+    /// Bytes of UDP payload sent to it.
+    pub bytes_sent: u64,
+    /// Bytes of UDP payload received from it.
+    pub bytes_received: u64,
+    /// Pieces being pulled from it.
+    pub transfers: usize,
+    /// Bytes that may be outstanding.
+    pub window: usize,
+}
+
+impl Remote {
+    pub fn new(slot: PeerSlot, initiation_counter: u64, last_seen: Option<(IndexId, u64)>) -> Self {
+        Self {
+            slot,
+            sessions: PeerSessions::new(slot.place() as u8, initiation_counter, last_seen),
+            reported: None,
+            flow: Flow::default(),
+            serve: Serve::default(),
+            announced: None,
+            cursor: None,
+            journal: None,
+            announce_at: Instant::ZERO,
+            last_announce: Instant::ZERO,
+            order: 0,
+            newest_answered: 0,
+            echo: None,
+            bytes_sent: 0,
+            bytes_received: 0,
+            initiation: last_seen,
+        }
+    }
+
+    /// Connected, and the driver knows it.
+    pub fn is_connected(&self) -> bool {
+        self.reported.is_some() && self.sessions.is_connected()
+    }
+
+    /// An initiation that was accepted since the last look.
+    pub fn take_initiation(&mut self) -> Option<(IndexId, u64)> {
+        let seen = self.sessions.last_seen_initiation();
+        if seen == self.initiation {
+            return None;
+        }
+        self.initiation = seen;
+        seen
+    }
+
+    pub fn announce_soon(&mut self, now: Instant) {
+        self.announce_at = self.announce_at.min(now.max(self.last_announce + ANNOUNCE_PAUSE));
+    }
+
+    pub fn announced_now(&mut self, now: Instant) {
+        self.last_announce = now;
+        self.announce_at = now + HEARTBEAT;
+    }
+
+    /// What belonged to a life of the peer that has ended.
+    pub fn forget_connection(&mut self) {
+        self.flow = Flow::default();
+        self.serve.clear();
+        self.announced = None;
+        self.cursor = None;
+        self.echo = None;
+        self.order = 0;
+        self.newest_answered = 0;
+        self.announce_at = Instant::ZERO;
+    }
+
+    pub fn timeout(&self) -> Instant {
+        let announce = if self.is_connected() { self.announce_at } else { Instant::FAR_FUTURE };
+        self.sessions.timeout().min(announce)
+    }
+
+    pub fn in_sync_with(&self, own_index: IndexId, own_sequence: Sequence) -> bool {
+        self.is_connected()
+            && self.announced.is_some_and(|told| {
+                self.cursor == Some(told.sequence)
+                    && told.seen_index == own_index
+                    && told.seen_sequence == own_sequence
+                    && told.pending == 0
+                    && !told.busy
+            })
+    }
+
+    pub fn status(&self, transfers: usize) -> PeerStatus {
+        PeerStatus {
+            connected: self.is_connected(),
+            is_self: self.sessions.is_self(),
+            rtt: self.flow.rtt.smoothed().or(self.flow.rtt.min()),
+            sequence: self.announced.map_or(0, |told| told.sequence),
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
+            transfers,
+            window: self.flow.window(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What goes out: handshakes first, then small messages, then requests, then bursts of BLOCKs.
+
+use super::{Engine, Remote};
+use crate::boundary::{Objects, PeerSlot, Transmit};
+use crate::limits::{MAX_PEERS, MAX_PULLS, MIN_DATAGRAM};
+use crate::pull;
+use crate::serve::Built;
+use crate::session;
+use crate::storage::segment_bitmap::SegmentBitmap;
+use crate::time::Instant;
+use crate::wire::announce::Announce;
+use crate::wire::block::Block;
+use crate::wire::request::RequestWriter;
+use crate::wire::{ObjectId, goodbye};
+use heapless::Vec;
+
+/// Bytes of a sealed datagram that are not plaintext.
+const SEAL: usize = session::OVERHEAD;
+/// Where the plaintext begins.
+const PLAINTEXT: usize = session::HEADER_LEN;
+/// A request waits until this part of the window is free, so that few datagrams wake the other side.
+const BATCH_DIVISOR: usize = 4;
+/// But not for more than this many bytes.
+const BATCH: usize = 256 * 1024;
+
+impl Engine {
+    /// Builds datagrams for one peer into `buffer` (at least one largest datagram long), reading
+    /// what is served straight into them; `None` if there is nothing to send now.
+    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8], objects: &mut impl Objects) -> Option<Transmit> {
+        for _ in 0..MAX_PEERS {
+            let place = self.turn;
+            self.turn = (self.turn + 1) % MAX_PEERS;
+            let Some(peer) = PeerSlot::new(place) else { continue };
+            if let Some(transmit) = self.transmit_to(now, peer, buffer, objects) {
+                if let Some(remote) = self.remote_mut(peer) {
+                    remote.bytes_sent = remote.bytes_sent.saturating_add(transmit.len as u64);
+                }
+                return Some(transmit);
+            }
+        }
+        None
+    }
+
+    fn transmit_to(&mut self, now: Instant, peer: PeerSlot, buffer: &mut [u8], objects: &mut impl Objects) -> Option<Transmit> {
+        let budget = self.receive_budget();
+        let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        if let Some(len) = remote.sessions.poll_transmit(now, &self.config.session, &mut self.entropy, buffer) {
+            return Some(Transmit { peer, len, segment_size: len });
+        }
+        if !remote.is_connected() {
+            return None;
+        }
+        if self.goodbye {
+            let len = goodbye::emit(buffer.get_mut(PLAINTEXT..)?).ok()?;
+            let len = seal(remote, now, buffer, len)?;
+            remote.sessions.close(now);
+            return Some(Transmit { peer, len, segment_size: len });
+        }
+        if now >= remote.announce_at {
+            remote.announced_now(now);
+            let own = Announce {
+                busy: self.own.busy,
+                index_id: self.config.session.index_id,
+                sequence: self.own.sequence,
+                seen_index_id: remote.sessions.remote_index_id().unwrap_or_default(),
+                seen_sequence: remote.cursor.unwrap_or_default(),
+                pending: self.own.pending,
+                // 0 says "none".
+                sent_at: (now.as_micros() as u32).max(1),
+                echo: remote.echo.map_or(0, |(sent_at, _)| sent_at),
+                echo_delay: remote.echo.map_or(0, |(_, at)| now.saturating_since(at).as_micros() as u32),
+                page: &[],
+            };
+            let len = emit_announce(remote, &own, buffer.get_mut(PLAINTEXT..MIN_DATAGRAM - SEAL + PLAINTEXT)?, objects)?;
+            let len = seal(remote, now, buffer, len)?;
+            return Some(Transmit { peer, len, segment_size: len });
+        }
+        if let Some(len) = self.build_request(now, peer, budget, buffer) {
+            let len = seal(self.remotes.get_mut(peer.place())?.as_mut()?, now, buffer, len)?;
+            return Some(Transmit { peer, len, segment_size: len });
+        }
+        self.build_burst(now, peer, buffer, objects)
+    }
+
+    /// Bytes that all peers together may still send us.
+    fn receive_budget(&self) -> usize {
+        let outstanding: usize = self.remotes.iter().flatten().map(|remote| remote.flow.outstanding()).sum();
+        self.config.receive_buffer.saturating_sub(outstanding)
+    }
+
+    /// A REQUEST for pieces of one object, as many as there is room for.
+    fn build_request(&mut self, now: Instant, peer: PeerSlot, budget: usize, buffer: &mut [u8]) -> Option<usize> {
+        let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        let mut room = remote.flow.room(budget);
+        let outstanding = remote.flow.outstanding();
+        if outstanding > 0 && room < (remote.flow.window() / BATCH_DIVISOR).min(BATCH) {
+            return None;
+        }
+        let segment = self.config.datagram.saturating_sub(SEAL + Block::HEADER_LEN);
+        let mut candidates: Vec<(u64, pull::Key), MAX_PULLS> = Vec::new();
+        let mut object: Option<ObjectId> = None;
+        for (id, piece) in self.pulls.iter() {
+            if !piece.may_ask(now, peer) || object.is_some_and(|object| object != piece.want.object) {
+                continue;
+            }
+            if piece.source.is_none() && piece.want.prefer.is_some_and(|prefer| prefer != peer && !piece.refused_by.contains(prefer)) {
+                continue;
+            }
+            object = Some(piece.want.object);
+            let _ = candidates.push((piece.want.start, id));
+        }
+        candidates.sort_unstable_by_key(|(start, _)| *start);
+        let end = MIN_DATAGRAM - SEAL + PLAINTEXT;
+        let mut writer = RequestWriter::new(buffer.get_mut(PLAINTEXT..end)?, object?, u16::try_from(segment).ok()?).ok()?;
+        for (start, id) in candidates {
+            let piece = self.pulls.get_mut(id)?;
+            if room < segment && !(outstanding == 0 && writer.is_empty()) {
+                break;
+            }
+            if !writer.has_room(piece.want.length as usize) {
+                break;
+            }
+            let mut wanted = SegmentBitmap::new();
+            let missing = piece.ask(peer, segment, room, &mut wanted);
+            if missing.segments == 0 {
+                continue;
+            }
+            remote.order += 1;
+            let sent = remote.flow.asked(now, missing.bytes);
+            piece.asked(sent, remote.order);
+            room = room.saturating_sub(missing.bytes);
+            let mut bits = [0; SegmentBitmap::WIRE_LEN];
+            let bits = wanted.to_wire(piece.segments(), &mut bits)?;
+            if writer.push(pull::tag(id), start, piece.length as u32, bits).is_err() {
+                break;
+            }
+        }
+        if writer.is_empty() { None } else { Some(writer.finish()) }
+    }
+
+    /// BLOCKs of one burst, sealed one behind the other.
+    fn build_burst(&mut self, now: Instant, peer: PeerSlot, buffer: &mut [u8], objects: &mut impl Objects) -> Option<Transmit> {
+        let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        let (mut len, mut first) = (0, None);
+        while let Some(rest) = buffer.get_mut(len..) {
+            // The next one must fit whole, or building it would lose it.
+            let Some(body) = rest.get_mut(PLAINTEXT..) else { break };
+            if first.is_some_and(|first: usize| rest_too_short(body.len(), first)) {
+                break;
+            }
+            let Built::Message(plaintext) = remote.serve.build(objects, body, first.map(|first| first - SEAL)) else { break };
+            let Some(sealed) = seal(remote, now, rest, plaintext) else { break };
+            len += sealed;
+            match first {
+                None => first = Some(sealed),
+                Some(first) if sealed < first => break,
+                Some(_) => {}
+            }
+        }
+        Some(Transmit { peer, len, segment_size: first? })
+    }
+}
+
+fn rest_too_short(body: usize, datagram: usize) -> bool {
+    body + PLAINTEXT < datagram
+}
+
+fn seal(remote: &mut Remote, now: Instant, datagram: &mut [u8], plaintext: usize) -> Option<usize> {
+    remote.sessions.seal(now, datagram, plaintext).ok()
+}
+
+/// An ANNOUNCE with as many entries behind it as fit, beginning after what the peer has seen.
+fn emit_announce(remote: &Remote, own: &Announce<'_>, out: &mut [u8], objects: &mut impl Objects) -> Option<usize> {
+    let head = own.emit(out).ok()?;
+    let seen = remote.announced.filter(|told| told.seen_index == own.index_id).map(|told| told.seen_sequence);
+    let Some(after) = seen.filter(|seen| *seen < own.sequence) else { return Some(head) };
+    let Some(tail) = out.get_mut(head..) else { return Some(head) };
+    let object = ObjectId::Journal(own.index_id);
+    let room = tail.len();
+    match objects.piece(object, after, room) {
+        crate::boundary::Read::Ready(page) if page <= room => match objects.read(object, after, room, 0, tail.get_mut(..page)?) {
+            crate::boundary::Read::Ready(read) if read == page => Some(head + page),
+            _ => Some(head),
+        },
+        _ => Some(head),
+    }
+}

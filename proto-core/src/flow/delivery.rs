@@ -1,0 +1,73 @@
+//! Delivery rate: bytes that came between a request and its answer, over the time that took
+//! (draft-cheng-iccrg-delivery-rate-estimation, seen from the receiver); the maximum of the last rounds.
+
+use crate::time::{Duration, Instant};
+
+/// Rounds over which the maximum is kept (BBR: ten).
+const ROUNDS: usize = 10;
+/// Shorter spans measure the batching of sockets, not the path.
+const SHORTEST_SPAN: Duration = Duration::from_micros(200);
+
+/// State of the flow at the moment of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sent {
+    /// When it was sent.
+    pub at: Instant,
+    delivered: u64,
+    delivered_at: Instant,
+}
+
+/// Delivery-rate estimator of one flow.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    delivered: u64,
+    delivered_at: Instant,
+    /// A round ends when something that was asked for after this much had been delivered arrives.
+    round_ends: u64,
+    rates: [u64; ROUNDS],
+    round: usize,
+}
+
+impl Delivery {
+    /// Takes note of a request.
+    #[must_use]
+    pub fn sent(&mut self, now: Instant) -> Sent {
+        Sent { at: now, delivered: self.delivered, delivered_at: self.delivered_at }
+    }
+
+    /// The flow was idle: measuring begins anew at `now`.
+    pub fn restart(&mut self, now: Instant) {
+        self.delivered_at = now;
+    }
+
+    /// Takes note of bytes that answer a request; the rate to believe in bytes per second, if there is one.
+    pub fn arrived(&mut self, now: Instant, sent: &Sent, bytes: usize) -> Option<u64> {
+        self.delivered = self.delivered.saturating_add(bytes as u64);
+        self.delivered_at = now;
+        let span = now.saturating_since(sent.delivered_at.min(sent.at)).max(SHORTEST_SPAN);
+        let span_micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let rate = (self.delivered - sent.delivered.min(self.delivered)).saturating_mul(1_000_000) / span_micros.max(1);
+        if sent.delivered >= self.round_ends {
+            self.round_ends = self.delivered;
+            self.round = (self.round + 1) % ROUNDS;
+            if let Some(slot) = self.rates.get_mut(self.round) {
+                *slot = 0;
+            }
+        }
+        if let Some(slot) = self.rates.get_mut(self.round) {
+            *slot = (*slot).max(rate);
+        }
+        self.rate()
+    }
+
+    /// Greatest rate of the last rounds in bytes per second.
+    #[must_use]
+    pub fn rate(&self) -> Option<u64> {
+        self.rates.iter().copied().max().filter(|rate| *rate > 0)
+    }
+
+    /// Forgets all rates.
+    pub fn forget(&mut self) {
+        self.rates = [0; ROUNDS];
+    }
+}

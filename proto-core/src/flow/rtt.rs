@@ -1,0 +1,97 @@
+//! Round-trip times of one peer: smoothed and variance as in RFC 6298, and a windowed minimum.
+
+use crate::time::{Duration, Instant};
+
+/// How long a minimum is believed before a later sample replaces it (BBR: ten seconds).
+const MIN_RTT_WINDOW: Duration = Duration::from_secs(10);
+/// Before the first sample (RFC 6298 section 2.1 says 1 s; answers here come from a loop that serves at once).
+const INITIAL_RTO: Duration = Duration::from_millis(300);
+/// A turn of the serving peer's loop may take some milliseconds.
+const MIN_RTO: Duration = Duration::from_millis(30);
+/// Longer silence is the session's business.
+const MAX_RTO: Duration = Duration::from_secs(2);
+
+/// Round-trip estimator.
+#[derive(Debug, Default)]
+pub struct Rtt {
+    smoothed: Option<Duration>,
+    variance: Duration,
+    min: Option<(Duration, Instant)>,
+}
+
+impl Rtt {
+    /// Takes one measured round trip.
+    pub fn sample(&mut self, now: Instant, rtt: Duration) {
+        match self.smoothed {
+            None => {
+                self.smoothed = Some(rtt);
+                self.variance = rtt / 2;
+            }
+            Some(smoothed) => {
+                // RFC 6298 section 2.3: alpha 1/8, beta 1/4.
+                let difference = smoothed.abs_diff(rtt);
+                self.variance = (self.variance * 3 + difference) / 4;
+                self.smoothed = Some((smoothed * 7 + rtt) / 8);
+            }
+        }
+        self.sample_min(now, rtt);
+    }
+
+    /// Takes a round trip without load (a heartbeat's echo), for the minimum only.
+    pub fn sample_min(&mut self, now: Instant, rtt: Duration) {
+        match self.min {
+            Some((min, at)) if rtt >= min && now.saturating_since(at) < MIN_RTT_WINDOW => {}
+            _ => self.min = Some((rtt, now)),
+        }
+    }
+
+    /// The least round trip of the last ten seconds.
+    #[must_use]
+    pub fn min(&self) -> Option<Duration> {
+        self.min.map(|(min, _)| min)
+    }
+
+    /// The smoothed round trip.
+    #[must_use]
+    pub fn smoothed(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
+    /// RFC 6298 section 2.3: SRTT + 4 RTTVAR, within bounds.
+    #[must_use]
+    pub fn retransmission_timeout(&self) -> Duration {
+        match self.smoothed {
+            None => INITIAL_RTO,
+            Some(smoothed) => (smoothed + self.variance * 4).clamp(MIN_RTO, MAX_RTO),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minimum_is_forgotten_after_its_window() {
+        let mut rtt = Rtt::default();
+        rtt.sample(Instant::from_micros(0), Duration::from_millis(1));
+        rtt.sample(Instant::from_micros(1_000_000), Duration::from_millis(5));
+        assert_eq!(rtt.min(), Some(Duration::from_millis(1)));
+        rtt.sample(Instant::from_micros(11_000_000), Duration::from_millis(5));
+        assert_eq!(rtt.min(), Some(Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn the_timeout_follows_the_samples_within_its_bounds() {
+        let mut rtt = Rtt::default();
+        assert_eq!(rtt.retransmission_timeout(), INITIAL_RTO);
+        for turn in 0..100 {
+            rtt.sample(Instant::from_micros(turn), Duration::from_micros(100));
+        }
+        assert_eq!(rtt.retransmission_timeout(), MIN_RTO);
+        for turn in 0..100 {
+            rtt.sample(Instant::from_micros(turn), Duration::from_secs(9));
+        }
+        assert_eq!(rtt.retransmission_timeout(), MAX_RTO);
+    }
+}

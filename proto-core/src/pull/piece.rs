@@ -1,0 +1,275 @@
+//! One piece being pulled: which segments are here, which are asked for, and when they count as lost.
+
+use super::{PeerSet, Want};
+use crate::boundary::PeerSlot;
+use crate::flow::{Flow, Sent};
+use crate::storage::segment_bitmap::SegmentBitmap;
+use crate::time::{Duration, Instant};
+use crate::wire::ObjectId;
+
+/// A request counts as lost when answers to this many later requests have come (RFC 5681's three
+/// duplicate acknowledgements, per request item).
+const REORDERING: u64 = 3;
+
+/// First pause after a peer said that it is busy; doubles each time.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Which segments of a piece should be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Missing {
+    /// How many segments.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+/// One piece being pulled.
+#[derive(Debug)]
+pub struct Piece {
+    /// What the driver wants.
+    pub want: Want,
+    /// Its length: as wanted, or as the first BLOCK of a recipe or journal said.
+    pub length: usize,
+    length_known: bool,
+    /// Bytes of each segment but the last.
+    segment: usize,
+    here: SegmentBitmap,
+    asked: SegmentBitmap,
+    /// Bytes asked for and not here.
+    outstanding: usize,
+    /// Whom it was asked from last.
+    pub source: Option<PeerSlot>,
+    /// Who refused it.
+    pub refused_by: PeerSet,
+    sent: Sent,
+    answered: bool,
+    /// Place of the latest request in the order of all requests to the source.
+    order: u64,
+    last_arrival: Instant,
+    timeouts: u32,
+    not_before: Instant,
+}
+
+/// What an arriving segment means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrived {
+    /// New bytes, at this offset in the piece.
+    New {
+        /// Offset in the piece.
+        at: usize,
+        /// Whether the piece is complete now.
+        complete: bool,
+    },
+    /// Seen before, not asked for, or not of the right length.
+    Useless,
+}
+
+impl Piece {
+    /// A piece of which nothing is here.
+    #[must_use]
+    pub fn new(want: Want) -> Self {
+        Self {
+            want,
+            length: want.length as usize,
+            length_known: matches!(want.object, ObjectId::Content(_)),
+            segment: 0,
+            here: SegmentBitmap::new(),
+            asked: SegmentBitmap::new(),
+            outstanding: 0,
+            source: None,
+            refused_by: PeerSet::EMPTY,
+            sent: Sent::default(),
+            answered: false,
+            order: 0,
+            last_arrival: Instant::ZERO,
+            timeouts: 0,
+            not_before: Instant::ZERO,
+        }
+    }
+
+    /// Number of segments.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        if self.segment == 0 { 0 } else { self.length.div_ceil(self.segment) }
+    }
+
+    /// Bytes of the segment at this place.
+    fn segment_len(&self, place: usize) -> usize {
+        self.length.saturating_sub(place * self.segment).min(self.segment)
+    }
+
+    /// Bytes of each segment but the last, as asked for.
+    #[must_use]
+    pub fn segment(&self) -> usize {
+        self.segment
+    }
+
+    /// Whether all bytes are here.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.segment != 0 && self.length_known && self.here.count() == self.segments()
+    }
+
+    /// Bytes asked for and not here.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    fn count_outstanding(&self) -> usize {
+        (0..self.segments()).filter(|place| self.asked.get(*place) && !self.here.get(*place)).map(|place| self.segment_len(place)).sum()
+    }
+
+    /// Whether there is anything to ask for at `now`.
+    #[must_use]
+    pub fn wants_asking(&self, now: Instant) -> bool {
+        now >= self.not_before && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.segments()))
+    }
+
+    /// When it may be asked for again after a peer said that it is busy.
+    #[must_use]
+    pub fn not_before(&self) -> Instant {
+        self.not_before
+    }
+
+    /// Marks segments worth at most `room` bytes (at least one segment) as asked for from `source`
+    /// and sets their bits in `wanted`. What is here stays here; a change of segment size at a
+    /// change of source begins the piece anew.
+    pub fn ask(&mut self, source: PeerSlot, segment: usize, room: usize, wanted: &mut SegmentBitmap) -> Missing {
+        if self.segment != segment {
+            self.segment = segment;
+            self.here = SegmentBitmap::new();
+            self.asked = SegmentBitmap::new();
+        }
+        self.source = Some(source);
+        let mut missing = Missing { segments: 0, bytes: 0 };
+        for place in 0..self.segments() {
+            if self.asked.get(place) {
+                continue;
+            }
+            let bytes = self.segment_len(place);
+            if missing.segments > 0 && missing.bytes + bytes > room {
+                break;
+            }
+            self.asked.set(place);
+            wanted.set(place);
+            missing.segments += 1;
+            missing.bytes += bytes;
+        }
+        self.outstanding += missing.bytes;
+        missing
+    }
+
+    /// Takes note of the request that [`Self::ask`] was made for.
+    pub fn asked(&mut self, sent: Sent, order: u64) {
+        self.sent = sent;
+        self.order = order;
+        self.answered = false;
+        self.last_arrival = sent.at;
+    }
+
+    /// A BLOCK came: `length` is the piece's as the peer serves it, `len` that of the payload.
+    /// `flow` is the source's.
+    pub fn arrived(&mut self, now: Instant, flow: &mut Flow, place: usize, length: usize, len: usize) -> Arrived {
+        if self.segment == 0 || length == 0 || length > self.want.length as usize {
+            return Arrived::Useless;
+        }
+        if !self.length_known || length != self.length {
+            if self.length_known && matches!(self.want.object, ObjectId::Content(_)) {
+                return Arrived::Useless;
+            }
+            self.take_length(flow, length);
+        }
+        if place >= self.segments() || len != self.segment_len(place) || self.here.get(place) {
+            return Arrived::Useless;
+        }
+        // A segment that was given up and comes late is as good as any, but it is not outstanding any more.
+        let counted = if self.asked.get(place) { len } else { 0 };
+        self.here.set(place);
+        self.asked.set(place);
+        self.outstanding = self.outstanding.saturating_sub(counted);
+        flow.arrived(now, &self.sent, len, counted, !self.answered);
+        self.answered = true;
+        self.timeouts = 0;
+        self.last_arrival = now;
+        Arrived::New { at: place * self.segment, complete: self.is_complete() }
+    }
+
+    /// The length of a recipe block or journal page became known, or changed because the journal
+    /// went on; in that case it begins anew.
+    fn take_length(&mut self, flow: &mut Flow, length: usize) {
+        let before = self.outstanding;
+        if self.length_known {
+            self.here = SegmentBitmap::new();
+        }
+        self.length = length;
+        self.length_known = true;
+        let mut asked = SegmentBitmap::new();
+        for place in (0..self.segments()).filter(|place| self.asked.get(*place)) {
+            asked.set(place);
+        }
+        self.asked = asked;
+        self.outstanding = self.count_outstanding();
+        flow.given_up(before.saturating_sub(self.outstanding));
+    }
+
+    /// Gives up what is lost by order (answers to later requests came) or by time; whether all of it
+    /// by time. `newest` is the order of the newest request that was answered by the source.
+    pub fn find_lost(&mut self, now: Instant, flow: &mut Flow, newest: u64) -> bool {
+        if self.outstanding == 0 {
+            return false;
+        }
+        let quiet = now.saturating_since(self.last_arrival);
+        let overtaken = newest >= self.order + REORDERING && quiet > flow.rtt.smoothed().unwrap_or_default() / 4;
+        let timed_out = quiet >= self.timeout(flow);
+        if overtaken || timed_out {
+            if timed_out {
+                self.timeouts += 1;
+            }
+            self.give_up(flow);
+        }
+        timed_out
+    }
+
+    /// When what is outstanding counts as lost by time.
+    #[must_use]
+    pub fn deadline(&self, flow: &Flow) -> Option<Instant> {
+        (self.outstanding > 0).then(|| self.last_arrival + self.timeout(flow))
+    }
+
+    fn timeout(&self, flow: &Flow) -> Duration {
+        // RFC 6298 section 5.5: back off by doubling.
+        (flow.retransmission_timeout() * (1 << self.timeouts.min(5))).min(Duration::from_secs(2))
+    }
+
+    /// Everything outstanding is to be asked for again.
+    pub fn give_up(&mut self, flow: &mut Flow) {
+        flow.given_up(self.outstanding);
+        self.outstanding = 0;
+        self.asked = self.here.clone();
+    }
+
+    /// The source refused: ask somebody else, or the same again after a pause.
+    pub fn refused(&mut self, now: Instant, flow: &mut Flow, by: PeerSlot, busy: bool) {
+        self.give_up(flow);
+        self.source = None;
+        if busy {
+            self.timeouts += 1;
+            self.not_before = now + BUSY_PAUSE * (1 << self.timeouts.min(5));
+        } else {
+            self.refused_by.insert(by);
+        }
+    }
+
+    /// All bytes are worthless (they did not verify): begin anew, without the one that sent them.
+    pub fn begin_anew(&mut self) {
+        if let Some(source) = self.source.take() {
+            self.refused_by.insert(source);
+        }
+        self.here = SegmentBitmap::new();
+        self.asked = SegmentBitmap::new();
+        self.segment = 0;
+        self.length = self.want.length as usize;
+        self.length_known = matches!(self.want.object, ObjectId::Content(_));
+    }
+}
