@@ -1,17 +1,16 @@
 //! One configured peer: handshakes, sessions and liveness, driven by datagrams and time.
 
-use super::dropped::Dropped;
 use super::entropy::Entropy;
 use super::established::{Established, Session};
-use super::framing::{
-    CipherKind, DatagramKind, INITIATION_LEN, InitiationPayload, Life, RESPONSE_LEN, Sealed,
-    parse_response,
-};
+use super::framing::Life;
 use super::handshake::{ExpectResponse, OweResponse};
 use super::initiation_memory::{InitiationMemory, Seen};
-use super::liveness::{Liveness, REKEY_AFTER_DATAGRAMS, RETRY_AFTER_CLOSE, RETRY_SELF};
+use super::liveness::{Liveness, RETRY_AFTER_CLOSE};
 use crate::index::entry::IndexId;
 use crate::time::Instant;
+
+mod receive;
+mod transmit;
 
 /// What all peers of one instance share.
 #[derive(Clone)]
@@ -164,128 +163,6 @@ impl PeerSessions {
         self.counter
     }
 
-    /// Takes a datagram that came from this peer's address or names one of its sessions. Its bytes are
-    /// opened in place. Look at [`Self::incarnation`] before using a message.
-    ///
-    /// # Errors
-    /// Why it was dropped. Nothing changed then, unless [`Dropped`] says so.
-    pub fn handle_datagram<'d>(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        entropy: &mut Entropy,
-        datagram: &'d mut [u8],
-    ) -> Result<Incoming<'d>, Dropped> {
-        match DatagramKind::of(datagram).ok_or(Dropped::Malformed)? {
-            DatagramKind::Initiation => self.handle_initiation(now, config, entropy, datagram),
-            DatagramKind::Response => self.handle_response(now, config, entropy, datagram),
-            DatagramKind::Sealed => self.handle_sealed(now, entropy, datagram),
-        }
-    }
-
-    fn handle_initiation(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        entropy: &mut Entropy,
-        datagram: &[u8],
-    ) -> Result<Incoming<'static>, Dropped> {
-        let owed = OweResponse::accept(&config.key, entropy, datagram)?;
-        let InitiationPayload {
-            life,
-            counter,
-            receiver,
-            receiver_counter,
-            ..
-        } = owed.payload;
-        if life.index == config.index_id {
-            return Err(self.handle_own_index(now, owed.remote));
-        }
-        // What the peer would refuse is worth knowing even from an INITIATION that we refuse: it can
-        // only be too low, never too high. So two peers whose clocks both went back meet at once.
-        if receiver == config.index_id {
-            self.counter = self.counter.max(receiver_counter.saturating_add(1));
-        }
-        if !self.memory.is_new((life.index, counter)) {
-            return Err(Dropped::OldInitiation);
-        }
-        if self.is_connected() && self.remote == Some(life) && receiver != config.index_id {
-            return Err(Dropped::NotForUs);
-        }
-        self.memory.accept((life.index, counter));
-        self.owed = Some(owed);
-        Ok(Incoming::Handshake)
-    }
-
-    /// Our own index in an INITIATION. Only the one that we wait for an answer to, here and now, tells
-    /// that the peer is ourselves; anything else may be thrown at us by a stranger who kept it.
-    fn handle_own_index(&mut self, now: Instant, sender: u32) -> Dropped {
-        if !self
-            .expected
-            .iter()
-            .flatten()
-            .any(|expected| expected.local == sender)
-        {
-            return Dropped::SameIndex;
-        }
-        if !self.is_connected() {
-            self.is_self = true;
-            self.expected = [None, None];
-            self.liveness.lost(now + RETRY_SELF);
-        }
-        Dropped::Ourselves
-    }
-
-    fn handle_response(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        entropy: &mut Entropy,
-        datagram: &[u8],
-    ) -> Result<Incoming<'static>, Dropped> {
-        let (remote, local, _) = parse_response(datagram).ok_or(Dropped::Malformed)?;
-        let mut expected = self.expected.iter().flatten();
-        let expected = expected
-            .find(|expected| expected.local == local)
-            .ok_or(Dropped::UnknownSession)?;
-        let (payload, keys) = expected.complete(datagram)?;
-        if payload.life.index == config.index_id {
-            return Err(Dropped::SameIndex);
-        }
-        if keys.cipher == CipherKind::Aes256Gcm && !config.aes {
-            return Err(Dropped::Cipher);
-        }
-        self.install(
-            now,
-            entropy,
-            Session::new(&keys, local, remote, now),
-            payload.life,
-            true,
-        );
-        self.confirmation_due = true;
-        Ok(Incoming::Handshake)
-    }
-
-    fn handle_sealed<'d>(
-        &mut self,
-        now: Instant,
-        entropy: &mut Entropy,
-        datagram: &'d mut [u8],
-    ) -> Result<Incoming<'d>, Dropped> {
-        let mut sealed = Sealed::parse(datagram).ok_or(Dropped::Malformed)?;
-        if let Some((session, life)) = self.established.open(now, &mut sealed)? {
-            self.memory.prove(life.index);
-            self.install(now, entropy, session, life, false);
-            self.confirmation_due = false;
-        }
-        self.liveness.heard = now;
-        Ok(if sealed.text.is_empty() {
-            Incoming::Handshake
-        } else {
-            Incoming::Message(sealed.text)
-        })
-    }
-
     /// A session is proven by both sides: from now on it is the one to send under.
     fn install(
         &mut self,
@@ -354,138 +231,6 @@ impl PeerSessions {
         self.confirmation_due = false;
         self.losses = self.losses.wrapping_add(1);
         self.liveness.lost(at);
-    }
-
-    fn life(&self, config: &Config) -> Life {
-        Life {
-            index: config.index_id,
-            connection: config.boot_id.wrapping_add(self.losses),
-        }
-    }
-
-    /// Writes the next datagram of a handshake, if one is to be sent now, to `out`, which should have
-    /// room for [`super::INITIATION_LEN`] bytes; its length. Call until `None`.
-    pub fn poll_transmit(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        entropy: &mut Entropy,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let out = out.first_chunk_mut::<INITIATION_LEN>()?;
-        self.respond(now, config, entropy, out)
-            .or_else(|| self.confirm(now, out))
-            .or_else(|| self.initiate(now, config, entropy, out))
-    }
-
-    fn respond(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        entropy: &mut Entropy,
-        out: &mut [u8; INITIATION_LEN],
-    ) -> Option<usize> {
-        let owed = self.owed.take()?;
-        let payload = owed.payload;
-        let both = config.aes && payload.aes;
-        let cipher = if both {
-            CipherKind::Aes256Gcm
-        } else {
-            CipherKind::ChaCha20Poly1305
-        };
-        let (local, remote) = (self.unused_name(entropy), owed.remote);
-        let keys = owed.respond(local, self.life(config), cipher, out.first_chunk_mut()?)?;
-        self.established
-            .hold(keys, local, remote, payload.life, now);
-        Some(RESPONSE_LEN)
-    }
-
-    /// An empty message: to the responder the proof that we have the session.
-    fn confirm(&mut self, now: Instant, out: &mut [u8; INITIATION_LEN]) -> Option<usize> {
-        if !core::mem::take(&mut self.confirmation_due) {
-            return None;
-        }
-        self.seal(now, out, 0).ok()
-    }
-
-    fn initiate(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        entropy: &mut Entropy,
-        out: &mut [u8; INITIATION_LEN],
-    ) -> Option<usize> {
-        if now < self.liveness.initiate_at {
-            return None;
-        }
-        let known = self
-            .remote
-            .map(|life| life.index)
-            .or(self.memory.proven().map(|seen| seen.0));
-        let receiver = known.unwrap_or_default();
-        let payload = InitiationPayload {
-            life: self.life(config),
-            aes: config.aes,
-            counter: self.counter,
-            receiver,
-            receiver_counter: self.memory.counter_of(receiver),
-        };
-        let connected = self.is_connected();
-        let step = self.liveness.initiated(now, entropy, connected);
-        self.counter = self.counter.saturating_add(step);
-        let local = self.unused_name(entropy);
-        let expected =
-            ExpectResponse::initiate(&config.key, local, entropy.secret(), &payload, out)?;
-        let [newer, older] = &mut self.expected;
-        *older = newer.replace(expected);
-        Some(INITIATION_LEN)
-    }
-
-    /// A name for a session of ours that none has: our prefix and 24 random bits.
-    fn unused_name(&self, entropy: &mut Entropy) -> u32 {
-        let mut random = entropy.u32();
-        loop {
-            let [_, a, b, c] = random.to_be_bytes();
-            let name = u32::from_be_bytes([self.prefix, a, b, c]);
-            let is_expected = self
-                .expected
-                .iter()
-                .flatten()
-                .any(|expected| expected.local == name);
-            // At most seven names are in use, so this ends.
-            if !is_expected && !self.established.is_named(name) {
-                return name;
-            }
-            random = random.wrapping_add(1);
-        }
-    }
-
-    /// Seals a message whose text of `len` bytes lies in `datagram` behind [`super::SEALED_HEADER`]
-    /// bytes of room and before [`super::TAG`] bytes more; the length of the datagram. An empty text is
-    /// the session layer's own and does not reach the owner on the other side.
-    ///
-    /// # Errors
-    /// [`SealError`]; the buffer is unchanged then.
-    pub fn seal(
-        &mut self,
-        now: Instant,
-        datagram: &mut [u8],
-        len: usize,
-    ) -> Result<usize, SealError> {
-        let current = self
-            .established
-            .current_mut()
-            .filter(|current| now < current.opener.expires);
-        let current = current.ok_or(SealError::NotConnected)?;
-        let total = current
-            .sealer
-            .seal(datagram, len)
-            .ok_or(SealError::NoRoom)?;
-        if current.sealer.sealed() == REKEY_AFTER_DATAGRAMS {
-            self.liveness.initiate_at = now;
-        }
-        self.confirmation_due = false;
-        Ok(total)
     }
 
     /// Moves the next INITIATION to `at`.
