@@ -97,6 +97,11 @@ impl RealDisk {
         self.made_share
     }
 
+    /// The directory that holds the folders.
+    pub(crate) fn base(&self) -> BorrowedFd<'_> {
+        self.base.as_fd()
+    }
+
     /// A descriptor that names the directory at a path.
     pub(crate) fn directory_at(&self, at: At<'_>) -> io::Result<impl AsFd> {
         root::directory(self.resolver, self.folder(at.place), at.path)

@@ -68,6 +68,9 @@ pub enum WatchResult {
 pub struct Watcher {
     instance: OwnedFd,
     watched: Watched,
+    /// The watch on the directory that holds `share/`, for its deletion alone: the kernel tells
+    /// that of a folder itself only when no descriptor holds it any more, and the disk holds one.
+    above: Option<i32>,
     /// Events as the kernel gave them; between `taken` and `filled` lie those still to be told.
     buffer: Box<[u8]>,
     taken: usize,
@@ -86,6 +89,7 @@ impl Watcher {
         Ok(Self {
             instance: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?,
             watched: Watched::default(),
+            above: None,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             taken: 0,
             filled: 0,
@@ -117,12 +121,16 @@ impl Watcher {
             place: Place::Share,
             path,
         })?;
-        // This link leads to what the descriptor names, wherever it is now.
-        let link = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
-        let added = match inotify::add_watch(&self.instance, link, INTEREST) {
-            Err(Errno::NOENT) => self.add_by_path(disk, path),
-            done => done,
+        let below = |prefix: &[u8]| {
+            let base = disk.directory().as_os_str().as_bytes();
+            [base, prefix, path].concat()
         };
+        let added = self.add(directory, INTEREST, || below(b"/share/"));
+        if path.is_empty() && added.is_ok() {
+            let deletion = WatchFlags::DELETE | WatchFlags::ONLYDIR;
+            // Without it the check before every deletion and every scan still sees the loss.
+            self.above = self.add(disk.base(), deletion, || below(b"")).ok();
+        }
         match added {
             Ok(descriptor) => {
                 if let Some(displaced) = self.watched.insert(descriptor, path) {
@@ -135,12 +143,22 @@ impl Watcher {
         }
     }
 
-    /// Without /proc a path has to do. If a symlink gets into it in between, a directory elsewhere
-    /// is watched: its events make us look at paths beneath `share/`, no more.
-    fn add_by_path(&self, disk: &RealDisk, path: &[u8]) -> rustix::io::Result<i32> {
-        let share = disk.directory().as_os_str().as_bytes();
-        let full = [share, b"/share/", path].concat();
-        inotify::add_watch(&self.instance, full, INTEREST | WatchFlags::DONT_FOLLOW)
+    /// Adds a kernel watch on what a descriptor names, wherever that is now. Without /proc a path has
+    /// to do. If a symlink gets into it in between, a directory elsewhere is watched: its events make
+    /// us look at paths beneath `share/`, no more.
+    fn add(
+        &self,
+        directory: impl AsFd,
+        mask: WatchFlags,
+        path: impl FnOnce() -> Vec<u8>,
+    ) -> rustix::io::Result<i32> {
+        let link = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
+        match inotify::add_watch(&self.instance, link, mask) {
+            Err(Errno::NOENT) => {
+                inotify::add_watch(&self.instance, path(), mask | WatchFlags::DONT_FOLLOW)
+            }
+            done => done,
+        }
     }
 
     /// Tells `sink` of at most `max_events` events in their order; `true` if none are left.
@@ -184,6 +202,12 @@ impl Watcher {
         } = event;
         if mask.contains(ReadFlags::QUEUE_OVERFLOW) {
             sink(WatchEvent::Overflow);
+            return;
+        }
+        if self.above == Some(descriptor) {
+            if event.name == b"share" {
+                sink(WatchEvent::ShareGone);
+            }
             return;
         }
         let Some(directory) = self.watched.path(descriptor) else {

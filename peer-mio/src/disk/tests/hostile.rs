@@ -10,9 +10,9 @@ pub(super) fn attempt_all(disk: &impl Disk, path: &[u8]) -> Vec<(&'static str, i
     let at = share(path);
     let spare = download(b"spare");
     let clear = |path| {
-        disk.remove_file(download(path))
-            .or_else(|_| empty(disk, path))
-            .unwrap_or_default()
+        let _absent = disk
+            .remove_file(download(path))
+            .or_else(|_| empty(disk, path));
     };
     let renew = || {
         clear(b"spare");
