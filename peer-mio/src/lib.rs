@@ -3,4 +3,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod net;
 pub mod store;
+pub mod sys;
+pub mod watch;

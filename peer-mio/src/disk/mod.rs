@@ -5,6 +5,15 @@
 //! place: no component of the directory part may be followed if it is a symlink (docs/architecture.md,
 //! "Paths").
 
+mod chmod;
+pub mod instance_lock;
+pub mod real;
+pub mod real_file;
+mod rename;
+mod root;
+#[cfg(test)]
+mod tests;
+
 use proto_core::index::entry::Timestamp;
 use std::fmt::Debug;
 use std::io;
@@ -107,11 +116,12 @@ pub trait Disk: 'static {
     fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>>;
     /// Target of a symlink.
     fn read_link(&self, at: At<'_>) -> io::Result<Vec<u8>>;
-    /// mkdir, with exactly this mode.
+    /// mkdir, with exactly these permission bits whatever the umask; bits beyond
+    /// [`proto_core::index::entry::MODE_MASK`] are dropped.
     fn make_dir(&self, at: At<'_>, mode: u16) -> io::Result<()>;
-    /// rmdir.
+    /// rmdir; fails if it is not empty.
     fn remove_dir(&self, at: At<'_>) -> io::Result<()>;
-    /// unlink.
+    /// unlink, of the symlink itself if it is one; fails on a directory.
     fn remove_file(&self, at: At<'_>) -> io::Result<()>;
     /// symlink.
     fn make_symlink(&self, target: &[u8], at: At<'_>) -> io::Result<()>;
@@ -119,7 +129,9 @@ pub trait Disk: 'static {
     fn hard_link(&self, from: At<'_>, to: At<'_>) -> io::Result<()>;
     /// rename.
     fn rename(&self, from: At<'_>, to: At<'_>, mode: RenameMode) -> io::Result<()>;
-    /// chmod of a file or directory, never through a symlink.
+    /// chmod of a file or directory, never through a symlink (`InvalidInput`). Bits beyond
+    /// [`proto_core::index::entry::MODE_MASK`] are never set: a file loses those it has, a directory
+    /// keeps its own. No change, no new ctime.
     fn set_mode(&self, at: At<'_>, mode: u16) -> io::Result<()>;
     /// fsync of a directory: the names in it survive a power cut.
     fn sync_dir(&self, at: At<'_>) -> io::Result<()>;
@@ -144,8 +156,9 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn start_writeback(&self, offset: u64, len: u64);
     /// fdatasync.
     fn sync_data(&self) -> io::Result<()>;
-    /// fchmod.
+    /// fchmod; bits beyond [`proto_core::index::entry::MODE_MASK`] are dropped.
     fn set_mode(&self, mode: u16) -> io::Result<()>;
-    /// futimens: sets the modification time.
+    /// futimens: sets the modification time. `InvalidInput` if its nanoseconds are out of range; a
+    /// file system clamps seconds that it cannot hold.
     fn set_mtime(&self, mtime: Timestamp) -> io::Result<()>;
 }

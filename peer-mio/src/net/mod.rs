@@ -1,0 +1,7 @@
+//! Datagrams in and out.
+
+mod burst;
+pub mod socket;
+
+#[cfg(test)]
+mod tests;

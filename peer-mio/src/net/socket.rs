@@ -1,0 +1,241 @@
+//! The UDP socket: datagrams in batches, bursts out by segmentation offload (quinn-udp).
+
+use super::burst::{self, Sender, is_loss};
+use mio::net::UdpSocket;
+use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, SockAddr, Type};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Messages taken in one call; with receive offload each may hold many datagrams.
+const BATCH: usize = 8;
+
+/// Bytes of each receive buffer: the largest that receive offload puts together.
+const BUFFER: usize = 64 * 1024;
+
+/// What is asked of SO_RCVBUF and SO_SNDBUF: 30 ms at 1 Gbit/s. The kernel grants at most
+/// `net.core.rmem_max` and `wmem_max`.
+const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
+
+/// How far [`Socket::send`] came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SendOutcome {
+    /// All datagrams are sent, or lost on the way.
+    Sent,
+    /// The kernel's buffer is full. The first `taken` bytes (whole datagrams) need not be sent
+    /// again; the rest should be when the socket is writable.
+    WouldBlock {
+        /// Bytes from the start.
+        taken: usize,
+    },
+}
+
+/// A bound UDP socket. To be registered for read and write; with mio's edge-triggered poll,
+/// [`Self::receive`] until it says that nothing is left.
+#[derive(Debug)]
+pub struct Socket {
+    io: UdpSocket,
+    offload: UdpSocketState,
+    is_v6: bool,
+    receive_buffer: usize,
+    buffers: Vec<Box<[u8]>>,
+    lost: Option<io::Error>,
+}
+
+impl Socket {
+    /// Binds to `address`. `[::]` takes IPv4 too, and falls back to `0.0.0.0` in a kernel without
+    /// IPv6.
+    ///
+    /// # Errors
+    /// Those of socket and bind, such as `AddrInUse`.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let any = address.is_ipv6() && address.ip().is_unspecified();
+        let socket = match socket2::Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        ) {
+            Err(error) if any && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+                return Self::bind(SocketAddr::new(
+                    IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                    address.port(),
+                ));
+            }
+            made => made?,
+        };
+        if any {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        // What the kernel refuses is only slower.
+        let _granted = socket.set_recv_buffer_size(KERNEL_BUFFER);
+        let _granted = socket.set_send_buffer_size(KERNEL_BUFFER);
+        socket.bind(&SockAddr::from(address))?;
+        // The kernel doubles what was set, for its own bookkeeping, and says so (socket(7)).
+        let receive_buffer = socket.recv_buffer_size()? / 2;
+        let io = UdpSocket::from_std(socket.into());
+        let offload = UdpSocketState::new(UdpSockRef::from(&io))?;
+        let buffers = (0..BATCH)
+            .map(|_| vec![0; BUFFER].into_boxed_slice())
+            .collect();
+        Ok(Self {
+            io,
+            offload,
+            is_v6: address.is_ipv6(),
+            receive_buffer,
+            buffers,
+            lost: None,
+        })
+    }
+
+    /// Where it is bound; with the port that the kernel chose if 0 was asked for.
+    ///
+    /// # Errors
+    /// Those of getsockname.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    /// Bytes of datagrams that the kernel holds for us before it drops some: about this much, less
+    /// if they are small.
+    #[must_use]
+    pub const fn receive_buffer(&self) -> usize {
+        self.receive_buffer
+    }
+
+    /// Most datagrams that leave in one call; 1 where segmentation offload is missing or failed.
+    #[must_use]
+    pub fn max_segments(&self) -> usize {
+        self.offload.max_gso_segments()
+    }
+
+    /// Why the last lost datagram was lost, if one was since the last call; for the log.
+    pub fn take_lost(&mut self) -> Option<io::Error> {
+        self.lost.take()
+    }
+
+    /// Takes what one call gives and hands `sink` every datagram with its source; IPv4 sources are
+    /// IPv4 also on an IPv6 socket. `false` if there was nothing to take. Empty datagrams are
+    /// dropped.
+    ///
+    /// # Errors
+    /// Those of recvmsg that speak of the socket; those that an earlier datagram of ours came back
+    /// with are no errors.
+    pub fn receive(&mut self, sink: &mut dyn FnMut(SocketAddr, &mut [u8])) -> io::Result<bool> {
+        let mut about = [RecvMeta::default(); BATCH];
+        let mut slices = self
+            .buffers
+            .iter_mut()
+            .map(|buffer| IoSliceMut::new(buffer));
+        let mut slices: [IoSliceMut<'_>; BATCH] =
+            std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+        let messages = match self
+            .offload
+            .recv(UdpSockRef::from(&self.io), &mut slices, &mut about)
+        {
+            Ok(messages) => messages,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if is_loss(&error) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        for (meta, buffer) in about.iter().zip(&mut self.buffers).take(messages) {
+            let source = match meta.addr.ip().to_canonical() {
+                IpAddr::V4(mapped) => SocketAddr::new(IpAddr::V4(mapped), meta.addr.port()),
+                IpAddr::V6(_) => meta.addr, // as it is: it may have a scope
+            };
+            let Some(received) = buffer.get_mut(..meta.len) else {
+                continue;
+            };
+            for datagram in received.chunks_mut(meta.stride.max(1)) {
+                sink(source, datagram);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends datagrams that lie one behind the other, all of `segment_size` bytes, the last one at
+    /// most that. A destination that cannot be reached is no error: the datagrams are lost, and
+    /// [`Self::take_lost`] says why.
+    ///
+    /// # Errors
+    /// Those of sendmsg that speak of the socket.
+    pub fn send(
+        &mut self,
+        to: SocketAddr,
+        datagrams: &[u8],
+        segment_size: usize,
+    ) -> io::Result<SendOutcome> {
+        let to = match to {
+            SocketAddr::V4(v4) if self.is_v6 => {
+                SocketAddr::new(IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port())
+            }
+            other => other,
+        };
+        let mut sender = Offload {
+            io: &self.io,
+            state: &self.offload,
+            to,
+        };
+        let progress = burst::send_all(&mut sender, datagrams, segment_size);
+        if progress.lost.is_some() {
+            self.lost = progress.lost;
+        }
+        match progress.stopped {
+            None => Ok(SendOutcome::Sent),
+            Some(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(SendOutcome::WouldBlock {
+                    taken: progress.taken,
+                })
+            }
+            Some(error) => Err(error),
+        }
+    }
+}
+
+impl mio::event::Source for Socket {
+    fn register(
+        &mut self,
+        registry: &mio::Registry,
+        token: mio::Token,
+        interests: mio::Interest,
+    ) -> io::Result<()> {
+        self.io.register(registry, token, interests)
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &mio::Registry,
+        token: mio::Token,
+        interests: mio::Interest,
+    ) -> io::Result<()> {
+        self.io.reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()> {
+        self.io.deregister(registry)
+    }
+}
+
+/// quinn-udp lowers `max_gso_segments` by itself when a burst fails.
+struct Offload<'a> {
+    io: &'a UdpSocket,
+    state: &'a UdpSocketState,
+    to: SocketAddr,
+}
+
+impl Sender for Offload<'_> {
+    fn max_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    fn send(&mut self, burst: &[u8], segment_size: Option<usize>) -> io::Result<()> {
+        let transmit = Transmit {
+            destination: self.to,
+            ecn: None,
+            contents: burst,
+            segment_size,
+            src_ip: None,
+        };
+        self.state.try_send(UdpSockRef::from(self.io), &transmit)
+    }
+}
