@@ -79,6 +79,7 @@ impl Group {
     }
 
     /// Starts all peers and waits until each is connected to the others and in sync.
+    #[track_caller]
     pub fn start(&mut self) {
         for peer in &mut self.peers {
             peer.start();
@@ -90,6 +91,7 @@ impl Group {
     }
 
     /// Waits until each peer says that it is connected to all it names and in sync.
+    #[track_caller]
     pub fn wait_in_sync(&self, bound: Duration) {
         for peer in &self.peers {
             peer.wait_in_sync(bound);
@@ -97,6 +99,7 @@ impl Group {
     }
 
     /// Waits until `reached`; a failure shows what each peer says and the end of its log.
+    #[track_caller]
     pub fn wait_until(
         &self,
         what: &str,
@@ -107,6 +110,7 @@ impl Group {
     }
 
     /// Waits until every peer's `share/` is what `expected` says, times and bytes included.
+    #[track_caller]
     pub fn wait_all(&self, expected: &Snapshot, bound: Duration) -> Duration {
         let rough = expected.without_hashes();
         let mut time = Duration::ZERO;
@@ -127,6 +131,7 @@ impl Group {
     }
 
     /// Waits until every peer has what `place` has now.
+    #[track_caller]
     pub fn wait_equal_to(&self, place: usize, bound: Duration) -> Snapshot {
         let expected = Snapshot::full(&self[place].share()).expect("read the folder");
         self.wait_all(&expected, bound);

@@ -114,6 +114,7 @@ impl Peer {
     }
 
     /// Starts it and waits until it answers.
+    #[track_caller]
     pub fn start_and_wait(&mut self, bound: Duration) {
         self.start();
         let what = format!("{} answers `status`", self.name);
@@ -145,6 +146,7 @@ impl Peer {
     }
 
     /// Asks it to end and returns how it did; panics if it does not within `bound`.
+    #[track_caller]
     pub fn terminate(&mut self, bound: Duration) -> ExitStatus {
         let mut child = self
             .child
@@ -191,12 +193,14 @@ impl Peer {
     }
 
     /// What it says of itself; panics with its log if it does not answer.
+    #[track_caller]
     pub fn status_now(&self) -> Status {
         self.status()
             .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, self.report()))
     }
 
     /// Waits until every configured peer is connected and everything is in sync.
+    #[track_caller]
     pub fn wait_in_sync(&self, bound: Duration) {
         let wait = bound.as_secs().to_string();
         let output = self.ask(&["--wait", &wait]);

@@ -21,6 +21,7 @@ pub fn seconds(count: u64) -> Duration {
 
 /// Looks at `reached` until it is true and returns how long that took; after `bound` it panics with
 /// `what` was waited for and what `report` says of the state then.
+#[track_caller]
 pub fn wait_until(
     what: &str,
     bound: Duration,
