@@ -124,7 +124,7 @@ impl Drop for Network {
     }
 }
 
-/// Deletes the namespaces of runs that are no longer there.
+/// Deletes the namespaces of runs that are no longer there, and what still runs in them.
 fn sweep() {
     let names = tool("ip netns list").unwrap_or_default();
     for name in names
@@ -135,6 +135,12 @@ fn sweep() {
         let ours = parts.next() == Some(PREFIX);
         let pid = parts.next().and_then(|pid| pid.parse::<u32>().ok());
         if ours && pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            for pid in tool(&format!("ip netns pids {name}"))
+                .unwrap_or_default()
+                .split_whitespace()
+            {
+                let _ = tool(&format!("kill -9 {pid}"));
+            }
             let _ = tool(&format!("ip netns del {name}"));
         }
     }

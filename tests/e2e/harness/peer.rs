@@ -1,7 +1,7 @@
 //! One real tinypeer: a process, its folder and its log.
 
 use super::folder;
-use super::program::{run, tinypeer};
+use super::program::{run, tinypeer, tool};
 use super::status::Status;
 use super::wait::wait_until;
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Lines of a log that a failure shows.
@@ -89,15 +90,14 @@ impl Peer {
             .append(true)
             .open(&self.log)
             .expect("open the log");
-        let mut command = match &self.namespace {
-            None => Command::new(tinypeer()),
-            Some(namespace) => {
-                // `ip netns exec` becomes the program, so the process id is the peer's.
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(tinypeer());
-                command
-            }
-        };
+        let mut words = guard().to_vec();
+        if let Some(namespace) = &self.namespace {
+            words.extend(["ip", "netns", "exec", namespace]);
+        }
+        // Both become the program, so the process id is the peer's.
+        words.push(tinypeer().to_str().expect("the program has a plain name"));
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         command.arg("--dir").arg(&self.dir);
         command.arg("--ip").arg(self.others.join(","));
         command.arg("--listen").arg(self.listen.to_string());
@@ -243,6 +243,18 @@ impl Peer {
             Err(error) => format!("no status: {}", error.trim()),
         };
         format!("  {} ({}): {status}\n    {tail}", self.name, self.listen)
+    }
+}
+
+/// Where the system has it: a command that ends a peer with the test that started it, also when
+/// that is killed.
+fn guard() -> &'static [&'static str] {
+    const SETPRIV: &[&str] = &["setpriv", "--pdeathsig", "KILL"];
+    static GUARD: OnceLock<bool> = OnceLock::new();
+    if *GUARD.get_or_init(|| tool("setpriv --pdeathsig KILL true").is_ok()) {
+        SETPRIV
+    } else {
+        &[]
     }
 }
 
