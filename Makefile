@@ -1,0 +1,72 @@
+# Every check and every build of tinypeer has a name here; `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# The targets share one build folder and the machine's cores.
+.NOTPARALLEL:
+
+SIZE ?= 60
+SEEDS ?= 1000
+SEED ?=
+FUZZ_SECONDS ?= 20
+TARGET ?= x86_64-unknown-linux-musl
+CASES ?=
+
+.PHONY: help check fmt test prepare unit sim e2e fuzz replay no-alloc demo release static size bench ci
+
+help: ## this list
+	@echo 'tinypeer: make TARGET'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+
+demo: release ## three real peers on this machine, step by step; SIZE=60 (MB) or SIZE=650
+	@TINYPEER_BIN=target/release/tinypeer cargo run --quiet --package tests --example demo -- $(SIZE) demo
+
+test: ## everything that must pass, cheap first; installs what it needs; under 20 minutes on 2 cores
+	@scripts/test.sh
+
+check: ## formatting, clippy without warnings, documentation without warnings
+	cargo fmt --all --check
+	cargo fmt --manifest-path tests/no-alloc-probe/Cargo.toml --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps --document-private-items
+
+fmt: ## formats all code
+	cargo fmt --all
+	cargo fmt --manifest-path tests/no-alloc-probe/Cargo.toml
+
+unit: ## unit and property tests of the two crates
+	cargo test --quiet --package proto-core --package peer-mio
+
+sim: ## the simulator; SEEDS=1000 seeds, or SEED=n for one of them
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --package tests --test sim -- --nocapture
+
+replay: ## the fuzzers' corpus, replayed by an ordinary test
+	@if grep -q 'name = "replay"' tests/Cargo.toml; then \
+	    cargo test --quiet --package tests --test replay; \
+	else scripts/skip.sh replay 'there is no corpus test yet'; fi
+
+no-alloc: ## proves that proto-core links without std and without an allocator
+	@scripts/check-no-alloc.sh
+
+e2e: release ## end-to-end tests with real peers; CASES=word runs those with the word in their name
+	TINYPEER_BIN=target/release/tinypeer cargo test --quiet --package tests --test e2e -- $(CASES)
+
+fuzz: ## each fuzz target for FUZZ_SECONDS=20, on nightly
+	@scripts/fuzz.sh $(FUZZ_SECONDS)
+
+release: ## target/release/tinypeer, for this machine
+	cargo build --quiet --release --package peer-mio --bin tinypeer
+
+static: ## target/static/tinypeer-x86_64: static, stripped, runs on any Linux; TARGET=triple for others
+	@scripts/build-static.sh $(TARGET)
+
+size: static ## bytes of the static binary, by section
+	@size -A target/static/tinypeer-$(firstword $(subst -, ,$(TARGET))) | awk '$$2 > 1000 || /Total/'
+
+bench: release ## 650 MB between namespaces, against rsync where there is one; needs root
+	@scripts/bench.sh
+
+prepare: ## installs what the tests need and can be installed
+	@scripts/prepare.sh
+
+ci: test ## what the automatic check runs

@@ -1,0 +1,24 @@
+//! End-to-end tests: real peers, real folders, real sockets. What they need of the machine beyond
+//! that (root, `ip`, room on the disk) they look for, and say so where it is missing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
+
+#[allow(dead_code, reason = "the demo uses the rest of it")]
+mod harness;
+
+mod command_line;
+mod conflict;
+mod large;
+mod latency;
+mod lossy;
+mod membership;
+mod quiet;
+mod restart;
+mod slow_writer;
+mod symlinks;
+mod three_peers;
