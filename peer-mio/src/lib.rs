@@ -1,9 +1,17 @@
 //! The driver of tinypeer: one thread, one mio poll loop around `proto_core`.
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod disk;
+pub mod event_loop;
+pub mod jobs;
+pub mod key;
 pub mod net;
+pub mod peer;
+pub mod progress;
+pub mod run;
 pub mod store;
 pub mod sys;
 pub mod watch;

@@ -1,1 +1,3 @@
-//! To be written.
+//! Containers of fixed size.
+
+pub mod segment_bitmap;

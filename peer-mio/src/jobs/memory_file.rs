@@ -1,0 +1,166 @@
+//! A file of memory, and contents to put into it, for the tests of jobs.
+
+use crate::disk::{DiskFile, FileKind, Stat};
+use proto_core::content::cut::{Params, cut};
+use proto_core::content::recipe::{ContentIdHasher, hash_chunk};
+use proto_core::content::{ChunkRef, ContentId};
+use proto_core::index::entry::Timestamp;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A file of memory; clones are the same file. Reads come in parts, as they may on a real one.
+#[derive(Clone, Debug)]
+pub struct MemoryFile(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    bytes: Vec<u8>,
+    reads: Vec<u64>,
+    writes: Vec<u64>,
+    fail_reads_from: u64,
+}
+
+impl MemoryFile {
+    pub fn new(bytes: &[u8]) -> Self {
+        let state = State {
+            bytes: bytes.to_vec(),
+            reads: vec![],
+            writes: vec![],
+            fail_reads_from: u64::MAX,
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Reads that go to this offset or behind it fail from now on.
+    pub fn fail_reads_from(&self, offset: u64) {
+        self.state().fail_reads_from = offset;
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        self.state().bytes.clone()
+    }
+
+    /// Offsets of all reads so far but those that went on with one that came in part.
+    pub fn reads(&self) -> Vec<u64> {
+        self.state().reads.clone()
+    }
+
+    /// Offsets of all writes so far.
+    pub fn writes(&self) -> Vec<u64> {
+        self.state().writes.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As much as one read gives.
+const READ_PART: usize = 100_000;
+
+impl DiskFile for MemoryFile {
+    fn stat(&self) -> io::Result<Stat> {
+        let time = Timestamp::default();
+        let size = self.state().bytes.len() as u64;
+        Ok(Stat {
+            kind: FileKind::File,
+            size,
+            mode: 0o644,
+            mtime: time,
+            ctime: time,
+            inode: 1,
+            links: 1,
+        })
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        if offset >= state.fail_reads_from {
+            return Err(io::Error::other("the disk is broken"));
+        }
+        if offset.is_multiple_of(super::PIECE as u64) || offset >= state.bytes.len() as u64 {
+            state.reads.push(offset);
+        }
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| state.bytes.get(offset..))
+            .unwrap_or_default();
+        let len = rest.len().min(buffer.len()).min(READ_PART);
+        buffer
+            .iter_mut()
+            .zip(rest.iter().take(len))
+            .for_each(|(to, &from)| *to = from);
+        Ok(len)
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        state.writes.push(offset);
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = start + bytes.len();
+        if state.bytes.len() < end {
+            state.bytes.resize(end, 0);
+        }
+        state.bytes.splice(start..end, bytes.iter().copied());
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        self.state().bytes.resize(len, 0);
+        Ok(())
+    }
+
+    fn reserve(&self, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn start_writeback(&self, _offset: u64, _len: u64) {}
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_mode(&self, _mode: u16) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_mtime(&self, _mtime: Timestamp) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes without order (xorshift), the same ones for the same seed.
+pub fn random(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed | 1 << 40;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    std::iter::repeat_with(|| next().to_le_bytes())
+        .flatten()
+        .take(len)
+        .collect()
+}
+
+/// Content id and chunks of these bytes, made without any job.
+pub fn recipe_of(bytes: &[u8]) -> (ContentId, Vec<ChunkRef>) {
+    let params = Params::for_size(bytes.len() as u64);
+    let mut content = ContentIdHasher::new();
+    let mut chunks = vec![];
+    let mut rest = bytes;
+    while let Some((chunk, others)) =
+        cut(params, rest, true).and_then(|len| rest.split_at_checked(len))
+    {
+        let chunk = ChunkRef {
+            len: chunk.len() as u32,
+            hash: hash_chunk(chunk),
+        };
+        content.push(&chunk);
+        chunks.push(chunk);
+        rest = others;
+    }
+    (content.finish(), chunks)
+}

@@ -1,0 +1,43 @@
+//! A file read once from its start, piece by piece.
+
+use super::{PIECE, fill};
+use crate::disk::DiskFile;
+use std::io;
+
+#[derive(Debug)]
+pub struct PieceReader<F> {
+    file: F,
+    /// One piece of the file, or its shorter last one.
+    buffer: Vec<u8>,
+    filled: usize,
+    taken: usize,
+    /// Where the next piece begins in the file.
+    next: u64,
+}
+
+impl<F: DiskFile> PieceReader<F> {
+    pub fn new(file: F) -> Self {
+        Self {
+            file,
+            buffer: vec![0; PIECE],
+            filled: 0,
+            taken: 0,
+            next: 0,
+        }
+    }
+
+    /// The bytes of the piece that are not yet taken; empty at the end of the file.
+    pub fn peek(&mut self) -> io::Result<&[u8]> {
+        if self.taken == self.filled {
+            (self.taken, self.filled) = (0, 0);
+            self.filled = fill(&self.file, self.next, &mut self.buffer)?;
+            self.next += self.filled as u64;
+        }
+        Ok(self.buffer.get(self.taken..self.filled).unwrap_or_default())
+    }
+
+    /// Takes this many of the bytes that were peeked at.
+    pub fn take(&mut self, bytes: usize) {
+        self.taken = self.filled.min(self.taken + bytes);
+    }
+}

@@ -1,0 +1,196 @@
+//! Where contents are cut: the test vectors of the protocol and the laws of cutting.
+#![cfg(test)]
+
+use proptest::prelude::*;
+use proto_core::content::cut::{Cutter, Params, cut};
+use std::collections::BTreeSet;
+
+const GIB: u64 = 1 << 30;
+
+fn splitmix64(mut state: u64) -> impl Iterator<Item = u64> {
+    std::iter::repeat_with(move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    })
+}
+
+/// The input of the test vectors: splitmix64 from `seed`, each number in little-endian order.
+fn random(seed: u64, len: usize) -> Vec<u8> {
+    splitmix64(seed)
+        .flat_map(u64::to_le_bytes)
+        .take(len)
+        .collect()
+}
+
+fn lengths(params: Params, mut data: &[u8]) -> Vec<usize> {
+    let mut lengths = vec![];
+    while let Some(len) = cut(params, data, true) {
+        lengths.push(len);
+        data = &data[len..];
+    }
+    assert!(data.is_empty());
+    lengths
+}
+
+/// The definition of docs/protocol.md word by word: slow, but there is nothing to get wrong.
+fn lengths_by_definition(params: Params, data: &[u8]) -> Vec<usize> {
+    let gear: Vec<u64> = splitmix64(u64::from_be_bytes(*b"tinypeer"))
+        .take(256)
+        .collect();
+    let mut lengths = vec![];
+    let mut start = 0;
+    while start < data.len() {
+        let longest = (data.len() - start).min(params.max());
+        let is_cut = |&len: &usize| {
+            let window = &data[start + len - 64..start + len];
+            let hash = window.iter().fold(0_u64, |hash, &byte| {
+                (hash << 1).wrapping_add(gear[usize::from(byte)])
+            });
+            let bits = params.avg().ilog2();
+            let zeros = if len < params.avg() {
+                bits + 2
+            } else {
+                bits - 2
+            };
+            hash.leading_zeros() >= zeros
+        };
+        let len = (params.min()..longest).find(is_cut).unwrap_or(longest);
+        lengths.push(len);
+        start += len;
+    }
+    lengths
+}
+
+#[test]
+fn sizes_follow_the_file() {
+    let sizes = |size| {
+        let params = Params::for_size(size);
+        (params.min() >> 10, params.avg() >> 10, params.max() >> 10)
+    };
+    assert_eq!(sizes(0), (16, 64, 256));
+    assert_eq!(sizes(GIB), (16, 64, 256));
+    assert_eq!(sizes(GIB + 1), (64, 256, 1024));
+    assert_eq!(sizes(u64::MAX), (64, 256, 1024));
+}
+
+#[test]
+fn test_vectors() {
+    assert_eq!(
+        lengths(Params::for_size(1 << 20), &random(1, 1 << 20)),
+        [
+            68171, 19799, 66046, 81942, 78526, 71805, 50186, 97636, 82427, 115_344, 69568, 66584,
+            31954, 70497, 72642, 5449
+        ]
+    );
+    assert_eq!(
+        lengths(Params::for_size(2 * GIB), &random(2, 4 << 20)),
+        [
+            353_968, 202_617, 135_216, 290_221, 417_489, 160_441, 527_286, 404_756, 281_569,
+            146_708, 284_621, 302_022, 544_661, 142_729
+        ]
+    );
+    assert_eq!(
+        lengths(Params::for_size(1 << 20), &[0; 1 << 20]),
+        [256 * 1024; 4]
+    );
+}
+
+#[test]
+fn short_files_are_one_chunk_and_empty_ones_none() {
+    let params = Params::for_size(0);
+    assert_eq!(cut(params, &[], true), None);
+    for len in [1, 63, 64, 65, params.min() - 1, params.min()] {
+        assert_eq!(cut(params, &random(3, len), true), Some(len));
+    }
+}
+
+#[test]
+fn more_data_is_asked_for_below_the_largest_chunk() {
+    let params = Params::for_size(0);
+    let data = random(1, params.max());
+    assert_eq!(cut(params, &data[..data.len() - 1], false), None);
+    assert_eq!(cut(params, &[], false), None);
+    assert_eq!(cut(params, &data, false), Some(68171));
+}
+
+#[test]
+fn an_insertion_changes_few_chunks() {
+    let data = random(7, 8 << 20);
+    let shifted: Vec<u8> = random(8, 100)
+        .into_iter()
+        .chain(data.iter().copied())
+        .collect();
+    let params = Params::for_size(data.len() as u64);
+    let chunks = |data| {
+        let mut rest: &[u8] = data;
+        lengths(params, data)
+            .into_iter()
+            .map(move |len| rest.split_off(..len).unwrap())
+    };
+    let known: BTreeSet<&[u8]> = chunks(&data).collect();
+    let changed = chunks(&shifted)
+        .filter(|chunk| !known.contains(chunk))
+        .count();
+    assert!(
+        (1..=4).contains(&changed),
+        "{changed} of {} chunks changed",
+        known.len()
+    );
+}
+
+/// Contents of random runs: some random, some constant, as files are.
+fn contents() -> impl Strategy<Value = Vec<u8>> {
+    let run = (any::<u64>(), 0..200_000_usize, any::<bool>()).prop_map(|(seed, len, constant)| {
+        if constant {
+            vec![seed.to_le_bytes()[0]; len]
+        } else {
+            random(seed, len)
+        }
+    });
+    prop::collection::vec(run, 0..6).prop_map(|runs| runs.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cuts_are_those_of_the_definition(data in contents(), large in any::<bool>()) {
+        let params = Params::for_size(if large { 2 * GIB } else { 0 });
+        prop_assert_eq!(lengths(params, &data), lengths_by_definition(params, &data));
+    }
+
+    #[test]
+    fn chunks_cover_the_content_within_bounds(data in contents()) {
+        let params = Params::for_size(data.len() as u64);
+        let lengths = lengths(params, &data);
+        prop_assert_eq!(lengths.iter().sum::<usize>(), data.len());
+        if let Some((last, others)) = lengths.split_last() {
+            prop_assert!((1..=params.max()).contains(last));
+            prop_assert!(others.iter().all(|len| (params.min()..=params.max()).contains(len)));
+        }
+    }
+
+    #[test]
+    fn cuts_do_not_depend_on_how_the_content_comes(data in contents(), parts in prop::collection::vec(0..70_000_usize, 1..40)) {
+        let params = Params::for_size(0);
+        let mut cutter = Cutter::new(params);
+        let (mut came, mut len, mut rest) = (vec![], 0, &data[..]);
+        for part in parts.iter().cycle().map(|&part| part + 1) {
+            let (mut part, others) = rest.split_at(part.min(rest.len()));
+            while let Some(end) = cutter.push(part) {
+                came.push(len + end);
+                len = 0;
+                part = &part[end..];
+            }
+            len += part.len();
+            rest = others;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        came.extend(Some(len).filter(|&len| len > 0));
+        prop_assert_eq!(came, lengths(params, &data));
+    }
+}
