@@ -1,0 +1,45 @@
+//! BLOCK: one segment of a piece (docs/protocol.md, "Block").
+
+use super::Operation;
+use super::cursor::{Reader, WireError, Writer};
+
+/// The head of a BLOCK; the segment's bytes follow it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// Place of the segment in the piece.
+    pub segment: u16,
+    /// As in the REQUEST.
+    pub tag: u32,
+    /// Length of the whole piece in bytes.
+    pub length: u32,
+}
+
+impl Block {
+    /// Bytes before the payload.
+    pub const HEADER_LEN: usize = 12;
+
+    pub(super) fn parse(mut reader: Reader<'_>) -> Result<(Self, &[u8]), WireError> {
+        reader.u8("reserved")?;
+        let segment = reader.u16("segment")?;
+        let tag = reader.u32("tag")?;
+        let length = reader.u32("length")?;
+        let payload = reader.rest();
+        if payload.is_empty() {
+            return Err(WireError::Short("payload"));
+        }
+        Ok((Self { segment, tag, length }, payload))
+    }
+
+    /// Writes the head; the payload is read in place behind it. How many bytes it took.
+    ///
+    /// # Errors
+    /// [`WireError::NoRoom`].
+    pub fn emit_header(&self, out: &mut [u8]) -> Result<usize, WireError> {
+        let mut writer = Writer::new(out);
+        writer.put(&[Operation::BLOCK.0, 0])?;
+        writer.put(&self.segment.to_be_bytes())?;
+        writer.put(&self.tag.to_be_bytes())?;
+        writer.put(&self.length.to_be_bytes())?;
+        Ok(writer.len())
+    }
+}

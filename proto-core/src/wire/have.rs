@@ -1,0 +1,47 @@
+//! HAVE: which chunks of a content in transit a peer already holds (docs/protocol.md, "Have").
+
+use super::Operation;
+use super::cursor::{Reader, WireError, Writer};
+use crate::content::ContentId;
+
+/// Chunks held of a content in transit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Have<'a> {
+    /// The content.
+    pub content: ContentId,
+    /// The chunk that the first bit stands for.
+    pub first: u32,
+    /// How many chunks the bitmap covers, at least one.
+    pub count: u16,
+    /// A bit for each, most significant first.
+    pub held: &'a [u8],
+}
+
+impl<'a> Have<'a> {
+    pub(super) fn parse(mut reader: Reader<'a>) -> Result<Self, WireError> {
+        reader.u8("reserved")?;
+        let count = reader.u16("count")?;
+        let content = ContentId(reader.array("content id")?);
+        let first = reader.u32("first chunk")?;
+        let held = reader.take(usize::from(count).div_ceil(8), "bitmap")?;
+        reader.end()?;
+        if count == 0 {
+            return Err(WireError::Invalid("count"));
+        }
+        Ok(Self { content, first, count, held })
+    }
+
+    /// Writes it; how many bytes it took.
+    ///
+    /// # Errors
+    /// [`WireError::NoRoom`].
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, WireError> {
+        let mut writer = Writer::new(out);
+        writer.put(&[Operation::HAVE.0, 0])?;
+        writer.put(&self.count.to_be_bytes())?;
+        writer.put(&self.content.0)?;
+        writer.put(&self.first.to_be_bytes())?;
+        writer.put(self.held.get(..usize::from(self.count).div_ceil(8)).ok_or(WireError::Invalid("bitmap"))?)?;
+        Ok(writer.len())
+    }
+}

@@ -1,0 +1,42 @@
+//! Every message prints itself in one line.
+
+use super::{Message, ObjectId};
+use core::fmt::{Display, Formatter, Result};
+
+impl Display for ObjectId {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Content(content) => write!(f, "content {content}"),
+            Self::Recipe(content) => write!(f, "recipe of {content}"),
+            Self::Journal(index) => write!(f, "journal of {index}"),
+        }
+    }
+}
+
+impl Display for Message<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Announce(told) => write!(
+                f,
+                "ANNOUNCE {} at {}, has seen {} of {}, wants {}{}, {} bytes of entries",
+                told.index_id,
+                told.sequence,
+                told.seen_sequence,
+                told.seen_index_id,
+                told.pending,
+                if told.busy { ", busy" } else { "" },
+                told.page.len()
+            ),
+            Self::Request(request) => {
+                write!(f, "REQUEST {} in segments of {}:", request.object(), request.segment())?;
+                request.items().try_for_each(|item| write!(f, " {}+{} as {:08x}", item.start, item.length, item.tag))
+            }
+            Self::Block(block, payload) => {
+                write!(f, "BLOCK {:08x} segment {} of {} bytes: {} bytes", block.tag, block.segment, block.length, payload.len())
+            }
+            Self::Have(have) => write!(f, "HAVE {} from {} on, {} chunks", have.content, have.first, have.count),
+            Self::Refuse(refuse) => write!(f, "REFUSE {:08x}: reason {}", refuse.tag, refuse.reason.0),
+            Self::Goodbye => f.write_str("GOODBYE"),
+        }
+    }
+}
