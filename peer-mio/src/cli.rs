@@ -10,7 +10,13 @@ pub const DEFAULT_PORT: u16 = 22001;
 
 /// tinypeer keeps share/ the same on a handful of machines.
 #[derive(Parser, Debug)]
-#[command(name = "tinypeer", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+#[command(
+    name = "tinypeer",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// What to do instead of running a peer.
     #[command(subcommand)]
@@ -102,10 +108,18 @@ pub fn parse_address(text: &str, port: u16) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(address);
     }
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
     bare.parse::<IpAddr>()
         .map(|ip| SocketAddr::new(ip, port))
-        .map_err(|_| format!("'{}' is no address; write ADDR, ADDR:PORT or [V6ADDR]:PORT", text.escape_debug()))
+        .map_err(|_| {
+            format!(
+                "'{}' is no address; write ADDR, ADDR:PORT or [V6ADDR]:PORT",
+                text.escape_debug()
+            )
+        })
 }
 
 /// Where to listen: as asked, else the default port on all addresses of the kinds that the peers have.
@@ -115,7 +129,9 @@ pub fn parse_address(text: &str, port: u16) -> Result<SocketAddr, String> {
 pub fn listen_address(asked: Option<&str>, peers: &[SocketAddr]) -> Result<SocketAddr, String> {
     match asked {
         Some(text) => parse_address(text, DEFAULT_PORT),
-        None if peers.iter().any(SocketAddr::is_ipv6) => Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), DEFAULT_PORT)),
+        None if peers.iter().any(SocketAddr::is_ipv6) => {
+            Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), DEFAULT_PORT))
+        }
         None => Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DEFAULT_PORT)),
     }
 }
@@ -126,11 +142,26 @@ mod tests {
 
     #[test]
     fn addresses_are_read_with_and_without_port() {
-        assert_eq!(parse_address("10.0.0.2", DEFAULT_PORT), Ok("10.0.0.2:22001".parse().unwrap()));
-        assert_eq!(parse_address(" 10.0.0.2:7 ", DEFAULT_PORT), Ok("10.0.0.2:7".parse().unwrap()));
-        assert_eq!(parse_address("fe80::1", DEFAULT_PORT), Ok("[fe80::1]:22001".parse().unwrap()));
-        assert_eq!(parse_address("[::1]", DEFAULT_PORT), Ok("[::1]:22001".parse().unwrap()));
-        assert_eq!(parse_address("[::1]:7", DEFAULT_PORT), Ok("[::1]:7".parse().unwrap()));
+        assert_eq!(
+            parse_address("10.0.0.2", DEFAULT_PORT),
+            Ok("10.0.0.2:22001".parse().unwrap())
+        );
+        assert_eq!(
+            parse_address(" 10.0.0.2:7 ", DEFAULT_PORT),
+            Ok("10.0.0.2:7".parse().unwrap())
+        );
+        assert_eq!(
+            parse_address("fe80::1", DEFAULT_PORT),
+            Ok("[fe80::1]:22001".parse().unwrap())
+        );
+        assert_eq!(
+            parse_address("[::1]", DEFAULT_PORT),
+            Ok("[::1]:22001".parse().unwrap())
+        );
+        assert_eq!(
+            parse_address("[::1]:7", DEFAULT_PORT),
+            Ok("[::1]:7".parse().unwrap())
+        );
         for wrong in ["", "host", "10.0.0", "10.0.0.2:70000", "[::1", "::1]:7"] {
             assert!(parse_address(wrong, DEFAULT_PORT).is_err(), "{wrong}");
         }

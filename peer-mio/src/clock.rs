@@ -25,7 +25,11 @@ impl SystemClock {
     #[must_use]
     pub fn new() -> Self {
         let now = std::time::Instant::now();
-        Self { zero: now.checked_sub(std::time::Duration::from_secs(1)).unwrap_or(now) }
+        Self {
+            zero: now
+                .checked_sub(std::time::Duration::from_secs(1))
+                .unwrap_or(now),
+        }
     }
 
     /// Both clocks.
@@ -33,10 +37,16 @@ impl SystemClock {
     pub fn now(&self) -> Now {
         let mono = u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX);
         let wall = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => Timestamp { sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nsec: since.subsec_nanos() },
+            Ok(since) => Timestamp {
+                sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+                nsec: since.subsec_nanos(),
+            },
             Err(_) => Timestamp::default(),
         };
-        Now { mono: Instant::from_micros(mono), wall }
+        Now {
+            mono: Instant::from_micros(mono),
+            wall,
+        }
     }
 }
 

@@ -37,14 +37,18 @@ fn short_path(dir: &Path) -> io::Result<(PathBuf, Option<std::fs::File>)> {
         return Ok((path, None));
     }
     let folder = std::fs::File::open(dir.join(".tinypeer"))?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}/socket", std::os::fd::AsRawFd::as_raw_fd(&folder)));
+    let short = PathBuf::from(format!(
+        "/proc/self/fd/{}/socket",
+        std::os::fd::AsRawFd::as_raw_fd(&folder)
+    ));
     Ok((short, Some(folder)))
 }
 
 /// Whether a running peer answers for this folder.
 #[must_use]
 pub fn answers(dir: &Path) -> bool {
-    short_path(dir).is_ok_and(|(path, _folder)| std::os::unix::net::UnixStream::connect(path).is_ok())
+    short_path(dir)
+        .is_ok_and(|(path, _folder)| std::os::unix::net::UnixStream::connect(path).is_ok())
 }
 
 /// The socket of a running peer.
@@ -80,7 +84,12 @@ impl ControlSocket {
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         drop(folder);
-        Ok(Self { listener, token: Token(0), path: socket_path(dir), askers: Vec::new() })
+        Ok(Self {
+            listener,
+            token: Token(0),
+            path: socket_path(dir),
+            askers: Vec::new(),
+        })
     }
 
     /// Registers it, and who will ask, with a poll.
@@ -95,15 +104,34 @@ impl ControlSocket {
     /// When somebody's wait ends or is to be looked at.
     #[must_use]
     pub fn next_wake(&self) -> Instant {
-        self.askers.iter().map(|asker| asker.until.map_or(asker.since + PATIENCE, |until| until.min(asker.since + LOOK))).min().unwrap_or(Instant::FAR_FUTURE)
+        self.askers
+            .iter()
+            .map(|asker| {
+                asker.until.map_or(asker.since + PATIENCE, |until| {
+                    until.min(asker.since + LOOK)
+                })
+            })
+            .min()
+            .unwrap_or(Instant::FAR_FUTURE)
     }
 
     /// Accepts, reads questions, answers those that can be answered now.
     pub fn serve<D: Disk>(&mut self, registry: &Registry, now: Instant, peer: &Peer<D>) {
         while self.askers.len() < MAX_ASKERS {
-            let Ok((mut stream, _)) = self.listener.accept() else { break };
-            if registry.register(&mut stream, self.token, Interest::READABLE).is_ok() {
-                self.askers.push(Asker { stream, question: Vec::new(), json: false, until: None, since: now });
+            let Ok((mut stream, _)) = self.listener.accept() else {
+                break;
+            };
+            if registry
+                .register(&mut stream, self.token, Interest::READABLE)
+                .is_ok()
+            {
+                self.askers.push(Asker {
+                    stream,
+                    question: Vec::new(),
+                    json: false,
+                    until: None,
+                    since: now,
+                });
             }
         }
         self.askers.retain_mut(|asker| asker.serve(now, peer));
@@ -132,7 +160,15 @@ impl Asker {
             return true;
         }
         let status = peer.status();
-        let answer = format!("{}{}", u8::from(in_sync), if self.json { to_json(&status) } else { to_text(&status) });
+        let answer = format!(
+            "{}{}",
+            u8::from(in_sync),
+            if self.json {
+                to_json(&status)
+            } else {
+                to_text(&status)
+            }
+        );
         // A buffer of its own holds far more than an answer; who does not read has bad luck.
         let _ = self.stream.write_all(answer.as_bytes());
         false
@@ -144,7 +180,9 @@ impl Asker {
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => self.question.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+                Ok(read) => self
+                    .question
+                    .extend_from_slice(buffer.get(..read).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
@@ -152,7 +190,9 @@ impl Asker {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
-        let Some(line) = self.question.strip_suffix(b"\n") else { return Ok(None) };
+        let Some(line) = self.question.strip_suffix(b"\n") else {
+            return Ok(None);
+        };
         let line = std::str::from_utf8(line).map_err(|_| io::ErrorKind::InvalidData)?;
         let (format, millis) = line.split_once(' ').ok_or(io::ErrorKind::InvalidData)?;
         self.json = format == "json";
@@ -172,15 +212,23 @@ pub fn ask(dir: &Path, json: bool, wait: Option<f64>) -> Result<bool, String> {
     let millis = match wait {
         None => 0,
         Some(seconds) if seconds.is_finite() && seconds >= 0.0 => {
-            std::time::Duration::try_from_secs_f64(seconds).ok().and_then(|wait| u64::try_from(wait.as_millis()).ok()).unwrap_or(MAX_WAIT)
+            std::time::Duration::try_from_secs_f64(seconds)
+                .ok()
+                .and_then(|wait| u64::try_from(wait.as_millis()).ok())
+                .unwrap_or(MAX_WAIT)
         }
         Some(_) => return Err("--wait takes a number of seconds".to_owned()),
     };
     let question = format!("{} {millis}\n", if json { "json" } else { "text" });
     stream.write_all(question.as_bytes()).map_err(nobody)?;
     let mut answer = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut answer).map_err(nobody)?;
-    let (in_sync, status) = answer.split_at_checked(1).ok_or_else(|| "the running tinypeer gave no answer".to_owned())?;
+    stream
+        .take(MAX_ANSWER)
+        .read_to_string(&mut answer)
+        .map_err(nobody)?;
+    let (in_sync, status) = answer
+        .split_at_checked(1)
+        .ok_or_else(|| "the running tinypeer gave no answer".to_owned())?;
     print!("{status}");
     Ok(wait.is_none() || in_sync == "1")
 }
@@ -204,7 +252,13 @@ pub fn to_json(status: &Status) -> String {
         let _ = write!(
             out,
             r#"{{"address":"{}","connected":{},"rtt_us":{},"sequence":{},"bytes_sent":{},"bytes_received":{},"transfers":{}}}"#,
-            peer.address, peer.connected, peer.rtt_us, peer.sequence, peer.bytes_sent, peer.bytes_received, peer.transfers
+            peer.address,
+            peer.connected,
+            peer.rtt_us,
+            peer.sequence,
+            peer.bytes_sent,
+            peer.bytes_received,
+            peer.transfers
         );
     }
     out.push_str("]}\n");
@@ -215,17 +269,37 @@ pub fn to_json(status: &Status) -> String {
 #[must_use]
 pub fn to_text(status: &Status) -> String {
     let mut out = String::new();
-    let state = if status.in_sync { "in sync" } else { "not in sync" };
-    let _ = writeln!(out, "{state}: {} files, {} bytes, sequence {}", status.files, status.bytes, status.sequence);
+    let state = if status.in_sync {
+        "in sync"
+    } else {
+        "not in sync"
+    };
+    let _ = writeln!(
+        out,
+        "{state}: {} files, {} bytes, sequence {}",
+        status.files, status.bytes, status.sequence
+    );
     if status.pending > 0 {
         let _ = writeln!(out, "{} still to come from other peers", status.pending);
     }
     if status.conflicts > 0 {
-        let _ = writeln!(out, "{} conflict copies in share/ (names with '.conflict-'): keep what you want, delete the rest", status.conflicts);
+        let _ = writeln!(
+            out,
+            "{} conflict copies in share/ (names with '.conflict-'): keep what you want, delete the rest",
+            status.conflicts
+        );
     }
     for peer in &status.peers {
-        let state = if peer.connected { format!("connected, {:.1} ms away", peer.rtt_us as f64 / 1000.0) } else { "not connected".to_owned() };
-        let _ = writeln!(out, "peer {}: {state}; sequence {}, {} bytes sent, {} received", peer.address, peer.sequence, peer.bytes_sent, peer.bytes_received);
+        let state = if peer.connected {
+            format!("connected, {:.1} ms away", peer.rtt_us as f64 / 1000.0)
+        } else {
+            "not connected".to_owned()
+        };
+        let _ = writeln!(
+            out,
+            "peer {}: {state}; sequence {}, {} bytes sent, {} received",
+            peer.address, peer.sequence, peer.bytes_sent, peer.bytes_received
+        );
     }
     for error in &status.errors {
         let _ = writeln!(out, "error: {error}");

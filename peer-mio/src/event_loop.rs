@@ -55,14 +55,29 @@ impl EventLoop {
     ///
     /// # Errors
     /// Those of epoll and signal handling.
-    pub fn new(peer: Peer<RealDisk>, clock: SystemClock, mut socket: Socket, watcher: Rc<RefCell<Option<Watcher>>>, mut control: Option<ControlSocket>) -> io::Result<Self> {
+    pub fn new(
+        peer: Peer<RealDisk>,
+        clock: SystemClock,
+        mut socket: Socket,
+        watcher: Rc<RefCell<Option<Watcher>>>,
+        mut control: Option<ControlSocket>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        poll.registry().register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+        poll.registry()
+            .register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
         if let Some(watcher) = watcher.borrow().as_ref() {
-            poll.registry().register(&mut SourceFd(&watcher.as_fd().as_raw_fd()), WATCHER, Interest::READABLE)?;
+            poll.registry().register(
+                &mut SourceFd(&watcher.as_fd().as_raw_fd()),
+                WATCHER,
+                Interest::READABLE,
+            )?;
         }
         let signals = Signals::new()?;
-        poll.registry().register(&mut SourceFd(&signals.as_fd().as_raw_fd()), SIGNALS, Interest::READABLE)?;
+        poll.registry().register(
+            &mut SourceFd(&signals.as_fd().as_raw_fd()),
+            SIGNALS,
+            Interest::READABLE,
+        )?;
         if let Some(control) = control.as_mut() {
             control.register(poll.registry(), CONTROL)?;
         }
@@ -123,11 +138,18 @@ impl EventLoop {
         if more {
             return Some(std::time::Duration::ZERO);
         }
-        let wake = self.peer.next_wake().min(self.control.as_ref().map_or(Instant::FAR_FUTURE, ControlSocket::next_wake));
+        let wake = self.peer.next_wake().min(
+            self.control
+                .as_ref()
+                .map_or(Instant::FAR_FUTURE, ControlSocket::next_wake),
+        );
         if wake == Instant::FAR_FUTURE {
             return None;
         }
-        Some(wake.saturating_since(self.clock.now().mono).max(Duration::ZERO))
+        Some(
+            wake.saturating_since(self.clock.now().mono)
+                .max(Duration::ZERO),
+        )
     }
 
     fn receive(&mut self, now: Now) {
@@ -136,7 +158,10 @@ impl EventLoop {
                 return;
             }
             let peer = &mut self.peer;
-            match self.socket.receive(&mut |from, datagram| peer.handle_datagram(now, from, datagram)) {
+            match self
+                .socket
+                .receive(&mut |from, datagram| peer.handle_datagram(now, from, datagram))
+            {
                 Ok(more) => self.socket_ready = more,
                 Err(error) => {
                     log::warn!("receiving failed: {error}");
@@ -180,7 +205,9 @@ impl EventLoop {
                     None => return false,
                 },
             };
-            let Some(datagrams) = self.burst.get(from..end) else { continue };
+            let Some(datagrams) = self.burst.get(from..end) else {
+                continue;
+            };
             match self.socket.send(to, datagrams, segment) {
                 Ok(SendOutcome::Sent) => {}
                 Ok(SendOutcome::WouldBlock { taken }) => {

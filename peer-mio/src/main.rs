@@ -51,9 +51,19 @@ fn refuse(sentence: &str) -> ExitCode {
 /// What clap says, as one line with a hint.
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Usage") && !line.starts_with("For more"));
-    let first = lines.next().unwrap_or("the options cannot be read").trim_start_matches("error: ").to_owned();
+    let mut lines = text.lines().map(str::trim).filter(|line| {
+        !line.is_empty() && !line.starts_with("Usage") && !line.starts_with("For more")
+    });
+    let first = lines
+        .next()
+        .unwrap_or("the options cannot be read")
+        .trim_start_matches("error: ")
+        .to_owned();
     let rest: Vec<&str> = lines.collect();
-    let rest = if first.ends_with(':') { format!(" {}", rest.join(" ")) } else { String::new() };
+    let rest = if first.ends_with(':') {
+        format!(" {}", rest.join(" "))
+    } else {
+        String::new()
+    };
     format!("{first}{rest}; see 'tinypeer --help'")
 }

@@ -21,7 +21,10 @@ impl Progress {
     /// Nothing is shown yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), bar: None }
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+            bar: None,
+        }
     }
 
     /// Shows how far the largest transfer is, and what has landed.
@@ -31,9 +34,17 @@ impl Progress {
             let rate = landed.size as f64 / 1e6 / seconds;
             if landed.size >= WORTH_A_LINE {
                 self.clear();
-                log::info!("{}: {} bytes in {seconds:.2} s, {rate:.1} MB/s", Escaped(&landed.path), landed.size);
+                log::info!(
+                    "{}: {} bytes in {seconds:.2} s, {rate:.1} MB/s",
+                    Escaped(&landed.path),
+                    landed.size
+                );
             } else {
-                log::debug!("{}: {} bytes in {seconds:.3} s", Escaped(&landed.path), landed.size);
+                log::debug!(
+                    "{}: {} bytes in {seconds:.3} s",
+                    Escaped(&landed.path),
+                    landed.size
+                );
             }
         }
         if !self.terminal {
@@ -69,7 +80,9 @@ impl Default for Progress {
 
 fn bar(path: &[u8], size: u64) -> ProgressBar {
     let bar = ProgressBar::new(size);
-    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    {
         bar.set_style(style);
     }
     bar.set_message(Escaped(path).to_string());

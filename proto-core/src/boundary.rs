@@ -12,7 +12,11 @@ impl PeerSlot {
     /// The slot with this place; `None` at or above [`MAX_PEERS`].
     #[must_use]
     pub fn new(place: usize) -> Option<Self> {
-        if place < MAX_PEERS { u8::try_from(place).ok().map(Self) } else { None }
+        if place < MAX_PEERS {
+            u8::try_from(place).ok().map(Self)
+        } else {
+            None
+        }
     }
 
     /// Its place in the driver's list.
@@ -77,7 +81,14 @@ pub trait Objects {
     fn piece(&mut self, object: ObjectId, start: u64, length: usize) -> Read;
 
     /// Fills `buffer` with the bytes of the piece (as named to [`Self::piece`]) from `at` on.
-    fn read(&mut self, object: ObjectId, start: u64, length: usize, at: usize, buffer: &mut [u8]) -> Read;
+    fn read(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read;
 }
 
 /// A content that is wanted, and where a puller may look for it first.

@@ -6,10 +6,14 @@
 
 pub mod boundary;
 pub mod content;
+pub mod engine;
+pub mod flow;
 pub mod index;
 pub mod legacy;
 pub mod limits;
 pub mod path;
+pub mod pull;
+mod serve;
 pub mod session;
 pub mod storage;
 pub mod time;

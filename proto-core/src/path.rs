@@ -55,7 +55,10 @@ pub fn name(path: &[u8]) -> &[u8] {
 /// Whether `path` is somewhere below `directory`, not the directory itself. All are below the empty one.
 #[must_use]
 pub fn is_below(path: &[u8], directory: &[u8]) -> bool {
-    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.first() == Some(&b'/'))
+    directory.is_empty()
+        || path
+            .strip_prefix(directory)
+            .is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
 /// The tree order: `/` sorts before every other byte, so that a directory is directly followed by
@@ -77,12 +80,18 @@ impl Display for Escaped<'_> {
             for character in chunk.valid().chars() {
                 if character.is_control() || character == '\\' {
                     let mut bytes = [0; 4];
-                    character.encode_utf8(&mut bytes).bytes().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+                    character
+                        .encode_utf8(&mut bytes)
+                        .bytes()
+                        .try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
                 } else {
                     f.write_char(character)?;
                 }
             }
-            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+            chunk
+                .invalid()
+                .iter()
+                .try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
         }
         Ok(())
     }
@@ -96,7 +105,15 @@ mod tests {
 
     #[test]
     fn only_relative_paths_of_plain_components_pass() {
-        for good in [&b"a"[..], b"a/b", b".hidden", b"...", b"a b/c\n", b"\xff\xfe/\x01", &[b'x'; 255]] {
+        for good in [
+            &b"a"[..],
+            b"a/b",
+            b".hidden",
+            b"...",
+            b"a b/c\n",
+            b"\xff\xfe/\x01",
+            &[b'x'; 255],
+        ] {
             assert_eq!(check(good), Ok(()), "{}", Escaped(good));
         }
         for (bad, why) in [
@@ -119,9 +136,28 @@ mod tests {
 
     #[test]
     fn a_directory_is_followed_by_what_is_in_it() {
-        let mut paths = [&b"a-b"[..], b"a.b", b"a/b", b"a", b"ab", b"a/b/c", b"a/\x01"];
+        let mut paths = [
+            &b"a-b"[..],
+            b"a.b",
+            b"a/b",
+            b"a",
+            b"ab",
+            b"a/b/c",
+            b"a/\x01",
+        ];
         paths.sort_by(|a, b| tree_cmp(a, b));
-        assert_eq!(paths, [&b"a"[..], b"a/\x01", b"a/b", b"a/b/c", b"a-b", b"a.b", b"ab"]);
+        assert_eq!(
+            paths,
+            [
+                &b"a"[..],
+                b"a/\x01",
+                b"a/b",
+                b"a/b/c",
+                b"a-b",
+                b"a.b",
+                b"ab"
+            ]
+        );
     }
 
     #[test]
@@ -129,7 +165,12 @@ mod tests {
         assert_eq!(parent(b"a/b/c"), Some(&b"a/b"[..]));
         assert_eq!(parent(b"a"), None);
         assert_eq!(name(b"a/b"), b"b");
-        assert!(is_below(b"a/b", b"a") && is_below(b"a", b"") && !is_below(b"ab", b"a") && !is_below(b"a", b"a"));
+        assert!(
+            is_below(b"a/b", b"a")
+                && is_below(b"a", b"")
+                && !is_below(b"ab", b"a")
+                && !is_below(b"a", b"a")
+        );
     }
 
     #[test]

@@ -47,9 +47,12 @@ impl Serve {
         let segment = usize::from(request.segment());
         for item in request.items() {
             let asked_already = self.bursts.iter_mut().find(|burst| {
-                burst.tag == item.tag && burst.object == request.object() && burst.start == item.start && burst.segment == segment
+                burst.tag == item.tag
+                    && burst.object == request.object()
+                    && burst.start == item.start
+                    && burst.segment == segment
             });
-            let Some(wanted) = SegmentBitmap::from_wire(item.wanted, (item.length as usize).div_ceil(segment.max(1))) else {
+            let Some(wanted) = SegmentBitmap::read(item.wanted) else {
                 self.refuse(item.tag, RefuseReason::MALFORMED);
                 continue;
             };
@@ -74,12 +77,6 @@ impl Serve {
         }
     }
 
-    /// Whether anything is queued.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.bursts.is_empty() && self.refusals.is_empty()
-    }
-
     /// Forgets everything (the peer has gone).
     pub fn clear(&mut self) {
         self.bursts.clear();
@@ -92,7 +89,12 @@ impl Serve {
 
     /// Builds the next message into `out`. Messages of one burst have the same length, the last one
     /// of a piece may be shorter; `same` limits to messages of just this length or a shorter last one.
-    pub fn build(&mut self, objects: &mut impl Objects, out: &mut [u8], same: Option<usize>) -> Built {
+    pub fn build(
+        &mut self,
+        objects: &mut impl Objects,
+        out: &mut [u8],
+        same: Option<usize>,
+    ) -> Built {
         if same.is_none() {
             if let Some(refuse) = self.refusals.pop_front() {
                 return refuse.emit(out).map_or(Built::Nothing, Built::Message);
@@ -113,7 +115,11 @@ impl Serve {
                         if same.is_some() {
                             return Built::Nothing;
                         }
-                        return self.refusals.pop_front().and_then(|refuse| refuse.emit(out).ok()).map_or(Built::Nothing, Built::Message);
+                        return self
+                            .refusals
+                            .pop_front()
+                            .and_then(|refuse| refuse.emit(out).ok())
+                            .map_or(Built::Nothing, Built::Message);
                     }
                 }
             }
@@ -131,8 +137,16 @@ impl Serve {
             if same.is_some_and(|same| len > same) || len > MAX_DATAGRAM {
                 return Built::Nothing;
             }
-            let header = Block { segment: u16::try_from(place).unwrap_or(u16::MAX), tag: burst.tag, length: burst.length as u32 };
-            let Some(body) = header.emit_header(out).ok().and_then(|at| out.get_mut(at..len)) else {
+            let header = Block {
+                segment: u16::try_from(place).unwrap_or(u16::MAX),
+                tag: burst.tag,
+                length: burst.length as u32,
+            };
+            let Some(body) = header
+                .emit_header(out)
+                .ok()
+                .and_then(|at| out.get_mut(at..len))
+            else {
                 self.bursts.pop_front();
                 return Built::Nothing;
             };

@@ -23,7 +23,8 @@ impl<D: Disk> Peer<D> {
         let page = match self.engine.handle_datagram(now.mono, peer, datagram) {
             None => return,
             Some(Delivery::Arrival(Arrival { pull, at, bytes })) => {
-                self.assembly.write(pull, at, bytes, proto_core::limits::MAX_PIECE);
+                self.assembly
+                    .write(pull, at, bytes, proto_core::limits::MAX_PIECE);
                 None
             }
             Some(Delivery::Page { peer, page }) => Some((peer, page)),
@@ -73,12 +74,18 @@ impl<D: Disk> Peer<D> {
     /// A replay of this initiation must be known also after a restart.
     fn keep_initiation(&mut self, index: IndexId, counter: u64) -> Result<(), StoreError> {
         self.store.set_last_initiation(index, counter)?;
-        if self.changes.any() { Ok(()) } else { self.store.commit(Durability::Durable) }
+        if self.changes.any() {
+            Ok(())
+        } else {
+            self.store.commit(Durability::Durable)
+        }
     }
 
     fn page_complete(&mut self, now: Now, pull: PullId, want: Want) {
         let bytes = self.assembly.bytes(pull).to_vec();
-        let page = Page::parse(&bytes).ok().filter(|page| ObjectId::Journal(page.index_id) == want.object && page.after == want.start);
+        let page = Page::parse(&bytes).ok().filter(|page| {
+            ObjectId::Journal(page.index_id) == want.object && page.after == want.start
+        });
         match (page, want.only) {
             (Some(page), Some(peer)) if now.mono >= self.store_retry => {
                 self.engine.finish(pull);
@@ -93,8 +100,12 @@ impl<D: Disk> Peer<D> {
     /// After the store went back to its last commit, so do the cursors.
     pub(super) fn reload_cursors(&mut self) {
         for place in 0..self.config.peers.len() {
-            let Some(peer) = PeerSlot::new(place) else { continue };
-            let Some(index) = self.engine.connected_index(peer) else { continue };
+            let Some(peer) = PeerSlot::new(place) else {
+                continue;
+            };
+            let Some(index) = self.engine.connected_index(peer) else {
+                continue;
+            };
             if let Ok(cursor) = self.store.cursor(index) {
                 self.engine.set_cursor(self.now.mono, peer, cursor);
             }
@@ -103,11 +114,16 @@ impl<D: Disk> Peer<D> {
 
     /// The slot of the connected peer with this index.
     pub(super) fn slot_of(&self, index: IndexId) -> Option<PeerSlot> {
-        (0..self.config.peers.len()).filter_map(PeerSlot::new).find(|peer| self.engine.connected_index(*peer) == Some(index))
+        (0..self.config.peers.len())
+            .filter_map(PeerSlot::new)
+            .find(|peer| self.engine.connected_index(*peer) == Some(index))
     }
 
     fn address(&self, peer: PeerSlot) -> String {
-        self.config.peers.get(peer.place()).map_or_else(String::new, ToString::to_string)
+        self.config
+            .peers
+            .get(peer.place())
+            .map_or_else(String::new, ToString::to_string)
     }
 
     /// What is done now and then: old trash and tombstones go, recipes that nothing needs too.
@@ -117,7 +133,10 @@ impl<D: Disk> Peer<D> {
         }
         self.housekeeping_at = now.mono + HOUSEKEEPING;
         while matches!(self.expire_trash(now, false), Ok(true)) {}
-        if let Err(error) = self.forget_tombstones(now).and_then(|()| self.store.sweep_recipes()) {
+        if let Err(error) = self
+            .forget_tombstones(now)
+            .and_then(|()| self.store.sweep_recipes())
+        {
             self.store_failed(&error);
             return;
         }

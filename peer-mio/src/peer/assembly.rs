@@ -35,7 +35,11 @@ enum Home {
 
 impl Default for Assembly {
     fn default() -> Self {
-        Self { ring: vec![0; RING].into_boxed_slice(), order: VecDeque::new(), regions: std::array::from_fn(|_| None) }
+        Self {
+            ring: vec![0; RING].into_boxed_slice(),
+            order: VecDeque::new(),
+            regions: std::array::from_fn(|_| None),
+        }
     }
 }
 
@@ -64,9 +68,17 @@ impl Assembly {
 
     /// Reserves room in the ring for a chunk. False if there is none.
     pub fn reserve(&mut self, pull: PullId, len: usize) -> bool {
-        let Some(start) = self.place(len) else { return false };
-        let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else { return false };
-        self.order.push_back(Region { start, len, free: false });
+        let Some(start) = self.place(len) else {
+            return false;
+        };
+        let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else {
+            return false;
+        };
+        self.order.push_back(Region {
+            start,
+            len,
+            free: false,
+        });
         *region = Some((pull, Home::Ring { start, len }));
         true
     }
@@ -74,13 +86,17 @@ impl Assembly {
     /// Writes bytes that arrived. A piece without a region is a recipe or a journal page, of at most
     /// `most` bytes.
     pub fn write(&mut self, pull: PullId, at: usize, bytes: &[u8], most: usize) {
-        let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else { return };
+        let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else {
+            return;
+        };
         if region.as_ref().is_none_or(|(owner, _)| *owner != pull) {
             *region = Some((pull, Home::Own(Vec::new())));
         }
         let end = at.saturating_add(bytes.len());
         let target = match region {
-            Some((_, Home::Ring { start, len })) if end <= *len => self.ring.get_mut(*start + at..*start + end),
+            Some((_, Home::Ring { start, len })) if end <= *len => {
+                self.ring.get_mut(*start + at..*start + end)
+            }
             Some((_, Home::Own(buffer))) if end <= most => {
                 if buffer.len() < end {
                     buffer.resize(end, 0);
@@ -108,12 +124,18 @@ impl Assembly {
 
     /// Gives the room of a piece back.
     pub fn release(&mut self, pull: PullId) {
-        let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else { return };
+        let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else {
+            return;
+        };
         if region.as_ref().is_none_or(|(owner, _)| *owner != pull) {
             return;
         }
         if let Some((_, Home::Ring { start, .. })) = region.take() {
-            if let Some(region) = self.order.iter_mut().find(|region| region.start == start && !region.free) {
+            if let Some(region) = self
+                .order
+                .iter_mut()
+                .find(|region| region.start == start && !region.free)
+            {
                 region.free = true;
             }
             while self.order.front().is_some_and(|region| region.free) {
@@ -128,7 +150,10 @@ mod tests {
     use super::*;
 
     fn id(slot: u16) -> PullId {
-        PullId { slot, generation: 1 }
+        PullId {
+            slot,
+            generation: 1,
+        }
     }
 
     #[test]
@@ -141,7 +166,12 @@ mod tests {
         }
         assert!(!assembly.reserve(id(3), third));
         for slot in 0..3 {
-            assert!(assembly.bytes(id(slot)).iter().all(|byte| *byte == slot as u8 + 1));
+            assert!(
+                assembly
+                    .bytes(id(slot))
+                    .iter()
+                    .all(|byte| *byte == slot as u8 + 1)
+            );
         }
         assembly.release(id(1));
         assert!(!assembly.reserve(id(3), third), "the oldest is still there");
@@ -159,6 +189,12 @@ mod tests {
         assembly.write(id(0), 10, b"abc", 13);
         assembly.write(id(0), 13, b"d", 13);
         assert_eq!(assembly.bytes(id(0)).len(), 13);
-        assert_eq!(assembly.bytes(PullId { slot: 0, generation: 2 }), b"");
+        assert_eq!(
+            assembly.bytes(PullId {
+                slot: 0,
+                generation: 2
+            }),
+            b""
+        );
     }
 }

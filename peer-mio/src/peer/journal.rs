@@ -11,7 +11,13 @@ use proto_core::wire::page::{EntryRef, Page, PageWriter};
 use std::ops::ControlFlow;
 
 /// Builds the page of our journal after `after` into `bytes`, at most `length` long, up to `committed`.
-pub fn build_page(store: &Store, after: u64, committed: u64, length: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
+pub fn build_page(
+    store: &Store,
+    after: u64,
+    committed: u64,
+    length: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<(), StoreError> {
     bytes.clear();
     bytes.resize(length, 0);
     let Some(mut writer) = PageWriter::new(bytes, store.index_id(), after).ok() else {
@@ -75,14 +81,30 @@ impl<D: Disk> Peer<D> {
                 return Ok(());
             }
             // Nothing is there and nothing shall be: only passed on.
-            Decision::Take(entry) if entry.kind == Kind::Tombstone && ours.as_ref().is_none_or(|row| row.entry.kind == Kind::Tombstone) => {
-                self.store.put(path, Row { entry, target: Vec::new(), local: None })?;
+            Decision::Take(entry)
+                if entry.kind == Kind::Tombstone
+                    && ours
+                        .as_ref()
+                        .is_none_or(|row| row.entry.kind == Kind::Tombstone) =>
+            {
+                self.store.put(
+                    path,
+                    Row {
+                        entry,
+                        target: Vec::new(),
+                        local: None,
+                    },
+                )?;
                 self.changes.note();
                 return Ok(());
             }
             Decision::Take(_) | Decision::Merge(_) | Decision::ConflictTake(_) => {}
         }
-        let told_pending = Pending { entry: told.entry.clone(), target: told.target.to_vec(), told_by };
+        let told_pending = Pending {
+            entry: told.entry.clone(),
+            target: told.target.to_vec(),
+            told_by,
+        };
         let wanted = match self.store.pending(path)? {
             None => told_pending,
             Some(pending) => match reconcile(Some(&pending.entry), &told.entry) {

@@ -45,7 +45,11 @@ pub(super) struct Ready<F> {
 
 impl<F> Default for Landing<F> {
     fn default() -> Self {
-        Self { ready: Vec::new(), flushed: 0, since: Instant::ZERO }
+        Self {
+            ready: Vec::new(),
+            flushed: 0,
+            since: Instant::ZERO,
+        }
     }
 }
 
@@ -55,9 +59,22 @@ impl<F> Landing<F> {
         if self.ready.is_empty() {
             self.since = now.mono;
         }
-        let (path, name, content, size) = (transfer.path.clone(), transfer.name.clone(), transfer.content, transfer.size);
+        let (path, name, content, size) = (
+            transfer.path.clone(),
+            transfer.name.clone(),
+            transfer.content,
+            transfer.size,
+        );
         let (fetched, started) = (transfer.fetched, transfer.started);
-        self.ready.push(Ready { path, name, content, size, fetched, started, file: transfer.into_file() });
+        self.ready.push(Ready {
+            path,
+            name,
+            content,
+            size,
+            fetched,
+            started,
+            file: transfer.into_file(),
+        });
     }
 
     /// Whether this content waits here.
@@ -127,7 +144,8 @@ impl Touched {
     }
 
     fn name(&mut self, path: &[u8]) {
-        self.share.insert(path::parent(path).unwrap_or_default().to_vec());
+        self.share
+            .insert(path::parent(path).unwrap_or_default().to_vec());
     }
 
     fn sync<D: Disk>(&self, disk: &D) -> io::Result<()> {
@@ -135,7 +153,10 @@ impl Touched {
             sync_way(disk, target)?;
         }
         for directory in &self.share {
-            match disk.sync_dir(At { place: Place::Share, path: directory }) {
+            match disk.sync_dir(At {
+                place: Place::Share,
+                path: directory,
+            }) {
                 Err(error) if !is_absent(&error) => return Err(error),
                 _ => {}
             }
@@ -148,15 +169,27 @@ impl<D: Disk> Peer<D> {
     /// Flushes one waiting file or lands the group. True if there is more to do now.
     pub(super) fn step_landing(&mut self, now: Now) -> bool {
         if let Some(ready) = self.landing.ready.get(self.landing.flushed) {
-            let entry = self.store.pending(&ready.path).ok().flatten().map(|pending| pending.entry);
+            let entry = self
+                .store
+                .pending(&ready.path)
+                .ok()
+                .flatten()
+                .map(|pending| pending.entry);
             let flushed = match &entry {
                 // Not wanted any more: landing it will find out.
                 None => Ok(()),
-                Some(entry) => ready.file.set_mode(entry.mode).and_then(|()| ready.file.set_mtime(entry.mtime)).and_then(|()| ready.file.sync_data()),
+                Some(entry) => ready
+                    .file
+                    .set_mode(entry.mode)
+                    .and_then(|()| ready.file.set_mtime(entry.mtime))
+                    .and_then(|()| ready.file.sync_data()),
             };
             if let Err(error) = flushed {
                 let ready = self.landing.ready.remove(self.landing.flushed);
-                self.errors.set_path(&ready.path, format!("{} cannot be flushed: {error}", Escaped(&ready.path)));
+                self.errors.set_path(
+                    &ready.path,
+                    format!("{} cannot be flushed: {error}", Escaped(&ready.path)),
+                );
                 self.plan.retry_later();
             } else {
                 self.landing.flushed += 1;
@@ -166,7 +199,9 @@ impl<D: Disk> Peer<D> {
         if self.landing.is_empty() {
             return false;
         }
-        let waits = self.landing.ready.len() < GROUP && !self.transfers.is_empty() && self.landing.due().is_some_and(|due| now.mono < due);
+        let waits = self.landing.ready.len() < GROUP
+            && !self.transfers.is_empty()
+            && self.landing.due().is_some_and(|due| now.mono < due);
         if waits {
             return false;
         }
@@ -181,7 +216,12 @@ impl<D: Disk> Peer<D> {
         for ready in group.ready {
             let result = self.land_path(now, &ready.path, Some(&ready), &mut touched);
             if matches!(result, Ok(true)) {
-                landed.push((ready.path.clone(), ready.size, ready.fetched, now.mono.saturating_since(ready.started)));
+                landed.push((
+                    ready.path.clone(),
+                    ready.size,
+                    ready.fetched,
+                    now.mono.saturating_since(ready.started),
+                ));
             }
             self.landed(now, &ready.path, result.map(|_| ()));
         }
@@ -196,7 +236,8 @@ impl<D: Disk> Peer<D> {
     /// Flushes the directories, then commits: only now the index says that the files are there.
     pub(super) fn finish_landing(&mut self, touched: &Touched) -> bool {
         if let Err(error) = touched.sync(&self.disk) {
-            self.errors.set("flush", format!("a directory cannot be flushed: {error}"));
+            self.errors
+                .set("flush", format!("a directory cannot be flushed: {error}"));
             self.plan.retry_later();
         } else {
             self.errors.clear("flush");
@@ -214,7 +255,8 @@ impl<D: Disk> Peer<D> {
             }
             Err(NotLanded::Blocked | NotLanded::Occupied) => self.plan.retry_later(),
             Err(NotLanded::Disk(error)) => {
-                self.errors.set_path(path, format!("{} cannot be landed: {error}", Escaped(path)));
+                self.errors
+                    .set_path(path, format!("{} cannot be landed: {error}", Escaped(path)));
                 self.plan.retry_later();
             }
             Err(NotLanded::Store(error)) => self.store_failed(&error),
@@ -223,8 +265,16 @@ impl<D: Disk> Peer<D> {
 
     /// Lands what is pending at a path; `ready` is complete in `download/` if given. True if a
     /// file came in; `Ok(false)` also if nothing is left to do.
-    pub(super) fn land_path(&mut self, now: Now, path: &[u8], ready: Option<&Ready<D::File>>, touched: &mut Touched) -> Result<bool, NotLanded> {
-        let Some(pending) = self.store.pending(path)? else { return Ok(false) };
+    pub(super) fn land_path(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        ready: Option<&Ready<D::File>>,
+        touched: &mut Touched,
+    ) -> Result<bool, NotLanded> {
+        let Some(pending) = self.store.pending(path)? else {
+            return Ok(false);
+        };
         let row = self.store.get(path)?;
         let (entry, keep) = match reconcile(row.as_ref().map(|row| &row.entry), &pending.entry) {
             Decision::Nothing => {
@@ -248,24 +298,39 @@ impl<D: Disk> Peer<D> {
         self.still_as_indexed(now, path, row.as_ref())?;
         let row = row.as_ref();
         let landed = match entry.kind {
-            Kind::Tombstone => self.land_deletion(now, path, row, entry, touched).map(|()| false),
-            Kind::Directory => self.land_directory(now, path, row, entry, keep, touched).map(|()| false),
-            Kind::Symlink => self.land_symlink(now, path, row, &pending, entry, keep, touched).map(|()| false),
-            Kind::File => match (row.filter(|row| has_content(row, &entry)), ready.filter(|ready| ready.content == entry.content)) {
+            Kind::Tombstone => self
+                .land_deletion(now, path, row, entry, touched)
+                .map(|()| false),
+            Kind::Directory => self
+                .land_directory(now, path, row, entry, keep, touched)
+                .map(|()| false),
+            Kind::Symlink => self
+                .land_symlink(now, path, row, &pending, entry, keep, touched)
+                .map(|()| false),
+            Kind::File => match (
+                row.filter(|row| has_content(row, &entry)),
+                ready.filter(|ready| ready.content == entry.content),
+            ) {
                 (Some(row), _) => self.land_metadata(path, row, entry).map(|()| false),
-                (None, Some(ready)) => self.land_file(now, path, row, ready, entry, keep, touched).map(|()| true),
+                (None, Some(ready)) => self
+                    .land_file(now, path, row, ready, entry, keep, touched)
+                    .map(|()| true),
                 // A newer version came while this one was fetched.
                 (None, None) => Err(NotLanded::Blocked),
             },
         };
         match (landed, row) {
-            (Err(NotLanded::Occupied), Some(row)) => self.assert_directory(path, row, &pending).map(|()| false),
+            (Err(NotLanded::Occupied), Some(row)) => {
+                self.assert_directory(path, row, &pending).map(|()| false)
+            }
             (landed, _) => landed,
         }
     }
 
     fn parent_is_live(&self, path: &[u8]) -> Result<(), NotLanded> {
-        let Some(parent) = path::parent(path) else { return Ok(()) };
+        let Some(parent) = path::parent(path) else {
+            return Ok(());
+        };
         match self.store.get(parent)? {
             Some(row) if row.entry.kind == Kind::Directory => Ok(()),
             _ => Err(NotLanded::Blocked),
@@ -274,11 +339,19 @@ impl<D: Disk> Peer<D> {
 
     /// The path must hold just what the index says: what is there may be a change that nobody has
     /// picked up yet.
-    fn still_as_indexed(&mut self, now: Now, path: &[u8], row: Option<&Row>) -> Result<(), NotLanded> {
+    fn still_as_indexed(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        row: Option<&Row>,
+    ) -> Result<(), NotLanded> {
         if self.hashing_path() == Some(path) {
             return Err(NotLanded::Blocked);
         }
-        let stat = match self.disk.stat(At { place: Place::Share, path }) {
+        let stat = match self.disk.stat(At {
+            place: Place::Share,
+            path,
+        }) {
             Ok(stat) => Some(stat),
             Err(error) if is_absent(&error) => None,
             Err(error) => return Err(error.into()),
@@ -287,7 +360,9 @@ impl<D: Disk> Peer<D> {
             (None, None) => true,
             (Some(stat), Some(row)) => match row.entry.kind {
                 Kind::Directory => stat.kind == FileKind::Directory,
-                _ => row.local.is_some_and(|local| self.matches(path, stat, &local)),
+                _ => row
+                    .local
+                    .is_some_and(|local| self.matches(path, stat, &local)),
             },
             _ => false,
         };
@@ -305,7 +380,17 @@ impl<D: Disk> Peer<D> {
             // A kept link is known by itself, a followed one by what it leads to.
             FileKind::Symlink => {
                 fingerprint(stat, true) == *local
-                    || self.disk.open(At { place: Place::Share, path }, true).and_then(|file| file.stat()).is_ok_and(|target| fingerprint(&target, true) == *local)
+                    || self
+                        .disk
+                        .open(
+                            At {
+                                place: Place::Share,
+                                path,
+                            },
+                            true,
+                        )
+                        .and_then(|file| file.stat())
+                        .is_ok_and(|target| fingerprint(&target, true) == *local)
             }
             _ => false,
         }
@@ -313,7 +398,10 @@ impl<D: Disk> Peer<D> {
 
     /// Only mode or time differ.
     fn land_metadata(&mut self, path: &[u8], row: &Row, entry: Entry) -> Result<(), NotLanded> {
-        let at = At { place: Place::Share, path };
+        let at = At {
+            place: Place::Share,
+            path,
+        };
         let mut local = row.local;
         if row.entry.mode != entry.mode || row.entry.mtime != entry.mtime {
             if row.entry.mode != entry.mode {
@@ -324,13 +412,32 @@ impl<D: Disk> Peer<D> {
             }
             local = Some(fingerprint(&self.disk.stat(at)?, false));
         }
-        self.adopt(path, Row { entry, target: Vec::new(), local })
+        self.adopt(
+            path,
+            Row {
+                entry,
+                target: Vec::new(),
+                local,
+            },
+        )
     }
 
-    fn land_file(&mut self, now: Now, path: &[u8], row: Option<&Row>, ready: &Ready<D::File>, entry: Entry, keep: bool, touched: &mut Touched) -> Result<(), NotLanded> {
+    fn land_file(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        row: Option<&Row>,
+        ready: &Ready<D::File>,
+        entry: Entry,
+        keep: bool,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
         let (part, file) = (&ready.name, &ready.file);
         let landing = land_name(part);
-        let from = At { place: Place::Download, path: &landing };
+        let from = At {
+            place: Place::Download,
+            path: &landing,
+        };
         let stat = file.stat()?;
         if stat.mode != entry.mode || stat.mtime != entry.mtime {
             // The version that is wanted changed after the flush, only in its mode or time.
@@ -338,42 +445,103 @@ impl<D: Disk> Peer<D> {
             file.set_mtime(entry.mtime)?;
             file.sync_data()?;
         }
-        self.disk.rename(At { place: Place::Download, path: part }, from, RenameMode::Replace)?;
+        self.disk.rename(
+            At {
+                place: Place::Download,
+                path: part,
+            },
+            from,
+            RenameMode::Replace,
+        )?;
         match self.put_in_place(now, from, path, row, keep, touched) {
             Ok(()) => {}
             Err(error) => {
                 // Back, so that the next try finds it.
-                let _ = self.disk.rename(from, At { place: Place::Download, path: part }, RenameMode::NoReplace);
+                let _ = self.disk.rename(
+                    from,
+                    At {
+                        place: Place::Download,
+                        path: part,
+                    },
+                    RenameMode::NoReplace,
+                );
                 return Err(error);
             }
         }
-        let stat = self.disk.stat(At { place: Place::Share, path })?;
-        self.adopt(path, Row { entry, target: Vec::new(), local: Some(fingerprint(&stat, false)) })
+        let stat = self.disk.stat(At {
+            place: Place::Share,
+            path,
+        })?;
+        self.adopt(
+            path,
+            Row {
+                entry,
+                target: Vec::new(),
+                local: Some(fingerprint(&stat, false)),
+            },
+        )
     }
 
-    fn land_symlink(&mut self, now: Now, path: &[u8], row: Option<&Row>, pending: &Pending, entry: Entry, keep: bool, touched: &mut Touched) -> Result<(), NotLanded> {
+    fn land_symlink(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        row: Option<&Row>,
+        pending: &Pending,
+        entry: Entry,
+        keep: bool,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
         let name = land_name(format!("{}.part", entry.content).as_bytes());
-        let from = At { place: Place::Download, path: &name };
+        let from = At {
+            place: Place::Download,
+            path: &name,
+        };
         match self.disk.make_symlink(&pending.target, from) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
             _ => {}
         }
         self.put_in_place(now, from, path, row, keep, touched)?;
-        let stat = self.disk.stat(At { place: Place::Share, path })?;
-        self.adopt(path, Row { entry, target: pending.target.clone(), local: Some(fingerprint(&stat, true)) })
+        let stat = self.disk.stat(At {
+            place: Place::Share,
+            path,
+        })?;
+        self.adopt(
+            path,
+            Row {
+                entry,
+                target: pending.target.clone(),
+                local: Some(fingerprint(&stat, true)),
+            },
+        )
     }
 
     /// Moves `from` to `path`; what was there goes to the trash or becomes the conflict copy.
-    fn put_in_place(&mut self, now: Now, from: At<'_>, path: &[u8], row: Option<&Row>, keep: bool, touched: &mut Touched) -> Result<(), NotLanded> {
-        let to = At { place: Place::Share, path };
-        let Some(row) = row else { return self.put_new(from, to, touched) };
+    fn put_in_place(
+        &mut self,
+        now: Now,
+        from: At<'_>,
+        path: &[u8],
+        row: Option<&Row>,
+        keep: bool,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
+        let to = At {
+            place: Place::Share,
+            path,
+        };
+        let Some(row) = row else {
+            return self.put_new(from, to, touched);
+        };
         if row.entry.kind == Kind::Directory {
             self.clear_directory(now, path)?;
             return self.put_new(from, to, touched);
         }
         match self.disk.rename(from, to, RenameMode::Exchange) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(NotLanded::Changed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(NotLanded::Changed);
+            }
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.set_aside(now, to, path, row, keep, touched)?;
                 return self.put_new(from, to, touched);
@@ -389,7 +557,12 @@ impl<D: Disk> Peer<D> {
         self.set_aside(now, from, path, row, keep, touched)
     }
 
-    fn put_new(&mut self, from: At<'_>, to: At<'_>, touched: &mut Touched) -> Result<(), NotLanded> {
+    fn put_new(
+        &mut self,
+        from: At<'_>,
+        to: At<'_>,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
         match self.disk.rename(from, to, RenameMode::NoReplace) {
             Ok(()) => {
                 touched.name(to.path);
@@ -404,26 +577,46 @@ impl<D: Disk> Peer<D> {
     /// Whether what was swapped out or moved is what the index knew (a rename changes only ctime).
     fn is_what_was_indexed(&self, at: At<'_>, row: &Row) -> io::Result<bool> {
         let stat = self.disk.stat(at)?;
-        let Some(local) = row.local else { return Ok(false) };
+        let Some(local) = row.local else {
+            return Ok(false);
+        };
         Ok(match stat.kind {
             FileKind::Symlink => local.link,
-            FileKind::File => stat.inode == local.inode && stat.size == local.size && stat.mtime == local.mtime,
+            FileKind::File => {
+                stat.inode == local.inode && stat.size == local.size && stat.mtime == local.mtime
+            }
             _ => false,
         })
     }
 
     /// What was at `path` and is at `from` now is kept: as a conflict copy, or in the trash.
-    fn set_aside(&mut self, now: Now, from: At<'_>, path: &[u8], row: &Row, keep: bool, touched: &mut Touched) -> Result<(), NotLanded> {
+    fn set_aside(
+        &mut self,
+        now: Now,
+        from: At<'_>,
+        path: &[u8],
+        row: &Row,
+        keep: bool,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
         if keep && self.keep_conflict_copy(from, path, row, touched)? {
             return Ok(());
         }
-        touched.trash.insert(move_to_trash(&self.disk, now, from, path)?);
+        touched
+            .trash
+            .insert(move_to_trash(&self.disk, now, from, path)?);
         Ok(())
     }
 
     /// Renames the loser to its conflict name and indexes it as a file of its own. False if that
     /// very copy exists already.
-    fn keep_conflict_copy(&mut self, from: At<'_>, path: &[u8], row: &Row, touched: &mut Touched) -> Result<bool, NotLanded> {
+    fn keep_conflict_copy(
+        &mut self,
+        from: At<'_>,
+        path: &[u8],
+        row: &Row,
+        touched: &mut Touched,
+    ) -> Result<bool, NotLanded> {
         for attempt in 0..100 {
             let mut name = heapless::Vec::new();
             conflict_name(path::name(path), &row.entry, attempt, &mut name);
@@ -433,32 +626,74 @@ impl<D: Disk> Peer<D> {
                 return Ok(false);
             }
             let before = self.store.get(&copy)?;
-            if before.as_ref().is_some_and(|before| before.entry.kind == row.entry.kind && before.entry.content == row.entry.content) {
+            if before.as_ref().is_some_and(|before| {
+                before.entry.kind == row.entry.kind && before.entry.content == row.entry.content
+            }) {
                 return Ok(false);
             }
-            let at = At { place: Place::Share, path: &copy };
+            let at = At {
+                place: Place::Share,
+                path: &copy,
+            };
             match self.disk.rename(from, at, RenameMode::NoReplace) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error.into()),
             }
             touched.name(&copy);
-            log::warn!("{} was changed on two peers at once: ours is kept as {}", Escaped(path), Escaped(&copy));
+            log::warn!(
+                "{} was changed on two peers at once: ours is kept as {}",
+                Escaped(path),
+                Escaped(&copy)
+            );
             let link = row.local.is_some_and(|local| local.link);
-            let stat = if link && row.entry.kind == Kind::File { self.disk.open(at, true).and_then(|file| file.stat()) } else { self.disk.stat(at) };
+            let stat = if link && row.entry.kind == Kind::File {
+                self.disk.open(at, true).and_then(|file| file.stat())
+            } else {
+                self.disk.stat(at)
+            };
             let Ok(stat) = stat else { return Ok(true) };
-            let state = LocalState { kind: row.entry.kind, mode: row.entry.mode, size: row.entry.size, mtime: row.entry.mtime, content: row.entry.content };
+            let state = LocalState {
+                kind: row.entry.kind,
+                mode: row.entry.mode,
+                size: row.entry.size,
+                mtime: row.entry.mtime,
+                content: row.entry.content,
+            };
             let sequence = self.store.next_sequence();
-            let entry = local_change(before.as_ref().map(|before| &before.entry), self.store.index_id(), sequence, &state);
-            self.store.put(&copy, Row { entry, target: row.target.clone(), local: Some(fingerprint(&stat, link)) })?;
+            let entry = local_change(
+                before.as_ref().map(|before| &before.entry),
+                self.store.index_id(),
+                sequence,
+                &state,
+            );
+            self.store.put(
+                &copy,
+                Row {
+                    entry,
+                    target: row.target.clone(),
+                    local: Some(fingerprint(&stat, link)),
+                },
+            )?;
             self.changes.note();
             return Ok(true);
         }
         Ok(false)
     }
 
-    fn land_directory(&mut self, now: Now, path: &[u8], row: Option<&Row>, entry: Entry, keep: bool, touched: &mut Touched) -> Result<(), NotLanded> {
-        let at = At { place: Place::Share, path };
+    fn land_directory(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        row: Option<&Row>,
+        entry: Entry,
+        keep: bool,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
+        let at = At {
+            place: Place::Share,
+            path,
+        };
         match row {
             Some(row) if row.entry.kind == Kind::Directory => {
                 if row.entry.mode != entry.mode {
@@ -471,24 +706,46 @@ impl<D: Disk> Peer<D> {
                 }
                 match self.disk.make_dir(at, entry.mode) {
                     Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(NotLanded::Changed),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        return Err(NotLanded::Changed);
+                    }
                     Err(error) => return Err(error.into()),
                 }
                 (self.watch)(path);
                 touched.name(path);
             }
         }
-        self.adopt(path, Row { entry, target: Vec::new(), local: None })
+        self.adopt(
+            path,
+            Row {
+                entry,
+                target: Vec::new(),
+                local: None,
+            },
+        )
     }
 
-    fn land_deletion(&mut self, now: Now, path: &[u8], row: Option<&Row>, entry: Entry, touched: &mut Touched) -> Result<(), NotLanded> {
+    fn land_deletion(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        row: Option<&Row>,
+        entry: Entry,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
         if let Some(row) = row {
             if row.entry.kind == Kind::Directory {
                 self.clear_directory(now, path)?;
             } else {
-                let at = At { place: Place::Share, path };
+                let at = At {
+                    place: Place::Share,
+                    path,
+                };
                 let trashed = move_to_trash(&self.disk, now, at, path)?;
-                let moved = At { place: Place::Trash, path: &trashed };
+                let moved = At {
+                    place: Place::Trash,
+                    path: &trashed,
+                };
                 if !self.is_what_was_indexed(moved, row)? {
                     self.disk.rename(moved, at, RenameMode::NoReplace)?;
                     return Err(NotLanded::Changed);
@@ -497,16 +754,30 @@ impl<D: Disk> Peer<D> {
             }
             touched.name(path);
         }
-        self.adopt(path, Row { entry, target: Vec::new(), local: None })
+        self.adopt(
+            path,
+            Row {
+                entry,
+                target: Vec::new(),
+                local: None,
+            },
+        )
     }
 
     /// Removes a directory that is to make place. `Blocked`: its children go first; `Occupied`: it has
     /// children that stay.
     fn clear_directory(&mut self, now: Now, path: &[u8]) -> Result<(), NotLanded> {
         if self.store.has_live_below(path)? {
-            return Err(if self.store.has_pending_below(path)? { NotLanded::Blocked } else { NotLanded::Occupied });
+            return Err(if self.store.has_pending_below(path)? {
+                NotLanded::Blocked
+            } else {
+                NotLanded::Occupied
+            });
         }
-        match self.disk.remove_dir(At { place: Place::Share, path }) {
+        match self.disk.remove_dir(At {
+            place: Place::Share,
+            path,
+        }) {
             Ok(()) => Ok(()),
             Err(error) if is_absent(&error) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
@@ -528,19 +799,42 @@ impl<D: Disk> Peer<D> {
     }
 
     /// A directory with live children beats its tombstone: it is asserted again, with both versions.
-    pub(super) fn assert_directory(&mut self, path: &[u8], row: &Row, pending: &Pending) -> Result<(), NotLanded> {
-        let state = LocalState { kind: Kind::Directory, mode: row.entry.mode, size: 0, mtime: row.entry.mtime, content: row.entry.content };
+    pub(super) fn assert_directory(
+        &mut self,
+        path: &[u8],
+        row: &Row,
+        pending: &Pending,
+    ) -> Result<(), NotLanded> {
+        let state = LocalState {
+            kind: Kind::Directory,
+            mode: row.entry.mode,
+            size: 0,
+            mtime: row.entry.mtime,
+            content: row.entry.content,
+        };
         let mut merged = row.entry.clone();
         merged.version = row.entry.version.merge(&pending.entry.version);
         let sequence = self.store.next_sequence();
         let entry = local_change(Some(&merged), self.store.index_id(), sequence, &state);
-        self.adopt(path, Row { entry, target: Vec::new(), local: None })
+        self.adopt(
+            path,
+            Row {
+                entry,
+                target: Vec::new(),
+                local: None,
+            },
+        )
     }
 
     fn adopt(&mut self, path: &[u8], row: Row) -> Result<(), NotLanded> {
         self.served.close(path);
         self.served.changed.remove(path);
-        log::debug!("landed: {} ({:?}, {} bytes)", Escaped(path), row.entry.kind, row.entry.size);
+        log::debug!(
+            "landed: {} ({:?}, {} bytes)",
+            Escaped(path),
+            row.entry.kind,
+            row.entry.size
+        );
         self.store.put(path, row)?;
         self.store.remove_pending(path)?;
         self.changes.note();
@@ -550,7 +844,9 @@ impl<D: Disk> Peer<D> {
 
 /// Whether a row's file holds an entry's content and is a file of our own.
 fn has_content(row: &Row, entry: &Entry) -> bool {
-    row.entry.kind == Kind::File && row.entry.content == entry.content && !row.local.is_some_and(|local| local.link)
+    row.entry.kind == Kind::File
+        && row.entry.content == entry.content
+        && !row.local.is_some_and(|local| local.link)
 }
 
 /// Name of a content that is just being landed, in `download/`: `X.part` becomes `X.land`.

@@ -134,9 +134,20 @@ impl<D: Disk> Peer<D> {
     /// only written to.
     pub fn handle_change(&mut self, now: Now, path: &[u8], settled: bool) {
         // A link is never written to: that it was made is all there is to wait for.
-        let at = At { place: Place::Share, path };
-        let settled = settled || self.disk.stat(at).is_ok_and(|stat| stat.kind == FileKind::Symlink || stat.links > 1);
-        self.dirty.mark(now.mono, path, if settled { SETTLED_PAUSE } else { OPEN_PAUSE });
+        let at = At {
+            place: Place::Share,
+            path,
+        };
+        let settled = settled
+            || self
+                .disk
+                .stat(at)
+                .is_ok_and(|stat| stat.kind == FileKind::Symlink || stat.links > 1);
+        self.dirty.mark(
+            now.mono,
+            path,
+            if settled { SETTLED_PAUSE } else { OPEN_PAUSE },
+        );
     }
 
     /// Events were lost: a full scan finds what they said.
@@ -146,7 +157,12 @@ impl<D: Disk> Peer<D> {
 
     /// Builds datagrams for one peer into `buffer`: where they go, how many bytes, and the length of each.
     pub fn poll_transmit(&mut self, now: Now, buffer: &mut [u8]) -> Option<(SocketAddr, Transmit)> {
-        let mut serving = Serving { disk: &self.disk, store: &self.store, served: &mut self.served, committed: self.committed };
+        let mut serving = Serving {
+            disk: &self.disk,
+            store: &self.store,
+            served: &mut self.served,
+            committed: self.committed,
+        };
         let transmit = self.engine.poll_transmit(now.mono, buffer, &mut serving)?;
         Some((*self.config.peers.get(transmit.peer.place())?, transmit))
     }
@@ -175,8 +191,19 @@ impl<D: Disk> Peer<D> {
     /// When to call [`Self::work`] again if nothing else happens.
     #[must_use]
     pub fn next_wake(&self) -> Instant {
-        let jobs = [self.dirty.next_due(), self.plan.next_retry(), self.landing.due(), self.scans.next_due(self.config.scan_interval), Some(self.housekeeping_at)];
-        let jobs = jobs.into_iter().flatten().min().unwrap_or(Instant::FAR_FUTURE).max(self.store_retry);
+        let jobs = [
+            self.dirty.next_due(),
+            self.plan.next_retry(),
+            self.landing.due(),
+            self.scans.next_due(self.config.scan_interval),
+            Some(self.housekeeping_at),
+        ];
+        let jobs = jobs
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Instant::FAR_FUTURE)
+            .max(self.store_retry);
         self.engine.poll_timeout().min(jobs)
     }
 
@@ -202,18 +229,25 @@ impl<D: Disk> Peer<D> {
     #[must_use]
     pub fn status(&self) -> Status {
         let totals = self.store.totals();
-        let peers = self.config.peers.iter().enumerate().filter_map(|(place, address)| {
-            let status = self.engine.status(PeerSlot::new(place)?)?;
-            Some(PeerLine {
-                address: *address,
-                connected: status.connected || status.is_self,
-                rtt_us: status.rtt.map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
-                sequence: status.sequence,
-                bytes_sent: status.bytes_sent,
-                bytes_received: status.bytes_received,
-                transfers: status.transfers,
-            })
-        });
+        let peers = self
+            .config
+            .peers
+            .iter()
+            .enumerate()
+            .filter_map(|(place, address)| {
+                let status = self.engine.status(PeerSlot::new(place)?)?;
+                Some(PeerLine {
+                    address: *address,
+                    connected: status.connected || status.is_self,
+                    rtt_us: status
+                        .rtt
+                        .map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+                    sequence: status.sequence,
+                    bytes_sent: status.bytes_sent,
+                    bytes_received: status.bytes_received,
+                    transfers: status.transfers,
+                })
+            });
         Status {
             files: totals.files,
             bytes: totals.bytes,
@@ -251,7 +285,12 @@ impl<D: Disk> Peer<D> {
     }
 
     fn is_busy(&self) -> bool {
-        !self.is_scanned() || self.scans.is_partial() || !self.dirty.is_empty() || self.hashing.is_some() || !self.landing.is_empty() || self.changes.any()
+        !self.is_scanned()
+            || self.scans.is_partial()
+            || !self.dirty.is_empty()
+            || self.hashing.is_some()
+            || !self.landing.is_empty()
+            || self.changes.any()
     }
 
     fn is_scanned(&self) -> bool {
@@ -264,12 +303,20 @@ impl<D: Disk> Peer<D> {
 
     fn tell_own(&mut self, now: Now) {
         let pending = u32::try_from(self.store.pending_len()).unwrap_or(u32::MAX);
-        self.engine.set_own(now.mono, Own { sequence: self.committed, pending, busy: self.is_busy() });
+        self.engine.set_own(
+            now.mono,
+            Own {
+                sequence: self.committed,
+                pending,
+                busy: self.is_busy(),
+            },
+        );
     }
 
     /// Local changes become durable, and so may be told, when no more of them are coming or many have gathered.
     fn commit_if_quiet(&mut self, now: Now) -> bool {
-        let quiet = self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
+        let quiet =
+            self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
         if self.changes.any() && (quiet || self.changes.count >= COMMIT_CHANGES) {
             self.commit_changes(Durability::Durable);
         }
@@ -293,7 +340,10 @@ impl<D: Disk> Peer<D> {
 
     /// The index could not be written: what was not committed is taken back and found again by a scan.
     fn store_failed(&mut self, error: &StoreError) {
-        self.errors.set("store", format!("the index cannot be written: {error}; trying again"));
+        self.errors.set(
+            "store",
+            format!("the index cannot be written: {error}; trying again"),
+        );
         self.store.abandon();
         self.changes = Changes::default();
         self.scans.add_full();
@@ -303,6 +353,10 @@ impl<D: Disk> Peer<D> {
     }
 
     fn slot_at(&self, address: SocketAddr) -> Option<PeerSlot> {
-        self.config.peers.iter().position(|peer| *peer == address).and_then(PeerSlot::new)
+        self.config
+            .peers
+            .iter()
+            .position(|peer| *peer == address)
+            .and_then(PeerSlot::new)
     }
 }

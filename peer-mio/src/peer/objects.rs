@@ -39,7 +39,11 @@ struct PieceBuffer {
 
 impl<F> Default for Served<F> {
     fn default() -> Self {
-        Self { open: Vec::new(), piece: PieceBuffer::default(), changed: BTreeSet::new() }
+        Self {
+            open: Vec::new(),
+            piece: PieceBuffer::default(),
+            changed: BTreeSet::new(),
+        }
     }
 }
 
@@ -61,16 +65,27 @@ impl<D: Disk> Objects for Serving<'_, D> {
             return Read::Gone;
         }
         // A journal page is built anew each time: it must not be older than what was announced.
-        if self.served.piece.name == Some((object, start, length)) && !matches!(object, ObjectId::Journal(_)) {
+        if self.served.piece.name == Some((object, start, length))
+            && !matches!(object, ObjectId::Journal(_))
+        {
             return Read::Ready(self.served.piece.bytes.len());
         }
         self.load(object, start, length)
     }
 
-    fn read(&mut self, object: ObjectId, start: u64, length: usize, at: usize, buffer: &mut [u8]) -> Read {
+    fn read(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read {
         // A recipe or page is named by the length that was asked for, a chunk by its own.
         let loaded = self.served.piece.name.is_some_and(|(named, from, most)| {
-            named == object && from == start && (most == length || self.served.piece.bytes.len() == length)
+            named == object
+                && from == start
+                && (most == length || self.served.piece.bytes.len() == length)
         });
         if !loaded {
             match self.load(object, start, length) {
@@ -115,10 +130,14 @@ impl<D: Disk> Serving<'_, D> {
     fn load_recipe(&mut self, content: ContentId, start: u64, length: usize) -> Read {
         let bytes = &mut self.served.piece.bytes;
         bytes.clear();
-        let Ok(first) = u32::try_from(start) else { return Read::Gone };
+        let Ok(first) = u32::try_from(start) else {
+            return Read::Gone;
+        };
         for number in first.. {
             match self.store.recipe_block(content, number) {
-                Ok(Some(block)) if bytes.len() + block.len() <= length => bytes.extend_from_slice(&block),
+                Ok(Some(block)) if bytes.len() + block.len() <= length => {
+                    bytes.extend_from_slice(&block)
+                }
                 Ok(_) => break,
                 Err(error) => {
                     log::warn!("recipe {content}: {error}");
@@ -126,14 +145,20 @@ impl<D: Disk> Serving<'_, D> {
                 }
             }
         }
-        if bytes.is_empty() { Read::Gone } else { Read::Ready(bytes.len()) }
+        if bytes.is_empty() {
+            Read::Gone
+        } else {
+            Read::Ready(bytes.len())
+        }
     }
 
     fn load_chunk(&mut self, content: ContentId, start: u64, length: usize) -> Read {
         // Several paths may hold the content; one of them may have changed since.
         let mut outcome = Read::Gone;
         for _ in 0..OPEN_FILES {
-            let Some(place) = self.open(content) else { return outcome };
+            let Some(place) = self.open(content) else {
+                return outcome;
+            };
             match self.read_chunk(place, start, length) {
                 Read::Changed => outcome = Read::Changed,
                 other => return other,
@@ -144,7 +169,12 @@ impl<D: Disk> Serving<'_, D> {
 
     /// Place in `served.open` of a file that should hold the content.
     fn open(&mut self, content: ContentId) -> Option<usize> {
-        if let Some(place) = self.served.open.iter().position(|open| open.content == content) {
+        if let Some(place) = self
+            .served
+            .open
+            .iter()
+            .position(|open| open.content == content)
+        {
             return Some(place);
         }
         let mut found = None;
@@ -153,11 +183,26 @@ impl<D: Disk> Serving<'_, D> {
             if served.changed.contains(path) {
                 return ControlFlow::Continue(());
             }
-            let Ok(Some(row)) = store.get(path) else { return ControlFlow::Continue(()) };
-            let Some(fingerprint) = row.local else { return ControlFlow::Continue(()) };
-            match disk.open(At { place: Place::Share, path }, fingerprint.link) {
+            let Ok(Some(row)) = store.get(path) else {
+                return ControlFlow::Continue(());
+            };
+            let Some(fingerprint) = row.local else {
+                return ControlFlow::Continue(());
+            };
+            match disk.open(
+                At {
+                    place: Place::Share,
+                    path,
+                },
+                fingerprint.link,
+            ) {
                 Ok(file) => {
-                    found = Some(OpenContent { content, path: path.to_vec(), fingerprint, file });
+                    found = Some(OpenContent {
+                        content,
+                        path: path.to_vec(),
+                        fingerprint,
+                        file,
+                    });
                     ControlFlow::Break(())
                 }
                 Err(_) => {
@@ -179,16 +224,24 @@ impl<D: Disk> Serving<'_, D> {
 
     fn read_chunk(&mut self, place: usize, start: u64, length: usize) -> Read {
         let served = &mut *self.served;
-        let Some(open) = served.open.get(place) else { return Read::Gone };
-        if start.checked_add(length as u64).is_none_or(|end| end > open.fingerprint.size) {
+        let Some(open) = served.open.get(place) else {
+            return Read::Gone;
+        };
+        if start
+            .checked_add(length as u64)
+            .is_none_or(|end| end > open.fingerprint.size)
+        {
             return Read::Gone;
         }
         served.piece.bytes.resize(length, 0);
-        let whole = read_full(&open.file, start, &mut served.piece.bytes).is_ok_and(|read| read == length);
+        let whole =
+            read_full(&open.file, start, &mut served.piece.bytes).is_ok_and(|read| read == length);
         // Looked at after the read: what was read is what the index means (failures of this kind: a file
         // changed between hashing and sending).
         let same = open.file.stat().is_ok_and(|stat| {
-            stat.size == open.fingerprint.size && stat.mtime == open.fingerprint.mtime && stat.inode == open.fingerprint.inode
+            stat.size == open.fingerprint.size
+                && stat.mtime == open.fingerprint.mtime
+                && stat.inode == open.fingerprint.inode
         });
         if whole && same {
             return Read::Ready(length);
@@ -208,7 +261,11 @@ impl<F> Served<F> {
 }
 
 /// Reads until the buffer is full or the file ends.
-pub fn read_full<F: DiskFile>(file: &F, mut offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+pub fn read_full<F: DiskFile>(
+    file: &F,
+    mut offset: u64,
+    buffer: &mut [u8],
+) -> std::io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         let read = file.read_at(offset, rest)?;

@@ -50,10 +50,13 @@ impl<D: Disk> Peer<D> {
             }
             return true;
         }
-        let Some(dirty) = self.dirty.take_due(now.mono) else { return false };
+        let Some(dirty) = self.dirty.take_due(now.mono) else {
+            return false;
+        };
         if let Err(error) = self.disk.check_share() {
             // A vanished share is no mass deletion.
-            self.errors.set("share", format!("share/ cannot be used: {error}"));
+            self.errors
+                .set("share", format!("share/ cannot be used: {error}"));
             self.dirty.mark(now.mono, &dirty, RETRY_PAUSE);
             return false;
         }
@@ -70,7 +73,10 @@ impl<D: Disk> Peer<D> {
     fn look(&mut self, now: Now, dirty: &[u8]) -> Result<(), StoreError> {
         let row = self.store.get(dirty)?;
         let live = row.as_ref().filter(|row| row.entry.kind != Kind::Tombstone);
-        let at = At { place: Place::Share, path: dirty };
+        let at = At {
+            place: Place::Share,
+            path: dirty,
+        };
         let stat = match self.disk.stat(at) {
             Ok(stat) => stat,
             Err(error) if is_absent(&error) => {
@@ -89,7 +95,9 @@ impl<D: Disk> Peer<D> {
             }
         };
         self.errors.clear_path(dirty);
-        if stat.kind != FileKind::Directory && live.is_some_and(|row| row.entry.kind == Kind::Directory) {
+        if stat.kind != FileKind::Directory
+            && live.is_some_and(|row| row.entry.kind == Kind::Directory)
+        {
             // What was in the directory is gone with it.
             self.scans.add(Scan::new(dirty));
         }
@@ -98,7 +106,10 @@ impl<D: Disk> Peer<D> {
             FileKind::File => self.look_at_file(now, dirty, row.as_ref(), &stat, false),
             FileKind::Symlink => self.look_at_symlink(now, dirty, row.as_ref(), &stat),
             FileKind::Other => {
-                log::info!("{} is a socket, fifo or device: skipped", path::Escaped(dirty));
+                log::info!(
+                    "{} is a socket, fifo or device: skipped",
+                    path::Escaped(dirty)
+                );
                 match live {
                     Some(row) => self.record_deletion(now, dirty, row.clone()),
                     None => Ok(()),
@@ -108,17 +119,32 @@ impl<D: Disk> Peer<D> {
     }
 
     fn look_failed(&mut self, now: Now, dirty: &[u8], error: &io::Error) {
-        self.errors.set_path(dirty, format!("{} cannot be read: {error}", path::Escaped(dirty)));
+        self.errors.set_path(
+            dirty,
+            format!("{} cannot be read: {error}", path::Escaped(dirty)),
+        );
         self.dirty.mark(now.mono, dirty, RETRY_PAUSE);
     }
 
-    fn look_at_directory(&mut self, now: Now, dirty: &[u8], row: Option<&Row>, stat: &Stat) -> Result<(), StoreError> {
+    fn look_at_directory(
+        &mut self,
+        now: Now,
+        dirty: &[u8],
+        row: Option<&Row>,
+        stat: &Stat,
+    ) -> Result<(), StoreError> {
         let mode = stat.mode & MODE_MASK;
         if row.is_some_and(|row| row.entry.kind == Kind::Directory && row.entry.mode == mode) {
             return Ok(());
         }
         let known = row.is_some_and(|row| row.entry.kind == Kind::Directory);
-        let state = LocalState { kind: Kind::Directory, mode, size: 0, mtime: Timestamp::default(), content: ContentId::default() };
+        let state = LocalState {
+            kind: Kind::Directory,
+            mode,
+            size: 0,
+            mtime: Timestamp::default(),
+            content: ContentId::default(),
+        };
         self.record(now, dirty, row, state, Vec::new(), None)?;
         if !known {
             // What came with it (moved in, or made before the watch was set).
@@ -127,8 +153,17 @@ impl<D: Disk> Peer<D> {
         Ok(())
     }
 
-    fn look_at_symlink(&mut self, now: Now, dirty: &[u8], row: Option<&Row>, stat: &Stat) -> Result<(), StoreError> {
-        let at = At { place: Place::Share, path: dirty };
+    fn look_at_symlink(
+        &mut self,
+        now: Now,
+        dirty: &[u8],
+        row: Option<&Row>,
+        stat: &Stat,
+    ) -> Result<(), StoreError> {
+        let at = At {
+            place: Place::Share,
+            path: dirty,
+        };
         let print = fingerprint(stat, true);
         if row.is_some_and(|row| row.entry.kind == Kind::Symlink && row.local == Some(print)) {
             return Ok(());
@@ -144,20 +179,36 @@ impl<D: Disk> Peer<D> {
                     }
                 };
                 let content = ContentId(*blake3::hash(&target).as_bytes());
-                let state = LocalState { kind: Kind::Symlink, mode: 0, size: 0, mtime: Timestamp::default(), content };
+                let state = LocalState {
+                    kind: Kind::Symlink,
+                    mode: 0,
+                    size: 0,
+                    mtime: Timestamp::default(),
+                    content,
+                };
                 self.record(now, dirty, row, state, target, Some(print))
             }
             Symlinks::Follow => match self.disk.open(at, true).and_then(|file| file.stat()) {
                 Ok(target) => self.look_at_file(now, dirty, row, &target, true),
                 Err(error) => {
-                    log::info!("{} is a link to nothing that can be shared ({error}): skipped", path::Escaped(dirty));
+                    log::info!(
+                        "{} is a link to nothing that can be shared ({error}): skipped",
+                        path::Escaped(dirty)
+                    );
                     Ok(())
                 }
             },
         }
     }
 
-    fn look_at_file(&mut self, now: Now, dirty: &[u8], row: Option<&Row>, stat: &Stat, link: bool) -> Result<(), StoreError> {
+    fn look_at_file(
+        &mut self,
+        now: Now,
+        dirty: &[u8],
+        row: Option<&Row>,
+        stat: &Stat,
+        link: bool,
+    ) -> Result<(), StoreError> {
         let before = fingerprint(stat, link);
         if row.is_some_and(|row| row.local == Some(before)) {
             return Ok(());
@@ -166,11 +217,24 @@ impl<D: Disk> Peer<D> {
             self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
             return Ok(());
         }
-        match self.disk.open(At { place: Place::Share, path: dirty }, link) {
+        match self.disk.open(
+            At {
+                place: Place::Share,
+                path: dirty,
+            },
+            link,
+        ) {
             Ok(file) => {
                 let job = HashJob::new(file, stat.size);
                 let mode = stat.mode & MODE_MASK;
-                self.hashing = Some(Hashing { path: dirty.to_vec(), before, mode, job, first_block: Vec::new(), blocks: 0 });
+                self.hashing = Some(Hashing {
+                    path: dirty.to_vec(),
+                    before,
+                    mode,
+                    job,
+                    first_block: Vec::new(),
+                    blocks: 0,
+                });
                 self.hash_slice(now)
             }
             Err(error) if is_absent(&error) => {
@@ -185,7 +249,9 @@ impl<D: Disk> Peer<D> {
     }
 
     fn hash_slice(&mut self, now: Now) -> Result<(), StoreError> {
-        let Some(mut hashing) = self.hashing.take() else { return Ok(()) };
+        let Some(mut hashing) = self.hashing.take() else {
+            return Ok(());
+        };
         let store = &mut self.store;
         let (first, blocks) = (&mut hashing.first_block, &mut hashing.blocks);
         let progress = hashing.job.step(HASH_SLICE, &mut |number, block| {
@@ -195,7 +261,9 @@ impl<D: Disk> Peer<D> {
                 first.extend_from_slice(block);
                 return Ok(());
             }
-            store.put_recipe_block(UNNAMED, number, block).map_err(io::Error::other)
+            store
+                .put_recipe_block(UNNAMED, number, block)
+                .map_err(io::Error::other)
         });
         match progress {
             Ok(Progress::More) => {
@@ -211,26 +279,60 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    fn hashed(&mut self, now: Now, hashing: &Hashing<D::File>, content: ContentId, size: u64) -> Result<(), StoreError> {
-        let at = At { place: Place::Share, path: &hashing.path };
-        let after = if hashing.before.link { self.disk.open(at, true).and_then(|file| file.stat()) } else { self.disk.stat(at) };
-        let unchanged = after.is_ok_and(|stat| stat.kind == FileKind::File && fingerprint(&stat, hashing.before.link) == hashing.before);
+    fn hashed(
+        &mut self,
+        now: Now,
+        hashing: &Hashing<D::File>,
+        content: ContentId,
+        size: u64,
+    ) -> Result<(), StoreError> {
+        let at = At {
+            place: Place::Share,
+            path: &hashing.path,
+        };
+        let after = if hashing.before.link {
+            self.disk.open(at, true).and_then(|file| file.stat())
+        } else {
+            self.disk.stat(at)
+        };
+        let unchanged = after.is_ok_and(|stat| {
+            stat.kind == FileKind::File && fingerprint(&stat, hashing.before.link) == hashing.before
+        });
         if !unchanged || size != hashing.before.size {
             // Somebody writes: when it is quiet, again.
             self.store.remove_recipe(UNNAMED)?;
-            self.dirty.mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
+            self.dirty
+                .mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
             return Ok(());
         }
         self.name_recipe(hashing, content)?;
         let row = self.store.get(&hashing.path)?;
-        let state = LocalState { kind: Kind::File, mode: hashing.mode, size, mtime: hashing.before.mtime, content };
-        self.record(now, &hashing.path, row.as_ref(), state, Vec::new(), Some(hashing.before))
+        let state = LocalState {
+            kind: Kind::File,
+            mode: hashing.mode,
+            size,
+            mtime: hashing.before.mtime,
+            content,
+        };
+        self.record(
+            now,
+            &hashing.path,
+            row.as_ref(),
+            state,
+            Vec::new(),
+            Some(hashing.before),
+        )
     }
 
     /// The recipe that gathered gets its content's name. A file of one small chunk needs none.
-    fn name_recipe(&mut self, hashing: &Hashing<D::File>, content: ContentId) -> Result<(), StoreError> {
+    fn name_recipe(
+        &mut self,
+        hashing: &Hashing<D::File>,
+        content: ContentId,
+    ) -> Result<(), StoreError> {
         if hashing.before.size > u64::from(cut::SMALLEST_CHUNK) {
-            self.store.put_recipe_block(content, 0, &hashing.first_block)?;
+            self.store
+                .put_recipe_block(content, 0, &hashing.first_block)?;
             for number in 1..hashing.blocks {
                 if let Some(block) = self.store.recipe_block(UNNAMED, number)? {
                     self.store.put_recipe_block(content, number, &block)?;
@@ -245,7 +347,15 @@ impl<D: Disk> Peer<D> {
 
     /// What is at a path now becomes its entry, with a version of ours; unless it is just what a
     /// pending entry says (a crash between rename and commit, or a copy by hand): then that has come.
-    fn record(&mut self, now: Now, changed: &[u8], row: Option<&Row>, state: LocalState, target: Vec<u8>, local: Option<Fingerprint>) -> Result<(), StoreError> {
+    fn record(
+        &mut self,
+        now: Now,
+        changed: &[u8],
+        row: Option<&Row>,
+        state: LocalState,
+        target: Vec<u8>,
+        local: Option<Fingerprint>,
+    ) -> Result<(), StoreError> {
         if let Some(row) = row.filter(|row| says(&row.entry, &state)) {
             // Only the fingerprint is new: nothing that others need to know.
             if row.local != local {
@@ -258,8 +368,19 @@ impl<D: Disk> Peer<D> {
         }
         self.served.close(changed);
         self.served.changed.remove(changed);
-        if let Some(pending) = self.store.pending(changed)?.filter(|pending| says(&pending.entry, &state)) {
-            self.store.put(changed, Row { entry: pending.entry, target, local })?;
+        if let Some(pending) = self
+            .store
+            .pending(changed)?
+            .filter(|pending| says(&pending.entry, &state))
+        {
+            self.store.put(
+                changed,
+                Row {
+                    entry: pending.entry,
+                    target,
+                    local,
+                },
+            )?;
             self.store.remove_pending(changed)?;
             self.changes.note();
             return Ok(());
@@ -268,9 +389,26 @@ impl<D: Disk> Peer<D> {
             return Ok(());
         }
         let sequence = self.store.next_sequence();
-        let entry = local_change(row.map(|row| &row.entry), self.store.index_id(), sequence, &state);
-        log::debug!("changed here: {} ({:?}, {} bytes) as {sequence}", path::Escaped(changed), entry.kind, entry.size);
-        self.store.put(changed, Row { entry, target, local })?;
+        let entry = local_change(
+            row.map(|row| &row.entry),
+            self.store.index_id(),
+            sequence,
+            &state,
+        );
+        log::debug!(
+            "changed here: {} ({:?}, {} bytes) as {sequence}",
+            path::Escaped(changed),
+            entry.kind,
+            entry.size
+        );
+        self.store.put(
+            changed,
+            Row {
+                entry,
+                target,
+                local,
+            },
+        )?;
         self.changes.note();
         // What was decided about this path no longer holds.
         self.plan.restart();
@@ -279,29 +417,49 @@ impl<D: Disk> Peer<D> {
 
     /// An index is closed under parents: a new path whose parent has no entry waits for the parent.
     fn parent_is_known(&mut self, now: Now, changed: &[u8]) -> Result<bool, StoreError> {
-        let Some(parent) = path::parent(changed) else { return Ok(true) };
-        if self.store.get(parent)?.is_some_and(|row| row.entry.kind == Kind::Directory) {
+        let Some(parent) = path::parent(changed) else {
+            return Ok(true);
+        };
+        if self
+            .store
+            .get(parent)?
+            .is_some_and(|row| row.entry.kind == Kind::Directory)
+        {
             return Ok(true);
         }
         self.dirty.mark_if_clean(now.mono, parent, SETTLED_PAUSE);
-        self.dirty.mark_if_clean(now.mono, changed, SETTLED_PAUSE * 2);
+        self.dirty
+            .mark_if_clean(now.mono, changed, SETTLED_PAUSE * 2);
         Ok(false)
     }
 
     fn record_deletion(&mut self, now: Now, gone: &[u8], row: Row) -> Result<(), StoreError> {
-        let state = LocalState { kind: Kind::Tombstone, mode: 0, size: 0, mtime: Timestamp::default(), content: ContentId::default() };
+        let state = LocalState {
+            kind: Kind::Tombstone,
+            mode: 0,
+            size: 0,
+            mtime: Timestamp::default(),
+            content: ContentId::default(),
+        };
         self.record(now, gone, Some(&row), state, Vec::new(), None)
     }
 }
 
 /// Whether an entry already says what is there.
 fn says(entry: &Entry, state: &LocalState) -> bool {
-    entry.kind == state.kind && entry.mode == state.mode && entry.size == state.size && entry.mtime == state.mtime && entry.content == state.content
+    entry.kind == state.kind
+        && entry.mode == state.mode
+        && entry.size == state.size
+        && entry.mtime == state.mtime
+        && entry.content == state.content
 }
 
 /// Nothing is at a path: also if a parent is not a directory any more.
 pub fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Whether a later write could leave mtime and ctime as they are, because the file clock has not

@@ -73,7 +73,11 @@ impl Plan {
     }
 
     fn end_pass(&mut self, now: Instant) {
-        self.pass = if std::mem::take(&mut self.again) { Pass::Creating(None) } else { Pass::Idle };
+        self.pass = if std::mem::take(&mut self.again) {
+            Pass::Creating(None)
+        } else {
+            Pass::Idle
+        };
         self.retry_at = None;
         self.rest(now);
     }
@@ -106,7 +110,8 @@ impl<D: Disk> Peer<D> {
             return false;
         }
         if let Err(error) = self.disk.check_share() {
-            self.errors.set("share", format!("share/ cannot be used: {error}"));
+            self.errors
+                .set("share", format!("share/ cannot be used: {error}"));
             self.plan.pass = Pass::Idle;
             self.plan.retry_later();
             return false;
@@ -134,13 +139,19 @@ impl<D: Disk> Peer<D> {
                         self.plan.pass = Pass::Deleting(None);
                         continue;
                     };
-                    if pending.entry.kind != Kind::Tombstone && matches!(self.plan_creation(now, &path, &pending, touched)?, Step::Stay) {
+                    if pending.entry.kind != Kind::Tombstone
+                        && matches!(
+                            self.plan_creation(now, &path, &pending, touched)?,
+                            Step::Stay
+                        )
+                    {
                         return Ok(false);
                     }
                     self.plan.pass = Pass::Creating(Some(path));
                 }
                 Pass::Deleting(before) => {
-                    let Some((path, pending)) = self.store.previous_pending(before.as_deref())? else {
+                    let Some((path, pending)) = self.store.previous_pending(before.as_deref())?
+                    else {
                         self.plan.end_pass(now.mono);
                         continue;
                     };
@@ -155,12 +166,20 @@ impl<D: Disk> Peer<D> {
         Ok(true)
     }
 
-    fn plan_creation(&mut self, now: Now, path: &[u8], pending: &Pending, touched: &mut Touched) -> Result<Step, StoreError> {
+    fn plan_creation(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        pending: &Pending,
+        touched: &mut Touched,
+    ) -> Result<Step, StoreError> {
         if self.is_coming(path) {
             return Ok(Step::Next);
         }
         let result = self.land_path(now, path, None, touched).map(|_| ());
-        let needs_content = matches!(result, Err(NotLanded::Blocked)) && pending.entry.kind == Kind::File && self.may_fetch(path)?;
+        let needs_content = matches!(result, Err(NotLanded::Blocked))
+            && pending.entry.kind == Kind::File
+            && self.may_fetch(path)?;
         if !needs_content {
             self.landed(now, path, result);
             return Ok(Step::Next);
@@ -185,13 +204,21 @@ impl<D: Disk> Peer<D> {
 
     /// Whether only the content keeps a file from landing: its parent is there and its path is as indexed.
     fn may_fetch(&self, path: &[u8]) -> Result<bool, StoreError> {
-        let Some(parent) = proto_core::path::parent(path) else { return Ok(true) };
-        Ok(self.store.get(parent)?.is_some_and(|row| row.entry.kind == Kind::Directory))
+        let Some(parent) = proto_core::path::parent(path) else {
+            return Ok(true);
+        };
+        Ok(self
+            .store
+            .get(parent)?
+            .is_some_and(|row| row.entry.kind == Kind::Directory))
     }
 
     /// Whether a content is being fetched or waits to be landed.
     pub(super) fn is_under_way(&self, content: ContentId) -> bool {
-        self.transfers.iter().any(|transfer| transfer.fetches(content)) || self.landing.has(content)
+        self.transfers
+            .iter()
+            .any(|transfer| transfer.fetches(content))
+            || self.landing.has(content)
     }
 
     fn is_coming(&self, path: &[u8]) -> bool {
@@ -201,14 +228,22 @@ impl<D: Disk> Peer<D> {
     /// The guard against filling the disk; the oldest trash makes place first.
     fn has_disk_space(&mut self, now: Now, size: u64) -> bool {
         loop {
-            let Ok(space) = self.disk.space() else { return true };
+            let Ok(space) = self.disk.space() else {
+                return true;
+            };
             let least = (space.total / 100).max(LEAST_FREE.min(space.total / LEAST_FREE_PART));
             if space.free >= least.saturating_add(size) {
                 self.errors.clear("space");
                 return true;
             }
             if !matches!(self.expire_trash(now, true), Ok(true)) {
-                self.errors.set("space", format!("the disk is nearly full ({} MB free): nothing more is fetched; make room", space.free / 1_000_000));
+                self.errors.set(
+                    "space",
+                    format!(
+                        "the disk is nearly full ({} MB free): nothing more is fetched; make room",
+                        space.free / 1_000_000
+                    ),
+                );
                 return false;
             }
         }

@@ -13,15 +13,33 @@ const SLICE: usize = 16 * 1024 * 1024;
 /// becomes `.part` again, or what a user had at the path and was swapped out, then it goes to the
 /// trash. Anything else but `.part` is left alone.
 pub fn recover_downloads<D: Disk>(disk: &D, now: Now) -> io::Result<()> {
-    for name in disk.list(At { place: Place::Download, path: b"" })? {
-        let Some(stem) = name.strip_suffix(b".land") else { continue };
-        let at = At { place: Place::Download, path: &name };
+    for name in disk.list(At {
+        place: Place::Download,
+        path: b"",
+    })? {
+        let Some(stem) = name.strip_suffix(b".land") else {
+            continue;
+        };
+        let at = At {
+            place: Place::Download,
+            path: &name,
+        };
         if is_content(disk, at, stem)? {
             let part = [stem, b".part"].concat();
-            disk.rename(at, At { place: Place::Download, path: &part }, RenameMode::Replace)?;
+            disk.rename(
+                at,
+                At {
+                    place: Place::Download,
+                    path: &part,
+                },
+                RenameMode::Replace,
+            )?;
         } else {
             let kept = move_to_trash(disk, now, at, &name)?;
-            log::warn!("a change was interrupted while it was landing: what it replaced is in the trash as {}", String::from_utf8_lossy(&kept));
+            log::warn!(
+                "a change was interrupted while it was landing: what it replaced is in the trash as {}",
+                String::from_utf8_lossy(&kept)
+            );
         }
     }
     Ok(())
@@ -37,7 +55,9 @@ fn is_content<D: Disk>(disk: &D, at: At<'_>, stem: &[u8]) -> io::Result<bool> {
     loop {
         match job.step(SLICE, &mut |_, _| Ok(()))? {
             Progress::More => {}
-            Progress::Done { content, .. } => return Ok(stem.get(..64) == Some(content.to_string().as_bytes())),
+            Progress::Done { content, .. } => {
+                return Ok(stem.get(..64) == Some(content.to_string().as_bytes()));
+            }
         }
     }
 }

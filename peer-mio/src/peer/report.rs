@@ -69,7 +69,12 @@ impl Report {
     /// Takes note of a file that has landed.
     pub fn landed(&mut self, path: &[u8], size: u64, fetched: u64, time: Duration) {
         if self.landed.len() < MAX_LANDED {
-            self.landed.push(Landed { path: path.to_vec(), size, fetched, time });
+            self.landed.push(Landed {
+                path: path.to_vec(),
+                size,
+                fetched,
+                time,
+            });
         }
     }
 

@@ -50,7 +50,9 @@ impl Scans {
     /// Whether something is scanned because of a change (not just because time has passed).
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        self.full_wanted || !self.waiting.is_empty() || self.current.as_ref().is_some_and(|scan| !scan.is_full())
+        self.full_wanted
+            || !self.waiting.is_empty()
+            || self.current.as_ref().is_some_and(|scan| !scan.is_full())
     }
 
     /// Whether nothing is scanned.
@@ -62,7 +64,11 @@ impl Scans {
     /// When the next regular scan begins.
     #[must_use]
     pub fn next_due(&self, interval: Duration) -> Option<Instant> {
-        if self.is_idle() { self.last_full.map(|last| last + interval) } else { None }
+        if self.is_idle() {
+            self.last_full.map(|last| last + interval)
+        } else {
+            None
+        }
     }
 
     fn next(&mut self, now: Instant, interval: Duration) -> Option<Scan> {
@@ -89,11 +95,13 @@ impl ScanSink for Findings<'_> {
     }
 
     fn differs(&mut self, path: &[u8]) {
-        self.dirty.mark_if_clean(self.now.mono, path, Duration::ZERO);
+        self.dirty
+            .mark_if_clean(self.now.mono, path, Duration::ZERO);
     }
 
     fn unreadable(&mut self, path: &[u8], error: &io::Error) {
-        self.errors.set_path(path, format!("{} cannot be read: {error}", Escaped(path)));
+        self.errors
+            .set_path(path, format!("{} cannot be read: {error}", Escaped(path)));
     }
 
     fn has_room(&self) -> bool {
@@ -110,16 +118,30 @@ impl<D: Disk> Peer<D> {
         if self.scans.current.is_none() {
             self.scans.current = self.scans.next(now.mono, self.config.scan_interval);
         }
-        let Some(mut scan) = self.scans.current.take() else { return false };
+        let Some(mut scan) = self.scans.current.take() else {
+            return false;
+        };
         if let Err(error) = self.disk.check_share() {
-            self.errors.set("share", format!("share/ cannot be used: {error}"));
+            self.errors
+                .set("share", format!("share/ cannot be used: {error}"));
             self.scans.add_full();
             self.store_retry = now.mono + SETTLED_PAUSE * 50;
             return false;
         }
         self.errors.clear("share");
-        let mut findings = Findings { now, dirty: &mut self.dirty, watch: &mut self.watch, errors: &mut self.errors };
-        match scan.step(&self.disk, &self.store, self.config.symlinks, SLICE, &mut findings) {
+        let mut findings = Findings {
+            now,
+            dirty: &mut self.dirty,
+            watch: &mut self.watch,
+            errors: &mut self.errors,
+        };
+        match scan.step(
+            &self.disk,
+            &self.store,
+            self.config.symlinks,
+            SLICE,
+            &mut findings,
+        ) {
             Ok(true) => {
                 if scan.is_full() {
                     self.scans.last_full = Some(now.mono);

@@ -65,15 +65,29 @@ pub struct Started<D: Disk> {
 
 impl<D: Disk> Peer<D> {
     /// Starts a peer on a disk whose folders exist. `watch` is called with each directory to watch.
-    pub fn start(disk: D, config: Config, now: Now, watch: WatchDirectory) -> Result<Started<D>, StartError> {
+    pub fn start(
+        disk: D,
+        config: Config,
+        now: Now,
+        watch: WatchDirectory,
+    ) -> Result<Started<D>, StartError> {
         let mut entropy = Entropy::new(config.seed);
         let (mut store, new_index) = open_store(&disk, IndexId(entropy.next_u64().max(1)))?;
         guard_share(&disk, &mut store)?;
         recover_downloads(&disk, now)?;
         let initiation = next_initiation(&mut store, now)?;
         store.commit(Durability::Durable)?;
-        let session = session::Config { key: config.key, index_id: store.index_id(), boot_id: entropy.next_u32(), aes: config.aes };
-        let engine_config = engine::Config { session, receive_buffer: config.receive_buffer, datagram: config.datagram };
+        let session = session::Config {
+            key: config.key,
+            index_id: store.index_id(),
+            boot_id: entropy.next_u32(),
+            aes: config.aes,
+        };
+        let engine_config = engine::Config {
+            session,
+            receive_buffer: config.receive_buffer,
+            datagram: config.datagram,
+        };
         let mut engine = Box::new(Engine::new(engine_config, entropy));
         for place in 0..config.peers.len() {
             if let Some(peer) = PeerSlot::new(place) {
@@ -116,7 +130,10 @@ impl<D: Disk> Peer<D> {
 
 /// Opens the index; a damaged one is set aside and begun anew under a new id.
 fn open_store<D: Disk>(disk: &D, fresh: IndexId) -> Result<(Store, bool), StartError> {
-    let at = At { place: Place::State, path: INDEX };
+    let at = At {
+        place: Place::State,
+        path: INDEX,
+    };
     match Store::open(disk.create(at)?, fresh) {
         Ok((store, opened)) => Ok((store, opened == Opened::Created)),
         Err(StoreError::Damaged(why)) => {
@@ -131,7 +148,10 @@ fn open_store<D: Disk>(disk: &D, fresh: IndexId) -> Result<(Store, bool), StartE
 
 /// An unmounted `share/` must not look like a mass deletion.
 fn guard_share<D: Disk>(disk: &D, store: &mut Store) -> Result<(), StartError> {
-    let root = At { place: Place::Share, path: b"" };
+    let root = At {
+        place: Place::Share,
+        path: b"",
+    };
     let inode = disk.stat(root)?.inode.to_be_bytes();
     let known = store.meta("share")?;
     let same = known.as_deref() == Some(inode.as_slice());
@@ -146,8 +166,13 @@ fn guard_share<D: Disk>(disk: &D, store: &mut Store) -> Result<(), StartError> {
 
 /// Our initiations carry a counter that only grows, also over restarts and if the clock is wrong.
 fn next_initiation(store: &mut Store, now: Now) -> Result<u64, StoreError> {
-    let before = store.meta(INITIATION)?.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
-    let clock = u64::try_from(now.wall.sec).unwrap_or(0).saturating_mul(1_000_000);
+    let before = store
+        .meta(INITIATION)?
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, u64::from_be_bytes);
+    let clock = u64::try_from(now.wall.sec)
+        .unwrap_or(0)
+        .saturating_mul(1_000_000);
     let next = clock.max(before.saturating_add(START_STEP));
     store.set_meta(INITIATION, &next.to_be_bytes())?;
     Ok(next)

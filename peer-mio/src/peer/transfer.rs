@@ -65,7 +65,12 @@ pub struct Transfer<F> {
 #[derive(Debug)]
 enum State<F> {
     /// Recipe blocks before this one are here; they cover so many bytes.
-    Recipe { block: u32, covered: u64, hasher: Box<ContentIdHasher>, asked: bool },
+    Recipe {
+        block: u32,
+        covered: u64,
+        hasher: Box<ContentIdHasher>,
+        asked: bool,
+    },
     /// Which chunks does the partial file hold already?
     Verify(VerifyJob),
     /// All of it is in another file of ours.
@@ -118,7 +123,11 @@ pub enum Begun {
 pub fn part_name(content: ContentId, copy_for: Option<&[u8]>) -> Vec<u8> {
     match copy_for {
         None => format!("{content}.part").into_bytes(),
-        Some(path) => format!("{content}-{}.part", blake3::hash(path).to_hex().get(..16).unwrap_or_default()).into_bytes(),
+        Some(path) => format!(
+            "{content}-{}.part",
+            blake3::hash(path).to_hex().get(..16).unwrap_or_default()
+        )
+        .into_bytes(),
     }
 }
 
@@ -142,7 +151,9 @@ impl<F> Transfer<F> {
     }
 
     fn is_verified(&self, chunk: u32) -> bool {
-        self.verified.get(chunk as usize / 64).is_some_and(|word| word & (1 << (chunk % 64)) != 0)
+        self.verified
+            .get(chunk as usize / 64)
+            .is_some_and(|word| word & (1 << (chunk % 64)) != 0)
     }
 
     /// The chunk at this place of the recipe.
@@ -152,14 +163,25 @@ impl<F> Transfer<F> {
 }
 
 /// The chunk at this place of a recipe in the store, with a block kept at hand.
-fn chunk_of(store: &Store, content: ContentId, at_hand: &mut Option<(u32, Vec<u8>)>, place: u32) -> Result<Option<ChunkRef>, StoreError> {
+fn chunk_of(
+    store: &Store,
+    content: ContentId,
+    at_hand: &mut Option<(u32, Vec<u8>)>,
+    place: u32,
+) -> Result<Option<ChunkRef>, StoreError> {
     let per_block = RECIPE_BLOCK_CHUNKS as u32;
     let number = place / per_block;
     if at_hand.as_ref().is_none_or(|(held, _)| *held != number) {
-        *at_hand = store.recipe_block(content, number)?.map(|bytes| (number, bytes));
+        *at_hand = store
+            .recipe_block(content, number)?
+            .map(|bytes| (number, bytes));
     }
-    let Some((_, bytes)) = at_hand.as_ref().filter(|(held, _)| *held == number) else { return Ok(None) };
-    Ok(recipe::parse_block(bytes).ok().and_then(|mut chunks| chunks.nth((place % per_block) as usize)))
+    let Some((_, bytes)) = at_hand.as_ref().filter(|(held, _)| *held == number) else {
+        return Ok(None);
+    };
+    Ok(recipe::parse_block(bytes)
+        .ok()
+        .and_then(|mut chunks| chunks.nth((place % per_block) as usize)))
 }
 
 /// Whether the store holds all of a content's recipe: its hash is the content's id.
@@ -167,8 +189,12 @@ fn has_recipe(store: &Store, content: ContentId, size: u64) -> Result<bool, Stor
     let mut hasher = ContentIdHasher::new();
     let mut covered = 0;
     for number in 0.. {
-        let Some(bytes) = store.recipe_block(content, number)? else { break };
-        let Ok(chunks) = recipe::parse_block(&bytes) else { return Ok(false) };
+        let Some(bytes) = store.recipe_block(content, number)? else {
+            break;
+        };
+        let Ok(chunks) = recipe::parse_block(&bytes) else {
+            return Ok(false);
+        };
         for chunk in chunks {
             hasher.push(&chunk);
             covered += u64::from(chunk.len);
@@ -182,23 +208,38 @@ fn has_recipe(store: &Store, content: ContentId, size: u64) -> Result<bool, Stor
 
 impl<D: Disk> Peer<D> {
     /// Begins to fetch a pending content.
-    pub(super) fn begin_transfer(&mut self, now: Now, path: &[u8], pending: &Pending) -> Result<Begun, StoreError> {
+    pub(super) fn begin_transfer(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        pending: &Pending,
+    ) -> Result<Begun, StoreError> {
         if self.transfers.len() >= MAX_TRANSFERS {
             return Ok(Begun::Full);
         }
         let (content, size) = (pending.entry.content, pending.entry.size);
-        let copy = if size == 0 { None } else { self.copy_from_here(content, size)? };
+        let copy = if size == 0 {
+            None
+        } else {
+            self.copy_from_here(content, size)?
+        };
         // What needs no network can be made for many paths at once; what is fetched, only once.
         let from_here = size == 0 || copy.is_some();
         if !from_here && self.is_under_way(content) {
             return Ok(Begun::Waits);
         }
         let name = part_name(content, from_here.then_some(path));
-        let at = At { place: Place::Download, path: &name };
+        let at = At {
+            place: Place::Download,
+            path: &name,
+        };
         let (file, fresh) = match self.open_part(at, size) {
             Ok(opened) => opened,
             Err(error) => {
-                self.errors.set_path(path, format!("{} cannot be fetched: {error}", Escaped(path)));
+                self.errors.set_path(
+                    path,
+                    format!("{} cannot be fetched: {error}", Escaped(path)),
+                );
                 return Ok(Begun::Failed);
             }
         };
@@ -213,7 +254,12 @@ impl<D: Disk> Peer<D> {
             verify_or_fetch(fresh, size)
         } else {
             self.store.remove_recipe(content)?;
-            State::Recipe { block: 0, covered: 0, hasher: Box::new(ContentIdHasher::new()), asked: false }
+            State::Recipe {
+                block: 0,
+                covered: 0,
+                hasher: Box::new(ContentIdHasher::new()),
+                asked: false,
+            }
         };
         self.transfers.push(Transfer {
             content,
@@ -255,13 +301,30 @@ impl<D: Disk> Peer<D> {
     }
 
     /// A job that copies the content from another file of ours, if there is one.
-    fn copy_from_here(&mut self, content: ContentId, size: u64) -> Result<Option<CopyJob<D::File>>, StoreError> {
+    fn copy_from_here(
+        &mut self,
+        content: ContentId,
+        size: u64,
+    ) -> Result<Option<CopyJob<D::File>>, StoreError> {
         let mut source = None;
         let (store, disk) = (&self.store, &self.disk);
         store.paths_of(content, &mut |path| {
-            let Ok(Some(local)) = store.get(path).map(|row| row.and_then(|row| row.local)) else { return ControlFlow::Continue(()) };
-            let Ok(file) = disk.open(At { place: Place::Share, path }, local.link) else { return ControlFlow::Continue(()) };
-            if file.stat().is_ok_and(|stat| stat.size == size && stat.mtime == local.mtime) {
+            let Ok(Some(local)) = store.get(path).map(|row| row.and_then(|row| row.local)) else {
+                return ControlFlow::Continue(());
+            };
+            let Ok(file) = disk.open(
+                At {
+                    place: Place::Share,
+                    path,
+                },
+                local.link,
+            ) else {
+                return ControlFlow::Continue(());
+            };
+            if file
+                .stat()
+                .is_ok_and(|stat| stat.size == size && stat.mtime == local.mtime)
+            {
                 source = Some(file);
                 return ControlFlow::Break(());
             }
@@ -269,7 +332,9 @@ impl<D: Disk> Peer<D> {
         })?;
         let small = size <= u64::from(cut::SMALLEST_CHUNK);
         Ok(match source {
-            Some(file) if small || has_recipe(&self.store, content, size)? => Some(CopyJob::new(file, size)),
+            Some(file) if small || has_recipe(&self.store, content, size)? => {
+                Some(CopyJob::new(file, size))
+            }
             _ => None,
         })
     }
@@ -299,7 +364,9 @@ impl<D: Disk> Peer<D> {
     }
 
     fn step_transfer(&mut self, now: Now, place: usize) -> Result<bool, StepError> {
-        let Some(transfer) = self.transfers.get_mut(place) else { return Ok(false) };
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(false);
+        };
         let store = &self.store;
         match &mut transfer.state {
             State::Recipe { block, asked, .. } => {
@@ -341,17 +408,27 @@ impl<D: Disk> Peer<D> {
                 )?;
                 if ended {
                     if transfer.here > 0 {
-                        log::info!("{}: {} of {} bytes are already here", Escaped(&transfer.path), transfer.here, transfer.size);
+                        log::info!(
+                            "{}: {} of {} bytes are already here",
+                            Escaped(&transfer.path),
+                            transfer.here,
+                            transfer.size
+                        );
                     }
                     transfer.state = State::Fetch;
                 }
                 Ok(true)
             }
             State::Copy(job) => {
-                let (content, size, at_hand) = (transfer.content, transfer.size, &mut transfer.block);
+                let (content, size, at_hand) =
+                    (transfer.content, transfer.size, &mut transfer.block);
                 let small = size <= u64::from(cut::SMALLEST_CHUNK);
                 let copied = job.step(&transfer.file, SLICE, &mut |chunk| {
-                    if small { Ok(None) } else { chunk_of(store, content, at_hand, chunk).map_err(io::Error::other) }
+                    if small {
+                        Ok(None)
+                    } else {
+                        chunk_of(store, content, at_hand, chunk).map_err(io::Error::other)
+                    }
                 });
                 let ended = match copied {
                     Ok(ended) => ended,
@@ -361,7 +438,9 @@ impl<D: Disk> Peer<D> {
                     }
                 };
                 if ended && small && !is_content(&transfer.file, content, size)? {
-                    return Err(StepError::Disk(io::Error::other("it changed here while it was copied")));
+                    return Err(StepError::Disk(io::Error::other(
+                        "it changed here while it was copied",
+                    )));
                 }
                 if ended {
                     transfer.here = size;
@@ -379,17 +458,34 @@ impl<D: Disk> Peer<D> {
 
     /// Asks for chunks as long as there is room for them.
     fn ask_chunks(&mut self, place: usize) -> Result<bool, StepError> {
-        let Some(transfer) = self.transfers.get_mut(place) else { return Ok(false) };
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(false);
+        };
         let small = transfer.size <= u64::from(cut::SMALLEST_CHUNK);
         while transfer.next_start < transfer.size {
-            let chunk = if small { None } else { transfer.chunk(&self.store, transfer.next)? };
+            let chunk = if small {
+                None
+            } else {
+                transfer.chunk(&self.store, transfer.next)?
+            };
             let len = match chunk {
                 Some(chunk) => chunk.len,
                 None if small => transfer.size as u32,
-                None => return Err(StepError::Disk(io::Error::other("the recipe is incomplete"))),
+                None => {
+                    return Err(StepError::Disk(io::Error::other(
+                        "the recipe is incomplete",
+                    )));
+                }
             };
             if !transfer.is_verified(transfer.next) {
-                if self.engine.free_pulls() <= if transfer.in_flight > 0 { PULLS_FOR_OTHERS } else { 0 } || !self.assembly.has_room(len as usize) {
+                if self.engine.free_pulls()
+                    <= if transfer.in_flight > 0 {
+                        PULLS_FOR_OTHERS
+                    } else {
+                        0
+                    }
+                    || !self.assembly.has_room(len as usize)
+                {
                     return Ok(false);
                 }
                 let want = Want {
@@ -399,9 +495,18 @@ impl<D: Disk> Peer<D> {
                     only: None,
                     prefer: transfer.told_by,
                 };
-                let Some(pull) = self.engine.pull(want) else { return Ok(false) };
+                let Some(pull) = self.engine.pull(want) else {
+                    return Ok(false);
+                };
                 self.assembly.reserve(pull, len as usize);
-                self.uses.set(pull, PullUse::Chunk { content: transfer.content, chunk, start: transfer.next_start });
+                self.uses.set(
+                    pull,
+                    PullUse::Chunk {
+                        content: transfer.content,
+                        chunk,
+                        start: transfer.next_start,
+                    },
+                );
                 transfer.in_flight += 1;
             }
             transfer.next += 1;
@@ -419,7 +524,11 @@ impl<D: Disk> Peer<D> {
             self.end_pull(pull);
             return;
         };
-        let Some(place) = self.transfers.iter().position(|transfer| transfer.fetches(used.content())) else {
+        let Some(place) = self
+            .transfers
+            .iter()
+            .position(|transfer| transfer.fetches(used.content()))
+        else {
             self.end_pull(pull);
             return;
         };
@@ -440,16 +549,28 @@ impl<D: Disk> Peer<D> {
     fn take_recipe(&mut self, place: usize, pull: PullId) -> Result<(), StepError> {
         let bytes = self.assembly.bytes(pull).to_vec();
         self.end_pull(pull);
-        let Some(transfer) = self.transfers.get_mut(place) else { return Ok(()) };
-        let State::Recipe { block, covered, hasher, asked } = &mut transfer.state else { return Ok(()) };
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(());
+        };
+        let State::Recipe {
+            block,
+            covered,
+            hasher,
+            asked,
+        } = &mut transfer.state
+        else {
+            return Ok(());
+        };
         *asked = false;
         for part in bytes.chunks(RECIPE_BLOCK_CHUNKS * recipe::CHUNK_REF_LEN) {
-            let chunks = recipe::parse_block(part).map_err(|_| io::Error::other("a peer sent a recipe that cannot be read"))?;
+            let chunks = recipe::parse_block(part)
+                .map_err(|_| io::Error::other("a peer sent a recipe that cannot be read"))?;
             for chunk in chunks {
                 hasher.push(&chunk);
                 *covered += u64::from(chunk.len);
             }
-            self.store.put_recipe_block(transfer.content, *block, part)?;
+            self.store
+                .put_recipe_block(transfer.content, *block, part)?;
             *block += 1;
         }
         if *covered < transfer.size && !bytes.is_empty() {
@@ -457,14 +578,24 @@ impl<D: Disk> Peer<D> {
         }
         if *covered != transfer.size || hasher.finish() != transfer.content {
             self.store.remove_recipe(transfer.content)?;
-            return Err(StepError::Disk(io::Error::other("a peer sent a recipe of another content")));
+            return Err(StepError::Disk(io::Error::other(
+                "a peer sent a recipe of another content",
+            )));
         }
         transfer.state = verify_or_fetch(transfer.fresh, transfer.size);
         Ok(())
     }
 
-    fn take_chunk(&mut self, place: usize, pull: PullId, chunk: Option<ChunkRef>, start: u64) -> Result<(), StepError> {
-        let Some(transfer) = self.transfers.get_mut(place) else { return Ok(()) };
+    fn take_chunk(
+        &mut self,
+        place: usize,
+        pull: PullId,
+        chunk: Option<ChunkRef>,
+        start: u64,
+    ) -> Result<(), StepError> {
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(());
+        };
         let bytes = self.assembly.bytes(pull);
         let hash = recipe::hash_chunk(bytes);
         let len = bytes.len() as u32;
@@ -473,7 +604,10 @@ impl<D: Disk> Peer<D> {
             None => recipe::single_chunk(len, hash) == transfer.content,
         };
         if !good {
-            log::warn!("{}: a chunk did not verify and is asked for again", Escaped(&transfer.path));
+            log::warn!(
+                "{}: a chunk did not verify and is asked for again",
+                Escaped(&transfer.path)
+            );
             self.engine.corrupt(pull);
             return Ok(());
         }
@@ -483,7 +617,10 @@ impl<D: Disk> Peer<D> {
         transfer.in_flight = transfer.in_flight.saturating_sub(1);
         if transfer.here - transfer.written >= WRITEBACK {
             transfer.written = transfer.here;
-            transfer.file.start_writeback((start + u64::from(len)).saturating_sub(WRITEBACK), WRITEBACK);
+            transfer.file.start_writeback(
+                (start + u64::from(len)).saturating_sub(WRITEBACK),
+                WRITEBACK,
+            );
         }
         self.end_pull(pull);
         Ok(())
@@ -494,7 +631,11 @@ impl<D: Disk> Peer<D> {
         let used = self.uses.take(pull);
         self.assembly.release(pull);
         let Some(used) = used else { return };
-        if let Some(place) = self.transfers.iter().position(|transfer| transfer.fetches(used.content())) {
+        if let Some(place) = self
+            .transfers
+            .iter()
+            .position(|transfer| transfer.fetches(used.content()))
+        {
             match failure {
                 Failure::Gone => self.fail_transfer(place, "no connected peer has it now"),
                 Failure::Disconnected => self.end_transfer(place),
@@ -503,8 +644,15 @@ impl<D: Disk> Peer<D> {
     }
 
     fn fail_transfer(&mut self, place: usize, why: &str) {
-        if let Some(path) = self.transfers.get(place).map(|transfer| transfer.path.clone()) {
-            self.errors.set_path(&path, format!("{} cannot be fetched: {why}", Escaped(&path)));
+        if let Some(path) = self
+            .transfers
+            .get(place)
+            .map(|transfer| transfer.path.clone())
+        {
+            self.errors.set_path(
+                &path,
+                format!("{} cannot be fetched: {why}", Escaped(&path)),
+            );
         }
         self.end_transfer(place);
     }
@@ -531,14 +679,24 @@ impl<D: Disk> Peer<D> {
 
 /// A new file holds nothing to verify.
 fn verify_or_fetch<F>(fresh: bool, size: u64) -> State<F> {
-    if fresh { State::Fetch } else { State::Verify(VerifyJob::new(size)) }
+    if fresh {
+        State::Fetch
+    } else {
+        State::Verify(VerifyJob::new(size))
+    }
 }
 
 /// Whether a file of one small chunk holds the content.
 fn is_content<F: DiskFile>(file: &F, content: ContentId, size: u64) -> io::Result<bool> {
-    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0).min(cut::SMALLEST_CHUNK as usize)];
+    let mut bytes = vec![
+        0;
+        usize::try_from(size)
+            .unwrap_or(0)
+            .min(cut::SMALLEST_CHUNK as usize)
+    ];
     let read = read_full(file, 0, &mut bytes)?;
-    Ok(read as u64 == size && recipe::single_chunk(read as u32, recipe::hash_chunk(&bytes)) == content)
+    Ok(read as u64 == size
+        && recipe::single_chunk(read as u32, recipe::hash_chunk(&bytes)) == content)
 }
 
 /// What stops a step.

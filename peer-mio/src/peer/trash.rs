@@ -16,17 +16,33 @@ const ATTEMPTS: u32 = 1000;
 /// `YYYYMMDD-HHMMSS`, UTC.
 fn stamp(time: Timestamp) -> String {
     let civil = civil_time(time.sec);
-    format!("{:04}{:02}{:02}-{:02}{:02}{:02}", civil.year, civil.month, civil.day, civil.hour, civil.minute, civil.second)
+    format!(
+        "{:04}{:02}{:02}-{:02}{:02}{:02}",
+        civil.year, civil.month, civil.day, civil.hour, civil.minute, civil.second
+    )
 }
 
 /// Moves what is at `from` into the trash under `path`; where it is then.
-pub fn move_to_trash<D: Disk>(disk: &D, now: Now, from: At<'_>, path: &[u8]) -> io::Result<Vec<u8>> {
+pub fn move_to_trash<D: Disk>(
+    disk: &D,
+    now: Now,
+    from: At<'_>,
+    path: &[u8],
+) -> io::Result<Vec<u8>> {
     let folder = stamp(now.wall);
     for attempt in 0..ATTEMPTS {
-        let mut target = if attempt == 0 { folder.clone() } else { format!("{folder}.{attempt}") }.into_bytes();
+        let mut target = if attempt == 0 {
+            folder.clone()
+        } else {
+            format!("{folder}.{attempt}")
+        }
+        .into_bytes();
         target.push(b'/');
         target.extend_from_slice(path);
-        let to = At { place: Place::Trash, path: &target };
+        let to = At {
+            place: Place::Trash,
+            path: &target,
+        };
         match disk.rename(from, to, RenameMode::NoReplace) {
             Ok(()) => return Ok(target),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -43,17 +59,31 @@ pub fn move_to_trash<D: Disk>(disk: &D, now: Now, from: At<'_>, path: &[u8]) -> 
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name in the trash"))
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        "no free name in the trash",
+    ))
 }
 
 fn taken(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+    )
 }
 
 fn make_parents<D: Disk>(disk: &D, target: &[u8]) -> io::Result<()> {
     for (end, _) in target.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-        let Some(path) = target.get(..end) else { continue };
-        match disk.make_dir(At { place: Place::Trash, path }, 0o700) {
+        let Some(path) = target.get(..end) else {
+            continue;
+        };
+        match disk.make_dir(
+            At {
+                place: Place::Trash,
+                path,
+            },
+            0o700,
+        ) {
             Ok(()) => {}
             Err(error) if taken(&error) => {}
             Err(error) => return Err(error),
@@ -65,17 +95,32 @@ fn make_parents<D: Disk>(disk: &D, target: &[u8]) -> io::Result<()> {
 /// Flushes the names on the way to something in the trash, so that it is there before it is gone elsewhere.
 pub fn sync_way<D: Disk>(disk: &D, target: &[u8]) -> io::Result<()> {
     for (end, _) in target.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-        disk.sync_dir(At { place: Place::Trash, path: target.get(..end).unwrap_or_default() })?;
+        disk.sync_dir(At {
+            place: Place::Trash,
+            path: target.get(..end).unwrap_or_default(),
+        })?;
     }
-    disk.sync_dir(At { place: Place::Trash, path: b"" })
+    disk.sync_dir(At {
+        place: Place::Trash,
+        path: b"",
+    })
 }
 
 impl<D: Disk> Peer<D> {
     /// Removes one folder of the trash whose time is over; with `any`, the oldest one. True if there was one.
     pub(super) fn expire_trash(&mut self, now: Now, any: bool) -> io::Result<bool> {
-        let root = At { place: Place::Trash, path: b"" };
-        let oldest_kept = stamp(Timestamp { sec: now.wall.sec.saturating_sub(KEPT_SECONDS), nsec: 0 }).into_bytes();
-        let Some(oldest) = self.disk.list(root)?.into_iter().min() else { return Ok(false) };
+        let root = At {
+            place: Place::Trash,
+            path: b"",
+        };
+        let oldest_kept = stamp(Timestamp {
+            sec: now.wall.sec.saturating_sub(KEPT_SECONDS),
+            nsec: 0,
+        })
+        .into_bytes();
+        let Some(oldest) = self.disk.list(root)?.into_iter().min() else {
+            return Ok(false);
+        };
         if !any && oldest >= oldest_kept {
             return Ok(false);
         }
@@ -86,7 +131,10 @@ impl<D: Disk> Peer<D> {
 
 /// Removes a folder of the trash and all below it. Depth is bounded by that of paths.
 fn remove_all<D: Disk>(disk: &D, path: &[u8], depth: usize) -> io::Result<()> {
-    let at = At { place: Place::Trash, path };
+    let at = At {
+        place: Place::Trash,
+        path,
+    };
     if disk.stat(at)?.kind != FileKind::Directory {
         return disk.remove_file(at);
     }

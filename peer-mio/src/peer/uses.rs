@@ -12,7 +12,9 @@ pub struct Uses {
 
 impl Default for Uses {
     fn default() -> Self {
-        Self { places: [None; MAX_PULLS] }
+        Self {
+            places: [None; MAX_PULLS],
+        }
     }
 }
 
@@ -42,6 +44,11 @@ impl Uses {
 
     /// All pulls for something.
     pub fn of(&self, wanted: impl Fn(&PullUse) -> bool) -> Vec<PullId> {
-        self.places.iter().flatten().filter(|(_, used)| wanted(used)).map(|(pull, _)| *pull).collect()
+        self.places
+            .iter()
+            .flatten()
+            .filter(|(_, used)| wanted(used))
+            .map(|(pull, _)| *pull)
+            .collect()
     }
 }

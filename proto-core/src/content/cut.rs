@@ -11,6 +11,9 @@ const LARGE_FILE: u64 = 1 << 30;
 /// Bytes that the gear hash looks back on: each byte shifts it by one of its 64 bits.
 const WINDOW: usize = 64;
 
+/// Smallest chunk of any content but its last, in bytes: a file of at most this many is one chunk.
+pub const SMALLEST_CHUNK: u32 = 16 * 1024;
+
 /// Level of normalized chunking: bits by which the mask is stricter below the average size and looser
 /// above it.
 const LEVEL: u32 = 2;
@@ -32,7 +35,7 @@ pub struct Params {
 impl Params {
     /// Files up to 1 GiB.
     const SMALL: Self = Self {
-        min: 16 * 1024,
+        min: SMALLEST_CHUNK as usize,
         avg: 64 * 1024,
         max: 256 * 1024,
     };

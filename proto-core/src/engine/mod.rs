@@ -16,22 +16,24 @@ use crate::boundary::{PeerSlot, PullId};
 use crate::index::entry::{IndexId, Sequence};
 use crate::limits::MAX_PEERS;
 use crate::pull::{Failure, Pulls, Want};
-use crate::session::{Config as SessionConfig, Entropy};
+use crate::session::{Config as SessionConfig, Entropy, Seen};
 use crate::time::{Duration, Instant};
 use crate::wire::ObjectId;
 pub use receive::Delivery;
-use remote::Remote;
 pub use remote::PeerStatus;
+use remote::Remote;
 
 /// A heartbeat for each connected peer, this often (docs/protocol.md, "Announce").
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Changes within this time are told in one announcement.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(2);
+/// Most that a journal page may have.
+const PAGE: u32 = crate::limits::MAX_PAGE as u32;
 /// Places in the table of pulls that are kept for journal pages.
 const JOURNAL_PULLS: usize = 4;
 
 /// What the driver tells the engine once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// What sessions are made with.
     pub session: SessionConfig,
@@ -129,7 +131,12 @@ impl Engine {
 
     /// Adds a configured peer. `initiation_counter` only grows over the life of our index;
     /// `last_seen` is what was kept of [`Event::Initiation`]. False if the slot is taken.
-    pub fn add_peer(&mut self, peer: PeerSlot, initiation_counter: u64, last_seen: Option<(IndexId, u64)>) -> bool {
+    pub fn add_peer(
+        &mut self,
+        peer: PeerSlot,
+        initiation_counter: u64,
+        last_seen: Option<Seen>,
+    ) -> bool {
         match self.remotes.get_mut(peer.place()) {
             Some(place @ None) => {
                 *place = Some(Remote::new(peer, initiation_counter, last_seen));
@@ -164,7 +171,11 @@ impl Engine {
         if self.pulls.free() <= JOURNAL_PULLS {
             return None;
         }
-        self.pulls.insert(want)
+        // Who is not there cannot be preferred.
+        let prefer = want
+            .prefer
+            .filter(|peer| self.remote(*peer).is_some_and(Remote::is_connected));
+        self.pulls.insert(Want { prefer, ..want })
     }
 
     /// A complete piece was taken.
@@ -207,7 +218,11 @@ impl Engine {
     #[must_use]
     pub fn status(&self, peer: PeerSlot) -> Option<PeerStatus> {
         let remote = self.remote(peer)?;
-        let transfers = self.pulls.iter().filter(|(_, piece)| piece.source == Some(peer)).count();
+        let transfers = self
+            .pulls
+            .iter()
+            .filter(|(_, piece)| piece.source == Some(peer))
+            .count();
         Some(remote.status(transfers))
     }
 
@@ -215,17 +230,26 @@ impl Engine {
     /// and we have read all of theirs. (Whether we want nothing, the driver knows.)
     #[must_use]
     pub fn in_sync(&self) -> bool {
-        self.remotes.iter().flatten().filter(|remote| !remote.sessions.is_self()).all(|remote| {
-            remote.in_sync_with(self.config.session.index_id, self.own.sequence)
-        })
+        self.remotes
+            .iter()
+            .flatten()
+            .filter(|remote| !remote.sessions.is_self())
+            .all(|remote| remote.in_sync_with(self.config.session.index_id, self.own.sequence))
     }
 
     /// Whether every configured peer, connected or not, is known to have read our journal up to `sequence`.
     #[must_use]
     pub fn all_have_seen(&self, sequence: Sequence) -> bool {
-        self.remotes.iter().flatten().filter(|remote| !remote.sessions.is_self()).all(|remote| {
-            remote.announced.is_some_and(|told| told.seen_index == self.config.session.index_id && told.seen_sequence >= sequence)
-        })
+        self.remotes
+            .iter()
+            .flatten()
+            .filter(|remote| !remote.sessions.is_self())
+            .all(|remote| {
+                remote.announced.is_some_and(|told| {
+                    told.seen_index == self.config.session.index_id
+                        && told.seen_sequence >= sequence
+                })
+            })
     }
 
     /// What happened; call until `None`.
@@ -235,15 +259,28 @@ impl Engine {
                 return Some(event);
             }
         }
-        let complete = self.pulls.iter_mut().find(|(_, piece)| piece.is_complete() && !piece.reported);
+        let complete = self
+            .pulls
+            .iter_mut()
+            .find(|(_, piece)| piece.is_complete() && !piece.reported);
         if let Some((pull, piece)) = complete {
             piece.reported = true;
-            return Some(Event::Complete { pull, want: piece.want });
+            return Some(Event::Complete {
+                pull,
+                want: piece.want,
+            });
         }
-        let failed = self.pulls.iter().find_map(|(pull, piece)| Some((pull, piece.want, self.failure(pull)?)));
+        let failed = self
+            .pulls
+            .iter()
+            .find_map(|(pull, piece)| Some((pull, piece.want, self.failure(pull)?)));
         let (pull, want, failure) = failed?;
         self.end_pull(pull);
-        Some(Event::Failed { pull, want, failure })
+        Some(Event::Failed {
+            pull,
+            want,
+            failure,
+        })
     }
 
     /// A connection that came or went since the last look.
@@ -251,7 +288,11 @@ impl Engine {
         let remote = self.remotes.get_mut(place)?.as_mut()?;
         let peer = remote.slot;
         if let Some((index, counter)) = remote.take_initiation() {
-            return Some(Event::Initiation { peer, index, counter });
+            return Some(Event::Initiation {
+                peer,
+                index,
+                counter,
+            });
         }
         let connected = remote.sessions.is_connected() && !remote.sessions.is_self();
         let life = remote.sessions.incarnation();
@@ -272,10 +313,23 @@ impl Engine {
     }
 
     fn forget_connection(&mut self, peer: PeerSlot) {
-        let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) else { return };
-        for (_, piece) in self.pulls.iter_mut().filter(|(_, piece)| piece.source == Some(peer)) {
+        let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) else {
+            return;
+        };
+        for (_, piece) in self
+            .pulls
+            .iter_mut()
+            .filter(|(_, piece)| piece.source == Some(peer))
+        {
             piece.give_up(&mut remote.flow);
             piece.source = None;
+        }
+        for (_, piece) in self
+            .pulls
+            .iter_mut()
+            .filter(|(_, piece)| piece.want.prefer == Some(peer))
+        {
+            piece.want.prefer = None;
         }
         remote.forget_connection();
     }
@@ -287,7 +341,12 @@ impl Engine {
             return None;
         }
         let mut refused = false;
-        for remote in self.remotes.iter().flatten().filter(|remote| remote.is_connected()) {
+        for remote in self
+            .remotes
+            .iter()
+            .flatten()
+            .filter(|remote| remote.is_connected())
+        {
             if piece.want.only.is_some_and(|only| only != remote.slot) {
                 continue;
             }
@@ -296,7 +355,11 @@ impl Engine {
             }
             refused = true;
         }
-        Some(if refused { Failure::Gone } else { Failure::Disconnected })
+        Some(if refused {
+            Failure::Gone
+        } else {
+            Failure::Disconnected
+        })
     }
 
     /// Starts to read the journal of whoever has told of more than we have read.
@@ -305,12 +368,14 @@ impl Engine {
             if remote.journal.is_some() || !remote.is_connected() {
                 continue;
             }
-            let (Some(told), Some(cursor)) = (remote.announced, remote.cursor) else { continue };
+            let (Some(told), Some(cursor)) = (remote.announced, remote.cursor) else {
+                continue;
+            };
             if told.sequence > cursor {
                 remote.journal = self.pulls.insert(Want {
                     object: ObjectId::Journal(told.index),
                     start: cursor,
-                    length: crate::limits::MAX_PAGE as u32,
+                    length: PAGE,
                     only: Some(remote.slot),
                     prefer: None,
                 });
@@ -319,7 +384,9 @@ impl Engine {
     }
 
     fn end_pull(&mut self, pull: PullId) {
-        let Some(mut piece) = self.pulls.remove(pull) else { return };
+        let Some(mut piece) = self.pulls.remove(pull) else {
+            return;
+        };
         for remote in self.remotes.iter_mut().flatten() {
             if piece.source == Some(remote.slot) {
                 piece.give_up(&mut remote.flow);
@@ -333,12 +400,16 @@ impl Engine {
     /// Due timers: sessions, heartbeats, losses.
     pub fn handle_timeout(&mut self, now: Instant) {
         for remote in self.remotes.iter_mut().flatten() {
-            remote.sessions.handle_timeout(now, &mut self.entropy);
+            remote.sessions.handle_timeout(now);
         }
         for remote in self.remotes.iter_mut().flatten() {
             let newest = remote.newest_answered;
             let (mut timed_out, mut asked) = (0, 0);
-            for (_, piece) in self.pulls.iter_mut().filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0) {
+            for (_, piece) in self
+                .pulls
+                .iter_mut()
+                .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
+            {
                 asked += 1;
                 timed_out += usize::from(piece.find_lost(now, &mut remote.flow, newest));
             }
@@ -353,9 +424,11 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
         let remotes = self.remotes.iter().flatten().map(Remote::timeout);
-        let pieces = self.pulls.iter().filter_map(|(_, piece)| match piece.source.and_then(|source| self.remote(source)) {
-            Some(remote) => piece.deadline(&remote.flow),
-            None => (piece.not_before() > Instant::ZERO).then_some(piece.not_before()),
+        let pieces = self.pulls.iter().filter_map(|(_, piece)| {
+            match piece.source.and_then(|source| self.remote(source)) {
+                Some(remote) => piece.deadline(&remote.flow),
+                None => (piece.not_before() > Instant::ZERO).then_some(piece.not_before()),
+            }
         });
         remotes.chain(pieces).min().unwrap_or(Instant::FAR_FUTURE)
     }

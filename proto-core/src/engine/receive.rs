@@ -31,12 +31,22 @@ pub enum Delivery<'a> {
 impl Engine {
     /// Takes a datagram that came from the address of `peer`. Whatever it holds, at worst nothing
     /// happens.
-    pub fn handle_datagram<'a>(&mut self, now: Instant, peer: PeerSlot, datagram: &'a mut [u8]) -> Option<Delivery<'a>> {
+    pub fn handle_datagram<'a>(
+        &mut self,
+        now: Instant,
+        peer: PeerSlot,
+        datagram: &'a mut [u8],
+    ) -> Option<Delivery<'a>> {
         let len = datagram.len() as u64;
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        let incoming = remote.sessions.handle(now, &self.config.session, &mut self.entropy, datagram).ok()?;
+        let incoming = remote
+            .sessions
+            .handle_datagram(now, &self.config.session, &mut self.entropy, datagram)
+            .ok()?;
         remote.bytes_received = remote.bytes_received.saturating_add(len);
-        let Incoming::Message(plaintext) = incoming else { return None };
+        let Incoming::Message(plaintext) = incoming else {
+            return None;
+        };
         if remote.reported.is_none() {
             // Not yet told to the driver: `poll_event` comes first; its sender repeats everything.
             return None;
@@ -60,15 +70,25 @@ impl Engine {
         }
     }
 
-    fn handle_announce<'a>(&mut self, now: Instant, peer: PeerSlot, announce: &Announce<'a>) -> Option<Delivery<'a>> {
+    fn handle_announce<'a>(
+        &mut self,
+        now: Instant,
+        peer: PeerSlot,
+        announce: &Announce<'a>,
+    ) -> Option<Delivery<'a>> {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         if remote.sessions.remote_index_id() != Some(announce.index_id) {
             return None;
         }
         if announce.echo != 0 {
             // Both are our own clock, which wraps after 71 minutes.
-            let round = (now.as_micros() as u32).wrapping_sub(announce.echo).wrapping_sub(announce.echo_delay);
-            remote.flow.rtt.sample_min(now, Duration::from_micros(u64::from(round)).min(Duration::from_secs(2)));
+            let round = (now.as_micros() as u32)
+                .wrapping_sub(announce.echo)
+                .wrapping_sub(announce.echo_delay);
+            remote.flow.rtt.sample_min(
+                now,
+                Duration::from_micros(u64::from(round)).min(Duration::from_secs(2)),
+            );
         }
         remote.echo = Some((announce.sent_at, now));
         remote.announced = Some(Announced {
@@ -92,7 +112,13 @@ impl Engine {
         }
     }
 
-    fn handle_block<'a>(&mut self, now: Instant, peer: PeerSlot, block: &Block, payload: &'a [u8]) -> Option<Delivery<'a>> {
+    fn handle_block<'a>(
+        &mut self,
+        now: Instant,
+        peer: PeerSlot,
+        block: &Block,
+        payload: &'a [u8],
+    ) -> Option<Delivery<'a>> {
         let pull = pull::id(block.tag);
         let piece = self.pulls.get_mut(pull)?;
         // Only whom we asked may answer: so a peer cannot spoil what another one sends.
@@ -101,10 +127,20 @@ impl Engine {
         }
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         let order = piece.order();
-        match piece.arrived(now, &mut remote.flow, usize::from(block.segment), block.length as usize, payload.len()) {
+        match piece.arrived(
+            now,
+            &mut remote.flow,
+            usize::from(block.segment),
+            block.length as usize,
+            payload.len(),
+        ) {
             Arrived::New { at, .. } => {
                 remote.newest_answered = remote.newest_answered.max(order);
-                Some(Delivery::Arrival(Arrival { pull, at, bytes: payload }))
+                Some(Delivery::Arrival(Arrival {
+                    pull,
+                    at,
+                    bytes: payload,
+                }))
             }
             Arrived::Useless => None,
         }
@@ -112,8 +148,16 @@ impl Engine {
 
     fn handle_refuse(&mut self, now: Instant, peer: PeerSlot, refuse: &Refuse) {
         let pull = pull::id(refuse.tag);
-        let Some(piece) = self.pulls.get_mut(pull).filter(|piece| piece.source == Some(peer)) else { return };
-        let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) else { return };
+        let Some(piece) = self
+            .pulls
+            .get_mut(pull)
+            .filter(|piece| piece.source == Some(peer))
+        else {
+            return;
+        };
+        let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) else {
+            return;
+        };
         let busy = refuse.reason == RefuseReason::BUSY;
         // A journal that is gone: the peer's index began anew; its next announcement says so.
         piece.refused(now, &mut remote.flow, peer, busy);

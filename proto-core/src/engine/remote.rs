@@ -5,7 +5,7 @@ use crate::boundary::{PeerSlot, PullId};
 use crate::flow::Flow;
 use crate::index::entry::{IndexId, Sequence};
 use crate::serve::Serve;
-use crate::session::PeerSessions;
+use crate::session::{PeerSessions, Seen};
 use crate::time::{Duration, Instant};
 
 /// What a peer last told of itself.
@@ -42,7 +42,7 @@ pub(super) struct Remote {
     pub echo: Option<(u32, Instant)>,
     pub bytes_sent: u64,
     pub bytes_received: u64,
-    initiation: Option<(IndexId, u64)>,
+    initiation: Option<Seen>,
 }
 
 /// What is known of a peer, for whoever asks.
@@ -67,10 +67,14 @@ pub struct PeerStatus {
 }
 
 impl Remote {
-    pub fn new(slot: PeerSlot, initiation_counter: u64, last_seen: Option<(IndexId, u64)>) -> Self {
+    pub fn new(slot: PeerSlot, initiation_counter: u64, last_seen: Option<Seen>) -> Self {
         Self {
             slot,
-            sessions: PeerSessions::new(slot.place() as u8, initiation_counter, last_seen),
+            sessions: PeerSessions::new(
+                u8::try_from(slot.place()).unwrap_or(u8::MAX),
+                initiation_counter,
+                last_seen,
+            ),
             reported: None,
             flow: Flow::default(),
             serve: Serve::default(),
@@ -94,7 +98,7 @@ impl Remote {
     }
 
     /// An initiation that was accepted since the last look.
-    pub fn take_initiation(&mut self) -> Option<(IndexId, u64)> {
+    pub fn take_initiation(&mut self) -> Option<Seen> {
         let seen = self.sessions.last_seen_initiation();
         if seen == self.initiation {
             return None;
@@ -104,7 +108,9 @@ impl Remote {
     }
 
     pub fn announce_soon(&mut self, now: Instant) {
-        self.announce_at = self.announce_at.min(now.max(self.last_announce + ANNOUNCE_PAUSE));
+        self.announce_at = self
+            .announce_at
+            .min(now.max(self.last_announce + ANNOUNCE_PAUSE));
     }
 
     pub fn announced_now(&mut self, now: Instant) {
@@ -125,8 +131,12 @@ impl Remote {
     }
 
     pub fn timeout(&self) -> Instant {
-        let announce = if self.is_connected() { self.announce_at } else { Instant::FAR_FUTURE };
-        self.sessions.timeout().min(announce)
+        let announce = if self.is_connected() {
+            self.announce_at
+        } else {
+            Instant::FAR_FUTURE
+        };
+        self.sessions.poll_timeout().min(announce)
     }
 
     pub fn in_sync_with(&self, own_index: IndexId, own_sequence: Sequence) -> bool {

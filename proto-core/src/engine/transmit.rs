@@ -1,7 +1,8 @@
 //! What goes out: handshakes first, then small messages, then requests, then bursts of BLOCKs.
 
-use super::{Engine, Remote};
-use crate::boundary::{Objects, PeerSlot, Transmit};
+use super::Engine;
+use super::remote::Remote;
+use crate::boundary::{Objects, PeerSlot, PullId, Read, Transmit};
 use crate::limits::{MAX_PEERS, MAX_PULLS, MIN_DATAGRAM};
 use crate::pull;
 use crate::serve::Built;
@@ -17,7 +18,7 @@ use heapless::Vec;
 /// Bytes of a sealed datagram that are not plaintext.
 const SEAL: usize = session::OVERHEAD;
 /// Where the plaintext begins.
-const PLAINTEXT: usize = session::HEADER_LEN;
+const PLAINTEXT: usize = session::SEALED_HEADER;
 /// A request waits until this part of the window is free, so that few datagrams wake the other side.
 const BATCH_DIVISOR: usize = 4;
 /// But not for more than this many bytes.
@@ -26,11 +27,18 @@ const BATCH: usize = 256 * 1024;
 impl Engine {
     /// Builds datagrams for one peer into `buffer` (at least one largest datagram long), reading
     /// what is served straight into them; `None` if there is nothing to send now.
-    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8], objects: &mut impl Objects) -> Option<Transmit> {
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        buffer: &mut [u8],
+        objects: &mut impl Objects,
+    ) -> Option<Transmit> {
         for _ in 0..MAX_PEERS {
             let place = self.turn;
             self.turn = (self.turn + 1) % MAX_PEERS;
-            let Some(peer) = PeerSlot::new(place) else { continue };
+            let Some(peer) = PeerSlot::new(place) else {
+                continue;
+            };
             if let Some(transmit) = self.transmit_to(now, peer, buffer, objects) {
                 if let Some(remote) = self.remote_mut(peer) {
                     remote.bytes_sent = remote.bytes_sent.saturating_add(transmit.len as u64);
@@ -41,11 +49,25 @@ impl Engine {
         None
     }
 
-    fn transmit_to(&mut self, now: Instant, peer: PeerSlot, buffer: &mut [u8], objects: &mut impl Objects) -> Option<Transmit> {
+    fn transmit_to(
+        &mut self,
+        now: Instant,
+        peer: PeerSlot,
+        buffer: &mut [u8],
+        objects: &mut impl Objects,
+    ) -> Option<Transmit> {
         let budget = self.receive_budget();
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        if let Some(len) = remote.sessions.poll_transmit(now, &self.config.session, &mut self.entropy, buffer) {
-            return Some(Transmit { peer, len, segment_size: len });
+        if let Some(len) =
+            remote
+                .sessions
+                .poll_transmit(now, &self.config.session, &mut self.entropy, buffer)
+        {
+            return Some(Transmit {
+                peer,
+                len,
+                segment_size: len,
+            });
         }
         if !remote.is_connected() {
             return None;
@@ -54,7 +76,11 @@ impl Engine {
             let len = goodbye::emit(buffer.get_mut(PLAINTEXT..)?).ok()?;
             let len = seal(remote, now, buffer, len)?;
             remote.sessions.close(now);
-            return Some(Transmit { peer, len, segment_size: len });
+            return Some(Transmit {
+                peer,
+                len,
+                segment_size: len,
+            });
         }
         if now >= remote.announce_at {
             remote.announced_now(now);
@@ -68,42 +94,74 @@ impl Engine {
                 // 0 says "none".
                 sent_at: (now.as_micros() as u32).max(1),
                 echo: remote.echo.map_or(0, |(sent_at, _)| sent_at),
-                echo_delay: remote.echo.map_or(0, |(_, at)| now.saturating_since(at).as_micros() as u32),
+                echo_delay: remote
+                    .echo
+                    .map_or(0, |(_, at)| now.saturating_since(at).as_micros() as u32),
                 page: &[],
             };
-            let len = emit_announce(remote, &own, buffer.get_mut(PLAINTEXT..MIN_DATAGRAM - SEAL + PLAINTEXT)?, objects)?;
+            let len = emit_announce(
+                remote,
+                &own,
+                buffer.get_mut(PLAINTEXT..MIN_DATAGRAM - SEAL + PLAINTEXT)?,
+                objects,
+            )?;
             let len = seal(remote, now, buffer, len)?;
-            return Some(Transmit { peer, len, segment_size: len });
+            return Some(Transmit {
+                peer,
+                len,
+                segment_size: len,
+            });
         }
         if let Some(len) = self.build_request(now, peer, budget, buffer) {
-            let len = seal(self.remotes.get_mut(peer.place())?.as_mut()?, now, buffer, len)?;
-            return Some(Transmit { peer, len, segment_size: len });
+            let len = seal(
+                self.remotes.get_mut(peer.place())?.as_mut()?,
+                now,
+                buffer,
+                len,
+            )?;
+            return Some(Transmit {
+                peer,
+                len,
+                segment_size: len,
+            });
         }
         self.build_burst(now, peer, buffer, objects)
     }
 
     /// Bytes that all peers together may still send us.
     fn receive_budget(&self) -> usize {
-        let outstanding: usize = self.remotes.iter().flatten().map(|remote| remote.flow.outstanding()).sum();
+        let outstanding: usize = self
+            .remotes
+            .iter()
+            .flatten()
+            .map(|remote| remote.flow.outstanding())
+            .sum();
         self.config.receive_buffer.saturating_sub(outstanding)
     }
 
     /// A REQUEST for pieces of one object, as many as there is room for.
-    fn build_request(&mut self, now: Instant, peer: PeerSlot, budget: usize, buffer: &mut [u8]) -> Option<usize> {
+    fn build_request(
+        &mut self,
+        now: Instant,
+        peer: PeerSlot,
+        budget: usize,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         let mut room = remote.flow.room(budget);
         let outstanding = remote.flow.outstanding();
         if outstanding > 0 && room < (remote.flow.window() / BATCH_DIVISOR).min(BATCH) {
             return None;
         }
-        let segment = self.config.datagram.saturating_sub(SEAL + Block::HEADER_LEN);
-        let mut candidates: Vec<(u64, pull::Key), MAX_PULLS> = Vec::new();
+        let segment = self
+            .config
+            .datagram
+            .saturating_sub(SEAL + Block::HEADER_LEN);
+        let mut candidates: Vec<(u64, PullId), MAX_PULLS> = Vec::new();
         let mut object: Option<ObjectId> = None;
         for (id, piece) in self.pulls.iter() {
-            if !piece.may_ask(now, peer) || object.is_some_and(|object| object != piece.want.object) {
-                continue;
-            }
-            if piece.source.is_none() && piece.want.prefer.is_some_and(|prefer| prefer != peer && !piece.refused_by.contains(prefer)) {
+            if !piece.may_ask(now, peer) || object.is_some_and(|object| object != piece.want.object)
+            {
                 continue;
             }
             object = Some(piece.want.object);
@@ -111,13 +169,18 @@ impl Engine {
         }
         candidates.sort_unstable_by_key(|(start, _)| *start);
         let end = MIN_DATAGRAM - SEAL + PLAINTEXT;
-        let mut writer = RequestWriter::new(buffer.get_mut(PLAINTEXT..end)?, object?, u16::try_from(segment).ok()?).ok()?;
+        let mut writer = RequestWriter::new(
+            buffer.get_mut(PLAINTEXT..end)?,
+            object?,
+            u16::try_from(segment).ok()?,
+        )
+        .ok()?;
         for (start, id) in candidates {
             let piece = self.pulls.get_mut(id)?;
             if room < segment && !(outstanding == 0 && writer.is_empty()) {
                 break;
             }
-            if !writer.has_room(piece.want.length as usize) {
+            if !writer.has_room(piece.length.div_ceil(segment.max(1))) {
                 break;
             }
             let mut wanted = SegmentBitmap::new();
@@ -129,27 +192,49 @@ impl Engine {
             let sent = remote.flow.asked(now, missing.bytes);
             piece.asked(sent, remote.order);
             room = room.saturating_sub(missing.bytes);
-            let mut bits = [0; SegmentBitmap::WIRE_LEN];
-            let bits = wanted.to_wire(piece.segments(), &mut bits)?;
-            if writer.push(pull::tag(id), start, piece.length as u32, bits).is_err() {
+            let length = u32::try_from(piece.length).unwrap_or(u32::MAX);
+            if writer
+                .push(pull::tag(id), start, length, piece.segments(), &wanted)
+                .is_err()
+            {
                 break;
             }
         }
-        if writer.is_empty() { None } else { Some(writer.finish()) }
+        if writer.is_empty() {
+            None
+        } else {
+            Some(writer.finish())
+        }
     }
 
     /// BLOCKs of one burst, sealed one behind the other.
-    fn build_burst(&mut self, now: Instant, peer: PeerSlot, buffer: &mut [u8], objects: &mut impl Objects) -> Option<Transmit> {
+    fn build_burst(
+        &mut self,
+        now: Instant,
+        peer: PeerSlot,
+        buffer: &mut [u8],
+        objects: &mut impl Objects,
+    ) -> Option<Transmit> {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         let (mut len, mut first) = (0, None);
         while let Some(rest) = buffer.get_mut(len..) {
             // The next one must fit whole, or building it would lose it.
-            let Some(body) = rest.get_mut(PLAINTEXT..) else { break };
+            let Some(body) = rest.get_mut(PLAINTEXT..) else {
+                break;
+            };
             if first.is_some_and(|first: usize| rest_too_short(body.len(), first)) {
                 break;
             }
-            let Built::Message(plaintext) = remote.serve.build(objects, body, first.map(|first| first - SEAL)) else { break };
-            let Some(sealed) = seal(remote, now, rest, plaintext) else { break };
+            let Built::Message(plaintext) =
+                remote
+                    .serve
+                    .build(objects, body, first.map(|first| first - SEAL))
+            else {
+                break;
+            };
+            let Some(sealed) = seal(remote, now, rest, plaintext) else {
+                break;
+            };
             len += sealed;
             match first {
                 None => first = Some(sealed),
@@ -157,7 +242,11 @@ impl Engine {
                 Some(_) => {}
             }
         }
-        Some(Transmit { peer, len, segment_size: first? })
+        Some(Transmit {
+            peer,
+            len,
+            segment_size: first?,
+        })
     }
 }
 
@@ -170,18 +259,32 @@ fn seal(remote: &mut Remote, now: Instant, datagram: &mut [u8], plaintext: usize
 }
 
 /// An ANNOUNCE with as many entries behind it as fit, beginning after what the peer has seen.
-fn emit_announce(remote: &Remote, own: &Announce<'_>, out: &mut [u8], objects: &mut impl Objects) -> Option<usize> {
+fn emit_announce(
+    remote: &Remote,
+    own: &Announce<'_>,
+    out: &mut [u8],
+    objects: &mut impl Objects,
+) -> Option<usize> {
     let head = own.emit(out).ok()?;
-    let seen = remote.announced.filter(|told| told.seen_index == own.index_id).map(|told| told.seen_sequence);
-    let Some(after) = seen.filter(|seen| *seen < own.sequence) else { return Some(head) };
-    let Some(tail) = out.get_mut(head..) else { return Some(head) };
+    let seen = remote
+        .announced
+        .filter(|told| told.seen_index == own.index_id)
+        .map(|told| told.seen_sequence);
+    let Some(after) = seen.filter(|seen| *seen < own.sequence) else {
+        return Some(head);
+    };
+    let Some(tail) = out.get_mut(head..) else {
+        return Some(head);
+    };
     let object = ObjectId::Journal(own.index_id);
     let room = tail.len();
     match objects.piece(object, after, room) {
-        crate::boundary::Read::Ready(page) if page <= room => match objects.read(object, after, room, 0, tail.get_mut(..page)?) {
-            crate::boundary::Read::Ready(read) if read == page => Some(head + page),
-            _ => Some(head),
-        },
+        Read::Ready(page) if page <= room => {
+            match objects.read(object, after, room, 0, tail.get_mut(..page)?) {
+                Read::Ready(read) if read == page => Some(head + page),
+                _ => Some(head),
+            }
+        }
         _ => Some(head),
     }
 }

@@ -32,7 +32,11 @@ impl Delivery {
     /// Takes note of a request.
     #[must_use]
     pub fn sent(&mut self, now: Instant) -> Sent {
-        Sent { at: now, delivered: self.delivered, delivered_at: self.delivered_at }
+        Sent {
+            at: now,
+            delivered: self.delivered,
+            delivered_at: self.delivered_at,
+        }
     }
 
     /// The flow was idle: measuring begins anew at `now`.
@@ -44,9 +48,12 @@ impl Delivery {
     pub fn arrived(&mut self, now: Instant, sent: &Sent, bytes: usize) -> Option<u64> {
         self.delivered = self.delivered.saturating_add(bytes as u64);
         self.delivered_at = now;
-        let span = now.saturating_since(sent.delivered_at.min(sent.at)).max(SHORTEST_SPAN);
+        let span = now
+            .saturating_since(sent.delivered_at.min(sent.at))
+            .max(SHORTEST_SPAN);
         let span_micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        let rate = (self.delivered - sent.delivered.min(self.delivered)).saturating_mul(1_000_000) / span_micros.max(1);
+        let rate = (self.delivered - sent.delivered.min(self.delivered)).saturating_mul(1_000_000)
+            / span_micros.max(1);
         if sent.delivered >= self.round_ends {
             self.round_ends = self.delivered;
             self.round = (self.round + 1) % ROUNDS;

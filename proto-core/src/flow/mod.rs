@@ -29,7 +29,10 @@ impl Flow {
     /// send us (the receive buffer that the kernel granted).
     #[must_use]
     pub fn room(&self, budget: usize) -> usize {
-        self.window.bytes().saturating_sub(self.outstanding).min(budget)
+        self.window
+            .bytes()
+            .saturating_sub(self.outstanding)
+            .min(budget)
     }
 
     /// The window in bytes.
@@ -56,7 +59,14 @@ impl Flow {
 
     /// `bytes` arrived of what was asked for with `sent`, `outstanding` of them not given up before;
     /// `first` if they are the first ones of that request.
-    pub fn arrived(&mut self, now: Instant, sent: &Sent, bytes: usize, outstanding: usize, first: bool) {
+    pub fn arrived(
+        &mut self,
+        now: Instant,
+        sent: &Sent,
+        bytes: usize,
+        outstanding: usize,
+        first: bool,
+    ) {
         self.outstanding = self.outstanding.saturating_sub(outstanding);
         if first {
             self.rtt.sample(now, now.saturating_since(sent.at));

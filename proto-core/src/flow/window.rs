@@ -34,10 +34,15 @@ impl Window {
 
     /// Fits the window to a delivery rate in bytes per second and a minimum round trip.
     pub fn update(&mut self, rate: u64, min_rtt: Option<Duration>) {
-        let turn = min_rtt.unwrap_or_default().saturating_mul(GAIN).max(SHORTEST_TURN);
+        let turn = min_rtt
+            .unwrap_or_default()
+            .saturating_mul(GAIN)
+            .max(SHORTEST_TURN);
         let turn_micros = u64::try_from(turn.as_micros()).unwrap_or(u64::MAX);
         let target = rate.saturating_mul(turn_micros) / 1_000_000;
-        self.bytes = usize::try_from(target).unwrap_or(CEILING).clamp(FLOOR, CEILING);
+        self.bytes = usize::try_from(target)
+            .unwrap_or(CEILING)
+            .clamp(FLOOR, CEILING);
     }
 
     /// Back to the least window.

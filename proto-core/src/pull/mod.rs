@@ -4,8 +4,8 @@
 mod piece;
 mod table;
 
-pub use piece::{Missing, Piece};
-pub use table::Pulls;
+pub use piece::{Arrived, Missing, Piece};
+pub use table::{Pulls, id, tag};
 
 use crate::boundary::PeerSlot;
 use crate::wire::ObjectId;

@@ -48,6 +48,8 @@ pub struct Piece {
     last_arrival: Instant,
     timeouts: u32,
     not_before: Instant,
+    /// Whether its end was reported to the driver.
+    pub reported: bool,
 }
 
 /// What an arriving segment means.
@@ -84,18 +86,25 @@ impl Piece {
             last_arrival: Instant::ZERO,
             timeouts: 0,
             not_before: Instant::ZERO,
+            reported: false,
         }
     }
 
     /// Number of segments.
     #[must_use]
     pub fn segments(&self) -> usize {
-        if self.segment == 0 { 0 } else { self.length.div_ceil(self.segment) }
+        if self.segment == 0 {
+            0
+        } else {
+            self.length.div_ceil(self.segment)
+        }
     }
 
     /// Bytes of the segment at this place.
     fn segment_len(&self, place: usize) -> usize {
-        self.length.saturating_sub(place * self.segment).min(self.segment)
+        self.length
+            .saturating_sub(place * self.segment)
+            .min(self.segment)
     }
 
     /// Bytes of each segment but the last, as asked for.
@@ -117,13 +126,17 @@ impl Piece {
     }
 
     fn count_outstanding(&self) -> usize {
-        (0..self.segments()).filter(|place| self.asked.get(*place) && !self.here.get(*place)).map(|place| self.segment_len(place)).sum()
+        (0..self.segments())
+            .filter(|place| self.asked.get(*place) && !self.here.get(*place))
+            .map(|place| self.segment_len(place))
+            .sum()
     }
 
     /// Whether there is anything to ask for at `now`.
     #[must_use]
     pub fn wants_asking(&self, now: Instant) -> bool {
-        now >= self.not_before && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.segments()))
+        now >= self.not_before
+            && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.segments()))
     }
 
     /// When it may be asked for again after a peer said that it is busy.
@@ -135,14 +148,23 @@ impl Piece {
     /// Marks segments worth at most `room` bytes (at least one segment) as asked for from `source`
     /// and sets their bits in `wanted`. What is here stays here; a change of segment size at a
     /// change of source begins the piece anew.
-    pub fn ask(&mut self, source: PeerSlot, segment: usize, room: usize, wanted: &mut SegmentBitmap) -> Missing {
+    pub fn ask(
+        &mut self,
+        source: PeerSlot,
+        segment: usize,
+        room: usize,
+        wanted: &mut SegmentBitmap,
+    ) -> Missing {
         if self.segment != segment {
             self.segment = segment;
             self.here = SegmentBitmap::new();
             self.asked = SegmentBitmap::new();
         }
         self.source = Some(source);
-        let mut missing = Missing { segments: 0, bytes: 0 };
+        let mut missing = Missing {
+            segments: 0,
+            bytes: 0,
+        };
         for place in 0..self.segments() {
             if self.asked.get(place) {
                 continue;
@@ -160,6 +182,27 @@ impl Piece {
         missing
     }
 
+    /// Whether `peer` may be asked for it at `now`.
+    #[must_use]
+    pub fn may_ask(&self, now: Instant, peer: PeerSlot) -> bool {
+        let others = self.source.is_some_and(|source| source != peer);
+        let unwanted =
+            self.want.only.is_some_and(|only| only != peer) || self.refused_by.contains(peer);
+        // Until the preferred peer has refused, nobody else is asked.
+        let reserved = self.source.is_none()
+            && self
+                .want
+                .prefer
+                .is_some_and(|prefer| prefer != peer && !self.refused_by.contains(prefer));
+        !others && !unwanted && !reserved && self.wants_asking(now)
+    }
+
+    /// Place of the latest request in the order of all requests to the source.
+    #[must_use]
+    pub fn order(&self) -> u64 {
+        self.order
+    }
+
     /// Takes note of the request that [`Self::ask`] was made for.
     pub fn asked(&mut self, sent: Sent, order: u64) {
         self.sent = sent;
@@ -170,7 +213,14 @@ impl Piece {
 
     /// A BLOCK came: `length` is the piece's as the peer serves it, `len` that of the payload.
     /// `flow` is the source's.
-    pub fn arrived(&mut self, now: Instant, flow: &mut Flow, place: usize, length: usize, len: usize) -> Arrived {
+    pub fn arrived(
+        &mut self,
+        now: Instant,
+        flow: &mut Flow,
+        place: usize,
+        length: usize,
+        len: usize,
+    ) -> Arrived {
         if self.segment == 0 || length == 0 || length > self.want.length as usize {
             return Arrived::Useless;
         }
@@ -192,7 +242,10 @@ impl Piece {
         self.answered = true;
         self.timeouts = 0;
         self.last_arrival = now;
-        Arrived::New { at: place * self.segment, complete: self.is_complete() }
+        Arrived::New {
+            at: place * self.segment,
+            complete: self.is_complete(),
+        }
     }
 
     /// The length of a recipe block or journal page became known, or changed because the journal
@@ -220,7 +273,8 @@ impl Piece {
             return false;
         }
         let quiet = now.saturating_since(self.last_arrival);
-        let overtaken = newest >= self.order + REORDERING && quiet > flow.rtt.smoothed().unwrap_or_default() / 4;
+        let overtaken = newest >= self.order + REORDERING
+            && quiet > flow.rtt.smoothed().unwrap_or_default() / 4;
         let timed_out = quiet >= self.timeout(flow);
         if overtaken || timed_out {
             if timed_out {

@@ -55,8 +55,18 @@ impl<'a> Announce<'a> {
     /// [`WireError::NoRoom`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, WireError> {
         let mut writer = Writer::new(out);
-        writer.put(&[Operation::ANNOUNCE.0, if self.busy { BUSY } else { 0 }, 0, 0])?;
-        for field in [self.index_id.0, self.sequence, self.seen_index_id.0, self.seen_sequence] {
+        writer.put(&[
+            Operation::ANNOUNCE.0,
+            if self.busy { BUSY } else { 0 },
+            0,
+            0,
+        ])?;
+        for field in [
+            self.index_id.0,
+            self.sequence,
+            self.seen_index_id.0,
+            self.seen_sequence,
+        ] {
             writer.put(&field.to_be_bytes())?;
         }
         for field in [self.pending, self.sent_at, self.echo, self.echo_delay] {

@@ -27,7 +27,14 @@ impl Block {
         if payload.is_empty() {
             return Err(WireError::Short("payload"));
         }
-        Ok((Self { segment, tag, length }, payload))
+        Ok((
+            Self {
+                segment,
+                tag,
+                length,
+            },
+            payload,
+        ))
     }
 
     /// Writes the head; the payload is read in place behind it. How many bytes it took.

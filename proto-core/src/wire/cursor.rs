@@ -48,7 +48,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`WireError::Short`].
     pub fn take(&mut self, len: usize, field: &'static str) -> Result<&'a [u8], WireError> {
-        let (taken, rest) = self.rest.split_at_checked(len).ok_or(WireError::Short(field))?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(WireError::Short(field))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -58,7 +61,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`WireError::Short`].
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], WireError> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(WireError::Short(field))?;
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(WireError::Short(field))?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -105,7 +111,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`WireError::Trailing`].
     pub fn end(&self) -> Result<(), WireError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(WireError::Trailing) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(WireError::Trailing)
+        }
     }
 }
 
@@ -128,7 +138,10 @@ impl<'a> Writer<'a> {
     /// [`WireError::NoRoom`].
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         let end = self.len.checked_add(bytes.len()).ok_or(WireError::NoRoom)?;
-        self.bytes.get_mut(self.len..end).ok_or(WireError::NoRoom)?.copy_from_slice(bytes);
+        self.bytes
+            .get_mut(self.len..end)
+            .ok_or(WireError::NoRoom)?
+            .copy_from_slice(bytes);
         self.len = end;
         Ok(())
     }

@@ -53,15 +53,34 @@ pub(super) fn parse<'a>(reader: &mut Reader<'a>) -> Result<EntryRef<'a>, WireErr
     }
     let mut changes = heapless::Vec::<_, MAX_VERSIONS>::new();
     for _ in 0..versions {
-        let change = (IndexId(reader.u64("version id")?), reader.u64("version sequence")?);
-        changes.push(change).map_err(|_| WireError::Invalid("version count"))?;
+        let change = (
+            IndexId(reader.u64("version id")?),
+            reader.u64("version sequence")?,
+        );
+        changes
+            .push(change)
+            .map_err(|_| WireError::Invalid("version count"))?;
     }
-    let version = VersionVector::from_sorted(changes).ok_or(WireError::Invalid("version vector"))?;
+    let version =
+        VersionVector::from_sorted(changes).ok_or(WireError::Invalid("version vector"))?;
     let path = reader.take(usize::from(path_len), "path")?;
     let target = reader.take(usize::from(target_len), "target")?;
-    let entry = Entry { kind, mode, size, mtime: Timestamp { sec, nsec }, content, modified_by, version, sequence };
+    let entry = Entry {
+        kind,
+        mode,
+        size,
+        mtime: Timestamp { sec, nsec },
+        content,
+        modified_by,
+        version,
+        sequence,
+    };
     check(&entry, path, target)?;
-    Ok(EntryRef { entry, path, target })
+    Ok(EntryRef {
+        entry,
+        path,
+        target,
+    })
 }
 
 /// The rules for an entry, whoever made it.
@@ -83,7 +102,9 @@ fn check(entry: &Entry, path: &[u8], target: &[u8]) -> Result<(), WireError> {
     if entry.kind != Kind::File && entry.size != 0 {
         return Err(WireError::Invalid("size"));
     }
-    if matches!(entry.kind, Kind::Directory | Kind::Tombstone) && entry.content != ContentId::default() {
+    if matches!(entry.kind, Kind::Directory | Kind::Tombstone)
+        && entry.content != ContentId::default()
+    {
         return Err(WireError::Invalid("content"));
     }
     Ok(())
@@ -96,13 +117,19 @@ pub fn len(entry: &Entry, path: &[u8], target: &[u8]) -> usize {
 }
 
 /// Writes all of it or nothing that counts.
-pub(super) fn emit(writer: &mut Writer<'_>, entry: &Entry, path: &[u8], target: &[u8]) -> Result<(), WireError> {
+pub(super) fn emit(
+    writer: &mut Writer<'_>,
+    entry: &Entry,
+    path: &[u8],
+    target: &[u8],
+) -> Result<(), WireError> {
     if writer.room() < len(entry, path, target) {
         return Err(WireError::NoRoom);
     }
     let path_len = u16::try_from(path.len()).map_err(|_| WireError::Invalid("path"))?;
     let target_len = u16::try_from(target.len()).map_err(|_| WireError::Invalid("target"))?;
-    let versions = u8::try_from(entry.version.len()).map_err(|_| WireError::Invalid("version count"))?;
+    let versions =
+        u8::try_from(entry.version.len()).map_err(|_| WireError::Invalid("version count"))?;
     check(entry, path, target)?;
     writer.put(&[kind_code(entry.kind), versions])?;
     writer.put(&entry.mode.to_be_bytes())?;

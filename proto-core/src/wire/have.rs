@@ -28,7 +28,12 @@ impl<'a> Have<'a> {
         if count == 0 {
             return Err(WireError::Invalid("count"));
         }
-        Ok(Self { content, first, count, held })
+        Ok(Self {
+            content,
+            first,
+            count,
+            held,
+        })
     }
 
     /// Writes it; how many bytes it took.
@@ -41,7 +46,11 @@ impl<'a> Have<'a> {
         writer.put(&self.count.to_be_bytes())?;
         writer.put(&self.content.0)?;
         writer.put(&self.first.to_be_bytes())?;
-        writer.put(self.held.get(..usize::from(self.count).div_ceil(8)).ok_or(WireError::Invalid("bitmap"))?)?;
+        writer.put(
+            self.held
+                .get(..usize::from(self.count).div_ceil(8))
+                .ok_or(WireError::Invalid("bitmap"))?,
+        )?;
         Ok(writer.len())
     }
 }

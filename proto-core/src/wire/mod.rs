@@ -78,7 +78,9 @@ impl<'a> Message<'a> {
         match Operation(reader.u8("operation")?) {
             Operation::ANNOUNCE => Announce::parse(reader).map(Self::Announce),
             Operation::REQUEST => Request::parse(reader).map(Self::Request),
-            Operation::BLOCK => Block::parse(reader).map(|(block, payload)| Self::Block(block, payload)),
+            Operation::BLOCK => {
+                Block::parse(reader).map(|(block, payload)| Self::Block(block, payload))
+            }
             Operation::HAVE => Have::parse(reader).map(Self::Have),
             Operation::REFUSE => Refuse::parse(reader).map(Self::Refuse),
             Operation::GOODBYE => reader.end().map(|()| Self::Goodbye),

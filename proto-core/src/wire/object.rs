@@ -33,7 +33,10 @@ impl ObjectId {
             Self::Content(ContentId(id)) | Self::Recipe(ContentId(id)) => id,
             Self::Journal(IndexId(id)) => {
                 let mut bytes = [0; 32];
-                bytes.iter_mut().zip(id.to_be_bytes()).for_each(|(to, from)| *to = from);
+                bytes
+                    .iter_mut()
+                    .zip(id.to_be_bytes())
+                    .for_each(|(to, from)| *to = from);
                 bytes
             }
         }
@@ -48,7 +51,9 @@ impl ObjectId {
             1 => Ok(Self::Content(ContentId(bytes))),
             2 => Ok(Self::Recipe(ContentId(bytes))),
             3 => match bytes.split_first_chunk::<8>() {
-                Some((id, rest)) if rest.iter().all(|byte| *byte == 0) => Ok(Self::Journal(IndexId(u64::from_be_bytes(*id)))),
+                Some((id, rest)) if rest.iter().all(|byte| *byte == 0) => {
+                    Ok(Self::Journal(IndexId(u64::from_be_bytes(*id))))
+                }
                 _ => Err(WireError::Invalid("object id")),
             },
             _ => Err(WireError::Invalid("object kind")),

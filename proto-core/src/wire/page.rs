@@ -65,7 +65,13 @@ impl<'a> Page<'a> {
             last = told.entry.sequence;
         }
         checked.end()?;
-        Ok(Self { index_id, after, through, newest, entries })
+        Ok(Self {
+            index_id,
+            after,
+            through,
+            newest,
+            entries,
+        })
     }
 
     /// The entries, in the order of their sequences.

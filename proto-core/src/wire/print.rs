@@ -28,14 +28,34 @@ impl Display for Message<'_> {
                 told.page.len()
             ),
             Self::Request(request) => {
-                write!(f, "REQUEST {} in segments of {}:", request.object(), request.segment())?;
-                request.items().try_for_each(|item| write!(f, " {}+{} as {:08x}", item.start, item.length, item.tag))
+                write!(
+                    f,
+                    "REQUEST {} in segments of {}:",
+                    request.object(),
+                    request.segment()
+                )?;
+                request.items().try_for_each(|item| {
+                    write!(f, " {}+{} as {:08x}", item.start, item.length, item.tag)
+                })
             }
             Self::Block(block, payload) => {
-                write!(f, "BLOCK {:08x} segment {} of {} bytes: {} bytes", block.tag, block.segment, block.length, payload.len())
+                write!(
+                    f,
+                    "BLOCK {:08x} segment {} of {} bytes: {} bytes",
+                    block.tag,
+                    block.segment,
+                    block.length,
+                    payload.len()
+                )
             }
-            Self::Have(have) => write!(f, "HAVE {} from {} on, {} chunks", have.content, have.first, have.count),
-            Self::Refuse(refuse) => write!(f, "REFUSE {:08x}: reason {}", refuse.tag, refuse.reason.0),
+            Self::Have(have) => write!(
+                f,
+                "HAVE {} from {} on, {} chunks",
+                have.content, have.first, have.count
+            ),
+            Self::Refuse(refuse) => {
+                write!(f, "REFUSE {:08x}: reason {}", refuse.tag, refuse.reason.0)
+            }
             Self::Goodbye => f.write_str("GOODBYE"),
         }
     }

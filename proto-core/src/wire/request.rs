@@ -73,7 +73,11 @@ impl<'a> Request<'a> {
             item(&mut checked, segment)?;
         }
         checked.end()?;
-        Ok(Self { object, segment, items })
+        Ok(Self {
+            object,
+            segment,
+            items,
+        })
     }
 }
 
@@ -93,7 +97,12 @@ fn item<'a>(reader: &mut Reader<'a>, segment: u16) -> Result<RequestItem<'a>, Wi
     if bits.is_empty() || bits.iter().any(|place| place >= segments) {
         return Err(WireError::Invalid("bitmap"));
     }
-    Ok(RequestItem { tag, start, length, wanted })
+    Ok(RequestItem {
+        tag,
+        start,
+        length,
+        wanted,
+    })
 }
 
 /// Writes a REQUEST item by item.
@@ -127,9 +136,19 @@ impl<'a> RequestWriter<'a> {
     ///
     /// # Errors
     /// [`WireError::NoRoom`]; then nothing was added.
-    pub fn push(&mut self, tag: u32, start: u64, length: u32, segments: usize, wanted: &SegmentBitmap) -> Result<(), WireError> {
+    pub fn push(
+        &mut self,
+        tag: u32,
+        start: u64,
+        length: u32,
+        segments: usize,
+        wanted: &SegmentBitmap,
+    ) -> Result<(), WireError> {
         let mut bits = [0; MAX_BITMAP_BYTES];
-        let bits = wanted.write(segments, &mut bits).and_then(|len| bits.get(..len)).ok_or(WireError::NoRoom)?;
+        let bits = wanted
+            .write(segments, &mut bits)
+            .and_then(|len| bits.get(..len))
+            .ok_or(WireError::NoRoom)?;
         if !self.has_room(segments) {
             return Err(WireError::NoRoom);
         }
