@@ -1,5 +1,6 @@
 //! What the engine says becomes something done: one arm for each event.
 
+use super::start::keep_initiation;
 use super::{HOUSEKEEPING, Peer};
 use crate::clock::Now;
 use crate::disk::Disk;
@@ -8,6 +9,7 @@ use proto_core::boundary::{Arrival, PeerSlot, PullId};
 use proto_core::engine::{Delivery, Event};
 use proto_core::index::entry::{IndexId, Kind};
 use proto_core::pull::Want;
+use proto_core::session::Seen;
 use proto_core::time::Duration;
 use proto_core::wire::ObjectId;
 use proto_core::wire::page::Page;
@@ -58,8 +60,12 @@ impl<D: Disk> Peer<D> {
                 self.plan.restart();
             }
             Event::Disconnected { peer } => log::info!("peer {} is gone", self.address(peer)),
-            Event::Initiation { index, counter, .. } => {
-                if let Err(error) = self.keep_initiation(index, counter) {
+            Event::Initiation {
+                peer,
+                index,
+                counter,
+            } => {
+                if let Err(error) = self.keep_initiation(peer, (index, counter)) {
                     self.store_failed(&error);
                 }
             }
@@ -72,8 +78,11 @@ impl<D: Disk> Peer<D> {
     }
 
     /// A replay of this initiation must be known also after a restart.
-    fn keep_initiation(&mut self, index: IndexId, counter: u64) -> Result<(), StoreError> {
-        self.store.set_last_initiation(index, counter)?;
+    fn keep_initiation(&mut self, peer: PeerSlot, seen: Seen) -> Result<(), StoreError> {
+        let Some(address) = self.config.peers.get(peer.place()) else {
+            return Ok(());
+        };
+        keep_initiation(&mut self.store, *address, seen)?;
         if self.changes.any() {
             Ok(())
         } else {

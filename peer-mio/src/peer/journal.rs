@@ -5,7 +5,7 @@ use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::{Durability, Pending, Row, Store, StoreError};
 use proto_core::boundary::PeerSlot;
-use proto_core::index::entry::{Entry, IndexId, Kind};
+use proto_core::index::entry::{IndexId, Kind};
 use proto_core::index::reconcile::{Decision, reconcile};
 use proto_core::wire::page::{EntryRef, Page, PageWriter};
 use std::ops::ControlFlow;
@@ -116,10 +116,4 @@ impl<D: Disk> Peer<D> {
         };
         self.store.put_pending(path, &wanted)
     }
-}
-
-/// Whether an entry says that something is there.
-#[must_use]
-pub fn is_live(entry: &Entry) -> bool {
-    entry.kind != Kind::Tombstone
 }

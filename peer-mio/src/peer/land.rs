@@ -12,7 +12,7 @@ use crate::watch::scan::{fingerprint, join};
 use proto_core::content::ContentId;
 use proto_core::index::conflict::conflict_name;
 use proto_core::index::entry::{Entry, Kind};
-use proto_core::index::reconcile::{Decision, LocalState, local_change, reconcile};
+use proto_core::index::reconcile::{Decision, Found, local_change, reconcile};
 use proto_core::path::{self, Escaped};
 use proto_core::time::{Duration, Instant};
 use std::collections::BTreeSet;
@@ -653,7 +653,7 @@ impl<D: Disk> Peer<D> {
                 self.disk.stat(at)
             };
             let Ok(stat) = stat else { return Ok(true) };
-            let state = LocalState {
+            let state = Found {
                 kind: row.entry.kind,
                 mode: row.entry.mode,
                 size: row.entry.size,
@@ -665,7 +665,7 @@ impl<D: Disk> Peer<D> {
                 before.as_ref().map(|before| &before.entry),
                 self.store.index_id(),
                 sequence,
-                &state,
+                state,
             );
             self.store.put(
                 &copy,
@@ -805,7 +805,7 @@ impl<D: Disk> Peer<D> {
         row: &Row,
         pending: &Pending,
     ) -> Result<(), NotLanded> {
-        let state = LocalState {
+        let state = Found {
             kind: Kind::Directory,
             mode: row.entry.mode,
             size: 0,
@@ -815,7 +815,7 @@ impl<D: Disk> Peer<D> {
         let mut merged = row.entry.clone();
         merged.version = row.entry.version.merge(&pending.entry.version);
         let sequence = self.store.next_sequence();
-        let entry = local_change(Some(&merged), self.store.index_id(), sequence, &state);
+        let entry = local_change(Some(&merged), self.store.index_id(), sequence, state);
         self.adopt(
             path,
             Row {

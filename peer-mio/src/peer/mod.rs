@@ -32,6 +32,7 @@ use objects::{Served, Serving};
 use pickup::Hashing;
 use plan::Plan;
 use proto_core::boundary::{PeerSlot, Transmit};
+use proto_core::content::ContentId;
 use proto_core::engine::{Engine, Own};
 use proto_core::index::entry::IndexId;
 use proto_core::time::{Duration, Instant};
@@ -101,6 +102,8 @@ pub struct Peer<D: Disk> {
     assembly: Assembly,
     uses: Uses,
     transfers: Vec<Transfer<D::File>>,
+    /// Contents of which our own file is not what the index says: fetched, not copied.
+    distrusted: BTreeSet<ContentId>,
     landing: Landing<D::File>,
     plan: Plan,
     dirty: Dirty,

@@ -4,13 +4,14 @@
 use super::Peer;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat};
-use crate::jobs::hash::{HashJob, Progress};
+use crate::jobs::Progress;
+use crate::jobs::hash::{HashJob, Hashed};
 use crate::store::{Fingerprint, Row, StoreError};
 use crate::watch::dirty::{OPEN_PAUSE, RETRY_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::{Scan, Symlinks, fingerprint};
 use proto_core::content::{ContentId, cut};
 use proto_core::index::entry::{Entry, Kind, MODE_MASK, Timestamp};
-use proto_core::index::reconcile::{LocalState, local_change};
+use proto_core::index::reconcile::{Found, local_change};
 use proto_core::path;
 use std::io;
 
@@ -138,7 +139,7 @@ impl<D: Disk> Peer<D> {
             return Ok(());
         }
         let known = row.is_some_and(|row| row.entry.kind == Kind::Directory);
-        let state = LocalState {
+        let state = Found {
             kind: Kind::Directory,
             mode,
             size: 0,
@@ -179,7 +180,7 @@ impl<D: Disk> Peer<D> {
                     }
                 };
                 let content = ContentId(*blake3::hash(&target).as_bytes());
-                let state = LocalState {
+                let state = Found {
                     kind: Kind::Symlink,
                     mode: 0,
                     size: 0,
@@ -270,7 +271,7 @@ impl<D: Disk> Peer<D> {
                 self.hashing = Some(hashing);
                 Ok(())
             }
-            Ok(Progress::Done { content, size, .. }) => self.hashed(now, &hashing, content, size),
+            Ok(Progress::Done(hashed)) => self.hashed(now, &hashing, hashed),
             Err(error) => {
                 self.store.remove_recipe(UNNAMED)?;
                 self.look_failed(now, &hashing.path, &error);
@@ -283,9 +284,9 @@ impl<D: Disk> Peer<D> {
         &mut self,
         now: Now,
         hashing: &Hashing<D::File>,
-        content: ContentId,
-        size: u64,
+        hashed: Hashed,
     ) -> Result<(), StoreError> {
+        let Hashed { content, size, .. } = hashed;
         let at = At {
             place: Place::Share,
             path: &hashing.path,
@@ -307,7 +308,7 @@ impl<D: Disk> Peer<D> {
         }
         self.name_recipe(hashing, content)?;
         let row = self.store.get(&hashing.path)?;
-        let state = LocalState {
+        let state = Found {
             kind: Kind::File,
             mode: hashing.mode,
             size,
@@ -352,7 +353,7 @@ impl<D: Disk> Peer<D> {
         now: Now,
         changed: &[u8],
         row: Option<&Row>,
-        state: LocalState,
+        state: Found,
         target: Vec<u8>,
         local: Option<Fingerprint>,
     ) -> Result<(), StoreError> {
@@ -393,7 +394,7 @@ impl<D: Disk> Peer<D> {
             row.map(|row| &row.entry),
             self.store.index_id(),
             sequence,
-            &state,
+            state,
         );
         log::debug!(
             "changed here: {} ({:?}, {} bytes) as {sequence}",
@@ -434,19 +435,12 @@ impl<D: Disk> Peer<D> {
     }
 
     fn record_deletion(&mut self, now: Now, gone: &[u8], row: Row) -> Result<(), StoreError> {
-        let state = LocalState {
-            kind: Kind::Tombstone,
-            mode: 0,
-            size: 0,
-            mtime: Timestamp::default(),
-            content: ContentId::default(),
-        };
-        self.record(now, gone, Some(&row), state, Vec::new(), None)
+        self.record(now, gone, Some(&row), Found::NOTHING, Vec::new(), None)
     }
 }
 
 /// Whether an entry already says what is there.
-fn says(entry: &Entry, state: &LocalState) -> bool {
+fn says(entry: &Entry, state: &Found) -> bool {
     entry.kind == state.kind
         && entry.mode == state.mode
         && entry.size == state.size

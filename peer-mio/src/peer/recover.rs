@@ -3,7 +3,8 @@
 use super::trash::move_to_trash;
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place, RenameMode};
-use crate::jobs::hash::{HashJob, Progress};
+use crate::jobs::Progress;
+use crate::jobs::hash::HashJob;
 use std::io;
 
 /// Bytes hashed at once.
@@ -55,8 +56,8 @@ fn is_content<D: Disk>(disk: &D, at: At<'_>, stem: &[u8]) -> io::Result<bool> {
     loop {
         match job.step(SLICE, &mut |_, _| Ok(()))? {
             Progress::More => {}
-            Progress::Done { content, .. } => {
-                return Ok(stem.get(..64) == Some(content.to_string().as_bytes()));
+            Progress::Done(hashed) => {
+                return Ok(stem.get(..64) == Some(hashed.content.to_string().as_bytes()));
             }
         }
     }

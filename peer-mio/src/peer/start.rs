@@ -8,8 +8,9 @@ use crate::store::{Durability, Opened, Store, StoreError};
 use proto_core::boundary::PeerSlot;
 use proto_core::engine::{self, Engine};
 use proto_core::index::entry::IndexId;
-use proto_core::session::{self, Entropy};
+use proto_core::session::{self, Entropy, Seen};
 use std::io;
+use std::net::SocketAddr;
 
 /// The index file, in `.tinypeer/`.
 const INDEX: &[u8] = b"index.redb";
@@ -35,10 +36,12 @@ impl std::fmt::Display for StartError {
         match self {
             Self::Disk(error) => write!(f, "{error}"),
             Self::Store(error) => write!(f, "the index in .tinypeer/ cannot be opened: {error}"),
-            Self::ShareVanished => write!(
-                f,
-                "share/ is empty but the index knows files in it: is it not mounted? Bring it back, or remove .tinypeer/index.redb to begin with an empty one"
-            ),
+            Self::ShareVanished => {
+                write!(
+                    f,
+                    "share/ is empty but the index knows files in it: is it not mounted? Bring it back, or remove .tinypeer/index.redb to begin with an empty one"
+                )
+            }
         }
     }
 }
@@ -71,8 +74,8 @@ impl<D: Disk> Peer<D> {
         now: Now,
         watch: WatchDirectory,
     ) -> Result<Started<D>, StartError> {
-        let mut entropy = Entropy::new(config.seed);
-        let (mut store, new_index) = open_store(&disk, IndexId(entropy.next_u64().max(1)))?;
+        let mut entropy = Entropy::new(&config.seed);
+        let (mut store, new_index) = open_store(&disk, IndexId(entropy.u64().max(1)))?;
         guard_share(&disk, &mut store)?;
         recover_downloads(&disk, now)?;
         let initiation = next_initiation(&mut store, now)?;
@@ -80,7 +83,7 @@ impl<D: Disk> Peer<D> {
         let session = session::Config {
             key: config.key,
             index_id: store.index_id(),
-            boot_id: entropy.next_u32(),
+            boot_id: entropy.u32(),
             aes: config.aes,
         };
         let engine_config = engine::Config {
@@ -89,13 +92,10 @@ impl<D: Disk> Peer<D> {
             datagram: config.datagram,
         };
         let mut engine = Box::new(Engine::new(engine_config, entropy));
-        for place in 0..config.peers.len() {
+        for (place, address) in config.peers.iter().enumerate() {
             if let Some(peer) = PeerSlot::new(place) {
-                engine.add_peer(peer, initiation, None);
+                engine.add_peer(peer, initiation, last_initiation(&store, *address)?);
             }
-        }
-        for (index, counter) in store.initiations()? {
-            engine.remember_initiation(index, counter);
         }
         let committed = store.sequence();
         let mut peer = Self {
@@ -108,6 +108,7 @@ impl<D: Disk> Peer<D> {
             assembly: super::Assembly::default(),
             uses: super::Uses::default(),
             transfers: Vec::new(),
+            distrusted: std::collections::BTreeSet::new(),
             landing: super::Landing::default(),
             plan: super::Plan::default(),
             dirty: super::Dirty::default(),
@@ -162,6 +163,31 @@ fn guard_share<D: Disk>(disk: &D, store: &mut Store) -> Result<(), StartError> {
         store.set_meta("share", &inode)?;
     }
     Ok(())
+}
+
+/// The greatest initiation that was ever accepted from this address, so that a replay of it gets no
+/// answer after a restart.
+fn last_initiation(store: &Store, address: SocketAddr) -> Result<Option<Seen>, StoreError> {
+    let bytes: Option<[u8; 16]> = store
+        .meta(&initiation_name(address))?
+        .and_then(|bytes| bytes.try_into().ok());
+    Ok(bytes
+        .map(u128::from_be_bytes)
+        .map(|both| (IndexId((both >> 64) as u64), both as u64)))
+}
+
+/// Keeps what [`last_initiation`] gives back.
+pub(super) fn keep_initiation(
+    store: &mut Store,
+    address: SocketAddr,
+    (index, counter): Seen,
+) -> Result<(), StoreError> {
+    let both = (u128::from(index.0) << 64) | u128::from(counter);
+    store.set_meta(&initiation_name(address), &both.to_be_bytes())
+}
+
+fn initiation_name(address: SocketAddr) -> String {
+    format!("initiation of {address}")
 }
 
 /// Our initiations carry a counter that only grows, also over restarts and if the clock is wrong.

@@ -4,6 +4,7 @@ use super::Peer;
 use super::objects::read_full;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place};
+use crate::jobs::Progress;
 use crate::jobs::copy::CopyJob;
 use crate::jobs::verify::VerifyJob;
 use crate::store::{Pending, Store, StoreError};
@@ -15,6 +16,7 @@ use proto_core::path::Escaped;
 use proto_core::pull::{Failure, Want};
 use proto_core::time::Instant;
 use proto_core::wire::ObjectId;
+use std::cell::Cell;
 use std::io;
 use std::ops::ControlFlow;
 
@@ -24,6 +26,8 @@ pub const MAX_TRANSFERS: usize = 24;
 const RECIPE_PIECE: u32 = 64 * 1024;
 /// Pulls that a content of many chunks leaves free for others.
 const PULLS_FOR_OTHERS: usize = 8;
+/// Contents copied from here at the same time; each takes 1.25 MB.
+const MAX_COPIES: usize = 1;
 /// Bytes verified or copied in one slice: two to four milliseconds.
 const SLICE: usize = 4 * 1024 * 1024;
 /// Bytes written before the kernel is asked to begin writing them to the disk.
@@ -72,7 +76,7 @@ enum State<F> {
         asked: bool,
     },
     /// Which chunks does the partial file hold already?
-    Verify(VerifyJob),
+    Verify(VerifyJob<F>),
     /// All of it is in another file of ours.
     Copy(CopyJob<F>),
     /// Chunks are asked for.
@@ -218,48 +222,46 @@ impl<D: Disk> Peer<D> {
             return Ok(Begun::Full);
         }
         let (content, size) = (pending.entry.content, pending.entry.size);
-        let copy = if size == 0 {
+        let source = if size == 0 || self.distrusted.contains(&content) {
             None
         } else {
-            self.copy_from_here(content, size)?
+            self.find_here(content, size)?
         };
         // What needs no network can be made for many paths at once; what is fetched, only once.
-        let from_here = size == 0 || copy.is_some();
+        let from_here = size == 0 || source.is_some();
         if !from_here && self.is_under_way(content) {
             return Ok(Begun::Waits);
         }
+        let small = size <= u64::from(cut::SMALLEST_CHUNK);
+        if source.is_some()
+            && !small
+            && self
+                .transfers
+                .iter()
+                .filter(|transfer| matches!(transfer.state, State::Copy(_)))
+                .count()
+                >= MAX_COPIES
+        {
+            return Ok(Begun::Full);
+        }
         let name = part_name(content, from_here.then_some(path));
-        let at = At {
-            place: Place::Download,
-            path: &name,
-        };
-        let (file, fresh) = match self.open_part(at, size) {
+        let opened = self.open_part(&name, size).and_then(|(file, fresh)| {
+            Ok((
+                self.first_state(&name, &file, content, size, source, fresh)?,
+                file,
+                fresh,
+            ))
+        });
+        let (state, file, fresh) = match opened {
             Ok(opened) => opened,
-            Err(error) => {
+            Err(StepError::Disk(error)) => {
                 self.errors.set_path(
                     path,
                     format!("{} cannot be fetched: {error}", Escaped(path)),
                 );
                 return Ok(Begun::Failed);
             }
-        };
-        let needs_recipe = size > u64::from(cut::SMALLEST_CHUNK);
-        let state = if size == 0 {
-            State::Done
-        } else if let Some(copy) = copy {
-            State::Copy(copy)
-        } else if !needs_recipe {
-            State::Fetch
-        } else if has_recipe(&self.store, content, size)? {
-            verify_or_fetch(fresh, size)
-        } else {
-            self.store.remove_recipe(content)?;
-            State::Recipe {
-                block: 0,
-                covered: 0,
-                hasher: Box::new(ContentIdHasher::new()),
-                asked: false,
-            }
+            Err(StepError::Store(error)) => return Err(error),
         };
         self.transfers.push(Transfer {
             content,
@@ -283,29 +285,75 @@ impl<D: Disk> Peer<D> {
         Ok(Begun::Yes)
     }
 
-    /// Opens the partial file. One that is linked elsewhere (a crash while it was swapped with a
-    /// user's file) is left alone.
-    fn open_part(&self, at: At<'_>, size: u64) -> io::Result<(D::File, bool)> {
+    /// What is to be done first for a content.
+    fn first_state(
+        &mut self,
+        name: &[u8],
+        file: &D::File,
+        content: ContentId,
+        size: u64,
+        source: Option<D::File>,
+        fresh: bool,
+    ) -> Result<State<D::File>, StepError> {
+        let small = size <= u64::from(cut::SMALLEST_CHUNK);
+        match source {
+            _ if size == 0 => Ok(State::Done),
+            Some(source) if small => {
+                if let Err(error) = copy_small(&source, file, content, size) {
+                    self.distrusted.insert(content);
+                    return Err(error.into());
+                }
+                Ok(State::Done)
+            }
+            Some(source) => Ok(State::Copy(CopyJob::new(
+                source,
+                self.disk.create(download(name))?,
+            ))),
+            None if small => Ok(State::Fetch),
+            None if has_recipe(&self.store, content, size)? => self.verify_or_fetch(name, fresh),
+            None => {
+                self.store.remove_recipe(content)?;
+                Ok(State::Recipe {
+                    block: 0,
+                    covered: 0,
+                    hasher: Box::new(ContentIdHasher::new()),
+                    asked: false,
+                })
+            }
+        }
+    }
+
+    /// A new file holds nothing to verify.
+    fn verify_or_fetch(&self, name: &[u8], fresh: bool) -> Result<State<D::File>, StepError> {
+        if fresh {
+            return Ok(State::Fetch);
+        }
+        Ok(State::Verify(VerifyJob::new(
+            self.disk.open(download(name), false)?,
+        )))
+    }
+
+    /// Opens the partial file and whether it is new. One that is linked elsewhere (a crash while it
+    /// was swapped with a user's file) is left alone.
+    fn open_part(&self, name: &[u8], size: u64) -> Result<(D::File, bool), StepError> {
+        let at = download(name);
         let mut file = self.disk.create(at)?;
         if file.stat()?.links > 1 {
             self.disk.remove_file(at)?;
             file = self.disk.create(at)?;
         }
-        let fresh = file.stat()?.size == 0;
-        if size == 0 {
-            file.set_len(0)?;
-        } else {
+        let before = file.stat()?.size;
+        if before > size {
+            file.set_len(size)?;
+        }
+        if size > 0 {
             file.reserve(size)?;
         }
-        Ok((file, fresh))
+        Ok((file, before == 0))
     }
 
-    /// A job that copies the content from another file of ours, if there is one.
-    fn copy_from_here(
-        &mut self,
-        content: ContentId,
-        size: u64,
-    ) -> Result<Option<CopyJob<D::File>>, StoreError> {
+    /// Another file of ours that holds the content, with its recipe, if there is one.
+    fn find_here(&self, content: ContentId, size: u64) -> Result<Option<D::File>, StoreError> {
         let mut source = None;
         let (store, disk) = (&self.store, &self.disk);
         store.paths_of(content, &mut |path| {
@@ -331,19 +379,20 @@ impl<D: Disk> Peer<D> {
             ControlFlow::Continue(())
         })?;
         let small = size <= u64::from(cut::SMALLEST_CHUNK);
-        Ok(match source {
-            Some(file) if small || has_recipe(&self.store, content, size)? => {
-                Some(CopyJob::new(file, size))
-            }
-            _ => None,
-        })
+        Ok(
+            if source.is_some() && (small || has_recipe(&self.store, content, size)?) {
+                source
+            } else {
+                None
+            },
+        )
     }
 
     /// One slice of verifying or copying, and new requests. True if there is more to do now.
     pub(super) fn step_transfers(&mut self, now: Now) -> bool {
         let mut more = false;
         for place in 0..self.transfers.len() {
-            match self.step_transfer(now, place) {
+            match self.step_transfer(place) {
                 Ok(again) => more |= again,
                 Err(StepError::Disk(error)) => {
                     self.fail_transfer(place, &error.to_string());
@@ -363,7 +412,7 @@ impl<D: Disk> Peer<D> {
         more
     }
 
-    fn step_transfer(&mut self, now: Now, place: usize) -> Result<bool, StepError> {
+    fn step_transfer(&mut self, place: usize) -> Result<bool, StepError> {
         let Some(transfer) = self.transfers.get_mut(place) else {
             return Ok(false);
         };
@@ -389,24 +438,23 @@ impl<D: Disk> Peer<D> {
             State::Verify(job) => {
                 let (content, at_hand) = (transfer.content, &mut transfer.block);
                 let (verified, here) = (&mut transfer.verified, &mut transfer.here);
-                let ended = job.step(
-                    &transfer.file,
+                let len = Cell::new(0);
+                let progress = job.step(
                     SLICE,
-                    &mut |chunk| chunk_of(store, content, at_hand, chunk).map_err(io::Error::other),
-                    &mut |chunk, len, good| {
+                    &mut |chunk| {
+                        let chunk =
+                            chunk_of(store, content, at_hand, chunk).map_err(io::Error::other)?;
+                        len.set(chunk.map_or(0, |chunk| chunk.len));
+                        Ok(chunk)
+                    },
+                    &mut |chunk, good| {
                         if good {
-                            let word = chunk as usize / 64;
-                            if verified.len() <= word {
-                                verified.resize(word + 1, 0);
-                            }
-                            if let Some(word) = verified.get_mut(word) {
-                                *word |= 1 << (chunk % 64);
-                            }
-                            *here += u64::from(len);
+                            set_bit(verified, chunk);
+                            *here += u64::from(len.get());
                         }
                     },
                 )?;
-                if ended {
+                if matches!(progress, Progress::Done(_)) {
                     if transfer.here > 0 {
                         log::info!(
                             "{}: {} of {} bytes are already here",
@@ -420,39 +468,26 @@ impl<D: Disk> Peer<D> {
                 Ok(true)
             }
             State::Copy(job) => {
-                let (content, size, at_hand) =
-                    (transfer.content, transfer.size, &mut transfer.block);
-                let small = size <= u64::from(cut::SMALLEST_CHUNK);
-                let copied = job.step(&transfer.file, SLICE, &mut |chunk| {
-                    if small {
-                        Ok(None)
-                    } else {
-                        chunk_of(store, content, at_hand, chunk).map_err(io::Error::other)
-                    }
+                let (content, at_hand) = (transfer.content, &mut transfer.block);
+                let copied = job.step(SLICE, &mut |chunk| {
+                    chunk_of(store, content, at_hand, chunk).map_err(io::Error::other)
                 });
-                let ended = match copied {
-                    Ok(ended) => ended,
-                    // It changed meanwhile or cannot be read: looked at anew, the next try asks the network.
+                match copied {
+                    Ok(Progress::More) => {}
+                    Ok(Progress::Done(_)) => {
+                        transfer.here = transfer.size;
+                        transfer.state = State::Done;
+                    }
                     Err(error) => {
+                        // It is not what the index says: the next try asks the network.
+                        self.distrusted.insert(content);
                         return Err(StepError::Disk(error));
                     }
-                };
-                if ended && small && !is_content(&transfer.file, content, size)? {
-                    return Err(StepError::Disk(io::Error::other(
-                        "it changed here while it was copied",
-                    )));
-                }
-                if ended {
-                    transfer.here = size;
-                    transfer.state = State::Done;
                 }
                 Ok(true)
             }
             State::Fetch => self.ask_chunks(place),
-            State::Done => {
-                let _ = now;
-                Ok(false)
-            }
+            State::Done => Ok(false),
         }
     }
 
@@ -582,7 +617,11 @@ impl<D: Disk> Peer<D> {
                 "a peer sent a recipe of another content",
             )));
         }
-        transfer.state = verify_or_fetch(transfer.fresh, transfer.size);
+        let (name, fresh) = (transfer.name.clone(), transfer.fresh);
+        let state = self.verify_or_fetch(&name, fresh)?;
+        if let Some(transfer) = self.transfers.get_mut(place) {
+            transfer.state = state;
+        }
         Ok(())
     }
 
@@ -677,26 +716,38 @@ impl<D: Disk> Peer<D> {
     }
 }
 
-/// A new file holds nothing to verify.
-fn verify_or_fetch<F>(fresh: bool, size: u64) -> State<F> {
-    if fresh {
-        State::Fetch
-    } else {
-        State::Verify(VerifyJob::new(size))
-    }
-}
-
-/// Whether a file of one small chunk holds the content.
-fn is_content<F: DiskFile>(file: &F, content: ContentId, size: u64) -> io::Result<bool> {
+/// Copies a content of one small chunk, if the source still holds it.
+fn copy_small<F: DiskFile>(source: &F, file: &F, content: ContentId, size: u64) -> io::Result<()> {
     let mut bytes = vec![
         0;
         usize::try_from(size)
             .unwrap_or(0)
             .min(cut::SMALLEST_CHUNK as usize)
     ];
-    let read = read_full(file, 0, &mut bytes)?;
-    Ok(read as u64 == size
-        && recipe::single_chunk(read as u32, recipe::hash_chunk(&bytes)) == content)
+    let read = read_full(source, 0, &mut bytes)?;
+    if read as u64 != size
+        || recipe::single_chunk(read as u32, recipe::hash_chunk(&bytes)) != content
+    {
+        return Err(io::Error::other("it changed here while it was copied"));
+    }
+    file.write_all_at(0, &bytes)
+}
+
+fn download(name: &[u8]) -> At<'_> {
+    At {
+        place: Place::Download,
+        path: name,
+    }
+}
+
+fn set_bit(bits: &mut Vec<u64>, at: u32) {
+    let word = at as usize / 64;
+    if bits.len() <= word {
+        bits.resize(word + 1, 0);
+    }
+    if let Some(word) = bits.get_mut(word) {
+        *word |= 1 << (at % 64);
+    }
 }
 
 /// What stops a step.

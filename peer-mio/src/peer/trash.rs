@@ -4,23 +4,13 @@
 use super::Peer;
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place, RenameMode};
-use proto_core::index::conflict::civil_time;
-use proto_core::index::entry::Timestamp;
+use proto_core::index::conflict::timestamp_text;
 use std::io;
 
 /// How long something stays, in seconds: a week.
 const KEPT_SECONDS: i64 = 7 * 24 * 3600;
 /// Names tried for one path within one second.
 const ATTEMPTS: u32 = 1000;
-
-/// `YYYYMMDD-HHMMSS`, UTC.
-fn stamp(time: Timestamp) -> String {
-    let civil = civil_time(time.sec);
-    format!(
-        "{:04}{:02}{:02}-{:02}{:02}{:02}",
-        civil.year, civil.month, civil.day, civil.hour, civil.minute, civil.second
-    )
-}
 
 /// Moves what is at `from` into the trash under `path`; where it is then.
 pub fn move_to_trash<D: Disk>(
@@ -29,7 +19,7 @@ pub fn move_to_trash<D: Disk>(
     from: At<'_>,
     path: &[u8],
 ) -> io::Result<Vec<u8>> {
-    let folder = stamp(now.wall);
+    let folder = timestamp_text(now.wall.sec).to_string();
     for attempt in 0..ATTEMPTS {
         let mut target = if attempt == 0 {
             folder.clone()
@@ -113,15 +103,11 @@ impl<D: Disk> Peer<D> {
             place: Place::Trash,
             path: b"",
         };
-        let oldest_kept = stamp(Timestamp {
-            sec: now.wall.sec.saturating_sub(KEPT_SECONDS),
-            nsec: 0,
-        })
-        .into_bytes();
+        let oldest_kept = timestamp_text(now.wall.sec.saturating_sub(KEPT_SECONDS));
         let Some(oldest) = self.disk.list(root)?.into_iter().min() else {
             return Ok(false);
         };
-        if !any && oldest >= oldest_kept {
+        if !any && oldest.as_slice() >= oldest_kept.as_bytes() {
             return Ok(false);
         }
         remove_all(&self.disk, &oldest, 0)?;

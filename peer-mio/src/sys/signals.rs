@@ -26,11 +26,14 @@ impl Signals {
             if libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            let descriptor = libc::signalfd(-1, set.as_ptr(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
+            let descriptor =
+                libc::signalfd(-1, set.as_ptr(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
             if descriptor < 0 {
                 return Err(io::Error::last_os_error());
             }
-            Ok(Self { descriptor: OwnedFd::from_raw_fd(descriptor) })
+            Ok(Self {
+                descriptor: OwnedFd::from_raw_fd(descriptor),
+            })
         }
     }
 

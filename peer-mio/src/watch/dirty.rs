@@ -23,11 +23,15 @@ pub struct Dirty {
 
 /// A path as a key that sorts in tree order.
 fn key(path: &[u8]) -> Vec<u8> {
-    path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect()
+    path.iter()
+        .map(|byte| if *byte == b'/' { 0 } else { *byte })
+        .collect()
 }
 
 fn path(key: &[u8]) -> Vec<u8> {
-    key.iter().map(|byte| if *byte == 0 { b'/' } else { *byte }).collect()
+    key.iter()
+        .map(|byte| if *byte == 0 { b'/' } else { *byte })
+        .collect()
 }
 
 impl Dirty {
@@ -51,7 +55,11 @@ impl Dirty {
 
     /// Takes the first path in tree order that is due.
     pub fn take_due(&mut self, now: Instant) -> Option<Vec<u8>> {
-        let due = self.paths.iter().find(|(_, due)| **due <= now).map(|(key, _)| key.clone())?;
+        let due = self
+            .paths
+            .iter()
+            .find(|(_, due)| **due <= now)
+            .map(|(key, _)| key.clone())?;
         self.paths.remove(&due);
         Some(path(&due))
     }

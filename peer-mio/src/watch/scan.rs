@@ -73,7 +73,14 @@ impl Scan {
     }
 
     /// Visits at most `budget` paths. True when it has ended.
-    pub fn step<D: Disk>(&mut self, disk: &D, store: &Store, symlinks: Symlinks, budget: usize, sink: &mut dyn ScanSink) -> Result<bool, StoreError> {
+    pub fn step<D: Disk>(
+        &mut self,
+        disk: &D,
+        store: &Store,
+        symlinks: Symlinks,
+        budget: usize,
+        sink: &mut dyn ScanSink,
+    ) -> Result<bool, StoreError> {
         for _ in 0..budget {
             if !sink.has_room() {
                 return Ok(false);
@@ -90,9 +97,21 @@ impl Scan {
         Ok(false)
     }
 
-    fn visit<D: Disk>(&mut self, disk: &D, store: &Store, symlinks: Symlinks, path: Vec<u8>, sink: &mut dyn ScanSink) -> Result<(), StoreError> {
-        let at = At { place: Place::Share, path: &path };
-        let stat = if path.is_empty() { None } else {
+    fn visit<D: Disk>(
+        &mut self,
+        disk: &D,
+        store: &Store,
+        symlinks: Symlinks,
+        path: Vec<u8>,
+        sink: &mut dyn ScanSink,
+    ) -> Result<(), StoreError> {
+        let at = At {
+            place: Place::Share,
+            path: &path,
+        };
+        let stat = if path.is_empty() {
+            None
+        } else {
             match disk.stat(at) {
                 Ok(stat) => Some(stat),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -117,7 +136,8 @@ impl Scan {
             Ok(mut names) => {
                 // Reversed: the stack is popped from its end.
                 names.sort_unstable_by(|a, b| b.cmp(a));
-                self.stack.extend(names.into_iter().map(|name| join(&path, &name)));
+                self.stack
+                    .extend(names.into_iter().map(|name| join(&path, &name)));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_empty() => {}
             Err(error) => {
@@ -129,17 +149,28 @@ impl Scan {
     }
 
     /// Reports live rows before `path` (all that are left if `None`): the tree has nothing there.
-    fn missing_before(&mut self, store: &Store, path: Option<&[u8]>, budget: usize, sink: &mut dyn ScanSink) -> Result<bool, StoreError> {
+    fn missing_before(
+        &mut self,
+        store: &Store,
+        path: Option<&[u8]>,
+        budget: usize,
+        sink: &mut dyn ScanSink,
+    ) -> Result<bool, StoreError> {
         for _ in 0..budget {
-            let Some((row_path, _)) = self.peek_row(store)? else { return Ok(true) };
-            if path.is_some_and(|path| proto_core::path::tree_cmp(row_path, path) != Ordering::Less) {
+            let Some((row_path, _)) = self.peek_row(store)? else {
+                return Ok(true);
+            };
+            if path.is_some_and(|path| proto_core::path::tree_cmp(row_path, path) != Ordering::Less)
+            {
                 return Ok(true);
             }
             if !sink.has_room() {
                 return Ok(false);
             }
             if let Some((row_path, _)) = self.rows.pop_front() {
-                let hidden = self.unreadable.iter().any(|dir| dir.is_empty() || row_path == *dir || proto_core::path::is_below(&row_path, dir));
+                let hidden = self.unreadable.iter().any(|dir| {
+                    dir.is_empty() || row_path == *dir || proto_core::path::is_below(&row_path, dir)
+                });
                 if !hidden {
                     sink.differs(&row_path);
                 }
@@ -151,7 +182,9 @@ impl Scan {
     /// Takes the row of just this path, if there is one.
     fn take_row(&mut self, store: &Store, path: &[u8]) -> Result<Option<Row>, StoreError> {
         match self.peek_row(store)? {
-            Some((row_path, _)) if row_path == path => Ok(self.rows.pop_front().map(|(_, row)| row)),
+            Some((row_path, _)) if row_path == path => {
+                Ok(self.rows.pop_front().map(|(_, row)| row))
+            }
             _ => Ok(None),
         }
     }
@@ -168,7 +201,10 @@ impl Scan {
         if self.row_cursor.is_none() && !self.root.is_empty() {
             // The walk begins after a path: the root's own row comes first.
             self.row_cursor = Some(self.root.clone());
-            if let Some(row) = store.get(&self.root)?.filter(|row| row.entry.kind != Kind::Tombstone) {
+            if let Some(row) = store
+                .get(&self.root)?
+                .filter(|row| row.entry.kind != Kind::Tombstone)
+            {
                 self.rows.push_back((self.root.clone(), row));
                 return Ok(());
             }
@@ -201,7 +237,13 @@ impl Scan {
 }
 
 /// Whether a path must be looked at: what is there is not what the row says.
-fn differs<D: Disk>(disk: &D, at: At<'_>, stat: &Stat, row: Option<&Row>, symlinks: Symlinks) -> bool {
+fn differs<D: Disk>(
+    disk: &D,
+    at: At<'_>,
+    stat: &Stat,
+    row: Option<&Row>,
+    symlinks: Symlinks,
+) -> bool {
     let Some(row) = row else {
         return match stat.kind {
             FileKind::Other => false,
@@ -210,12 +252,22 @@ fn differs<D: Disk>(disk: &D, at: At<'_>, stat: &Stat, row: Option<&Row>, symlin
         };
     };
     match stat.kind {
-        FileKind::Directory => row.entry.kind != Kind::Directory || row.entry.mode != stat.mode & proto_core::index::entry::MODE_MASK,
+        FileKind::Directory => {
+            row.entry.kind != Kind::Directory
+                || row.entry.mode != stat.mode & proto_core::index::entry::MODE_MASK
+        }
         FileKind::File => row.local != Some(fingerprint(stat, false)),
         // A link that was kept as such stays one, whatever is done with links here.
-        FileKind::Symlink if row.entry.kind == Kind::Symlink && row.local == Some(fingerprint(stat, true)) => false,
+        FileKind::Symlink
+            if row.entry.kind == Kind::Symlink && row.local == Some(fingerprint(stat, true)) =>
+        {
+            false
+        }
         FileKind::Symlink => match symlinks {
-            Symlinks::Follow => match disk.open(at, true).and_then(|file| crate::disk::DiskFile::stat(&file)) {
+            Symlinks::Follow => match disk
+                .open(at, true)
+                .and_then(|file| crate::disk::DiskFile::stat(&file))
+            {
                 Ok(target) => row.local != Some(fingerprint(&target, true)),
                 // A dangling link is no deletion: what it led to may be back soon.
                 Err(_) => row.local.is_none_or(|local| !local.link),
@@ -230,7 +282,13 @@ fn differs<D: Disk>(disk: &D, at: At<'_>, stat: &Stat, row: Option<&Row>, symlin
 /// What the index remembers of a file, to know it again.
 #[must_use]
 pub fn fingerprint(stat: &Stat, link: bool) -> Fingerprint {
-    Fingerprint { inode: stat.inode, size: stat.size, mtime: stat.mtime, ctime: stat.ctime, link }
+    Fingerprint {
+        inode: stat.inode,
+        size: stat.size,
+        mtime: stat.mtime,
+        ctime: stat.ctime,
+        link,
+    }
 }
 
 /// A name in a directory as a path.

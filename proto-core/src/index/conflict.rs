@@ -115,22 +115,35 @@ fn cut(stem: &[u8], room: usize) -> &[u8] {
 }
 
 fn tag(loser: &Entry, attempt: u32) -> String<MAX_TAG> {
-    let (first, last) = YEARS_0_TO_9999;
-    let seconds = loser.mtime.sec.clamp(first, last);
-    let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil_from_days(day);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let peer = loser.modified_by.0 & 0xffff;
     let mut tag = String::new();
     // MAX_TAG is just what these need.
     let _ = write!(
         tag,
-        ".conflict-{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{peer:04x}"
+        ".conflict-{}-{peer:04x}",
+        timestamp_text(loser.mtime.sec)
     );
     if attempt > 0 {
         let _ = write!(tag, "-{attempt}");
     }
     tag
+}
+
+/// `YYYYMMDD-HHMMSS` in UTC for seconds since 1970-01-01, clamped to the years 0 to 9999.
+#[must_use]
+pub fn timestamp_text(seconds: i64) -> String<15> {
+    let (first, last) = YEARS_0_TO_9999;
+    let seconds = seconds.clamp(first, last);
+    let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil_from_days(day);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let mut text = String::new();
+    // Just these 15 characters.
+    let _ = write!(
+        text,
+        "{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}"
+    );
+    text
 }
 
 /// Year, month and day of the proleptic Gregorian calendar for a count of days since 1970-01-01.
