@@ -19,7 +19,7 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
 demo: release ## three real peers on this machine, step by step; SIZE=60 (MB) or SIZE=650
-	@TINYPEER_BIN=target/release/tinypeer cargo run --quiet --package tests --example demo -- $(SIZE) demo
+	@TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo run --quiet --package tests --example demo -- $(SIZE) demo
 
 test: ## everything that must pass, cheap first; installs what it needs; under 20 minutes on 2 cores
 	@scripts/test.sh
@@ -49,7 +49,7 @@ no-alloc: ## proves that proto-core links without std and without an allocator
 	@scripts/check-no-alloc.sh
 
 e2e: release ## end-to-end tests with real peers; CASES=word runs those with the word in their name
-	TINYPEER_BIN=target/release/tinypeer cargo test --quiet --package tests --test e2e -- $(CASES)
+	TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo test --quiet --package tests --test e2e -- $(CASES)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS=20, on nightly
 	@scripts/fuzz.sh $(FUZZ_SECONDS)

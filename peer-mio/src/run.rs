@@ -118,7 +118,7 @@ pub fn run(options: &RunOptions) -> Result<(), String> {
 
 fn second_instance(dir: &Path) -> String {
     format!(
-        "another tinypeer runs on {}; stop it first, or name another folder with --dir",
+        "another tinypeer is running on {}; stop it first, or name another folder with --dir",
         dir.display()
     )
 }

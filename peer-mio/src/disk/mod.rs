@@ -139,6 +139,12 @@ pub trait Disk: 'static {
     fn space(&self) -> io::Result<Space>;
 }
 
+/// Whether an error says that nothing is at a path: also if a parent is not a directory any more.
+#[must_use]
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// An open regular file. Closed when dropped.
 pub trait DiskFile: Debug + Send + Sync + 'static {
     /// fstat.

@@ -1,11 +1,10 @@
 //! Landing: what is pending gets into `share/`, a group at a time (docs/architecture.md, "Landing").
 
 use super::Peer;
-use super::pickup::is_absent;
 use super::transfer::Transfer;
 use super::trash::{move_to_trash, sync_way};
 use crate::clock::Now;
-use crate::disk::{At, Disk, DiskFile, FileKind, Place, RenameMode, Stat};
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, RenameMode, Stat, is_absent};
 use crate::store::{Durability, Fingerprint, Pending, Row, StoreError};
 use crate::watch::dirty::SETTLED_PAUSE;
 use crate::watch::scan::{fingerprint, join};
@@ -768,7 +767,8 @@ impl<D: Disk> Peer<D> {
     /// children that stay.
     fn clear_directory(&mut self, now: Now, path: &[u8]) -> Result<(), NotLanded> {
         if self.store.has_live_below(path)? {
-            return Err(if self.store.has_pending_below(path)? {
+            // What is in it may be deleted further on in a journal that we have not read yet.
+            return Err(if self.store.has_pending_below(path)? || !self.engine.is_caught_up() {
                 NotLanded::Blocked
             } else {
                 NotLanded::Occupied

@@ -145,7 +145,7 @@ impl<D: Disk> Peer<D> {
             || self
                 .disk
                 .stat(at)
-                .is_ok_and(|stat| stat.kind == FileKind::Symlink || stat.links > 1);
+                .is_ok_and(|stat| stat.kind != FileKind::File || stat.links > 1);
         self.dirty.mark(
             now.mono,
             path,

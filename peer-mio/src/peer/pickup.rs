@@ -3,7 +3,7 @@
 
 use super::Peer;
 use crate::clock::Now;
-use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat};
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat, is_absent};
 use crate::jobs::Progress;
 use crate::jobs::hash::{HashJob, Hashed};
 use crate::store::{Fingerprint, Row, StoreError};
@@ -13,12 +13,16 @@ use proto_core::content::{ContentId, cut};
 use proto_core::index::entry::{Entry, Kind, MODE_MASK, Timestamp};
 use proto_core::index::reconcile::{Found, local_change};
 use proto_core::path;
+use proto_core::time::Duration;
 use std::io;
+use std::ops::ControlFlow;
 
 /// Where a recipe gathers while the content's name is not known yet.
 const UNNAMED: ContentId = ContentId([0xff; 32]);
 /// Bytes hashed in one slice: about two milliseconds.
 const HASH_SLICE: usize = 4 * 1024 * 1024;
+/// Children of a vanished directory that get their tombstones in one slice.
+const BURY_SLICE: usize = 256;
 /// A file whose ctime is this young may change again within the same tick of the file clock.
 const RACY_NANOS: i128 = 20_000_000;
 
@@ -79,35 +83,31 @@ impl<D: Disk> Peer<D> {
             path: dirty,
         };
         let stat = match self.disk.stat(at) {
-            Ok(stat) => stat,
-            Err(error) if is_absent(&error) => {
-                if let Some(row) = live {
-                    let was_directory = row.entry.kind == Kind::Directory;
-                    self.record_deletion(now, dirty, row.clone())?;
-                    if was_directory {
-                        self.scans.add(Scan::new(dirty));
-                    }
-                }
-                return Ok(());
-            }
+            Ok(stat) => Some(stat),
+            Err(error) if is_absent(&error) => None,
             Err(error) => {
                 self.look_failed(now, dirty, &error);
                 return Ok(());
             }
         };
         self.errors.clear_path(dirty);
-        if stat.kind != FileKind::Directory
-            && live.is_some_and(|row| row.entry.kind == Kind::Directory)
-        {
-            // What was in the directory is gone with it.
-            self.scans.add(Scan::new(dirty));
+        let was_directory = live.is_some_and(|row| row.entry.kind == Kind::Directory);
+        let is_directory = stat.is_some_and(|stat| stat.kind == FileKind::Directory);
+        if was_directory && !is_directory && !self.bury_below(now, dirty)? {
+            return Ok(());
         }
+        let Some(stat) = stat else {
+            return match live {
+                Some(row) => self.record_deletion(now, dirty, row.clone()),
+                None => Ok(()),
+            };
+        };
         match stat.kind {
             FileKind::Directory => self.look_at_directory(now, dirty, row.as_ref(), &stat),
             FileKind::File => self.look_at_file(now, dirty, row.as_ref(), &stat, false),
             FileKind::Symlink => self.look_at_symlink(now, dirty, row.as_ref(), &stat),
             FileKind::Other => {
-                log::info!(
+                log::debug!(
                     "{} is a socket, fifo or device: skipped",
                     path::Escaped(dirty)
                 );
@@ -117,6 +117,31 @@ impl<D: Disk> Peer<D> {
                 }
             }
         }
+    }
+
+    /// A directory is gone, and with it all that was in it: its children get their tombstones before
+    /// it changes itself, so that the journal never tells of a live path in something that is no
+    /// directory. False if there are more than one slice can do.
+    fn bury_below(&mut self, now: Now, directory: &[u8]) -> Result<bool, StoreError> {
+        let mut gone = Vec::new();
+        self.store.walk(Some(directory), &mut |path, row| {
+            if gone.len() > BURY_SLICE || !path::is_below(path, directory) {
+                return ControlFlow::Break(());
+            }
+            if row.entry.kind != Kind::Tombstone {
+                gone.push((path.to_vec(), row.clone()));
+            }
+            ControlFlow::Continue(())
+        })?;
+        let all = gone.len() <= BURY_SLICE;
+        // Deepest first: what is in a directory goes before it.
+        for (path, row) in gone.into_iter().rev() {
+            self.record_deletion(now, &path, row)?;
+        }
+        if !all {
+            self.dirty.mark(now.mono, directory, Duration::ZERO);
+        }
+        Ok(all)
     }
 
     fn look_failed(&mut self, now: Now, dirty: &[u8], error: &io::Error) {
@@ -446,14 +471,6 @@ fn says(entry: &Entry, state: &Found) -> bool {
         && entry.size == state.size
         && entry.mtime == state.mtime
         && entry.content == state.content
-}
-
-/// Nothing is at a path: also if a parent is not a directory any more.
-pub fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }
 
 /// Whether a later write could leave mtime and ctime as they are, because the file clock has not

@@ -1,7 +1,7 @@
 //! The scan: tree and store side by side in tree order, in slices. It decides nothing; it marks
 //! paths as dirty where the two differ. Memory: the names of the directories on the way down.
 
-use crate::disk::{At, Disk, FileKind, Place, Stat};
+use crate::disk::{At, Disk, FileKind, Place, Stat, is_absent};
 use crate::store::{Fingerprint, Row, Store, StoreError};
 use proto_core::index::entry::Kind;
 use std::cmp::Ordering;
@@ -114,7 +114,7 @@ impl Scan {
         } else {
             match disk.stat(at) {
                 Ok(stat) => Some(stat),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) if is_absent(&error) => return Ok(()),
                 Err(error) => {
                     sink.unreadable(&path, &error);
                     self.unreadable.push(path);
@@ -139,7 +139,7 @@ impl Scan {
                 self.stack
                     .extend(names.into_iter().map(|name| join(&path, &name)));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_empty() => {}
+            Err(error) if is_absent(&error) && !path.is_empty() => {}
             Err(error) => {
                 sink.unreadable(&path, &error);
                 self.unreadable.push(path);
@@ -246,7 +246,8 @@ fn differs<D: Disk>(
 ) -> bool {
     let Some(row) = row else {
         return match stat.kind {
-            FileKind::Other => false,
+            // To be named in the log.
+            FileKind::Other => true,
             FileKind::Symlink => symlinks != Symlinks::Skip,
             FileKind::File | FileKind::Directory => true,
         };

@@ -237,6 +237,20 @@ impl Engine {
             .all(|remote| remote.in_sync_with(self.config.session.index_id, self.own.sequence))
     }
 
+    /// Whether the journals of all connected peers have been read as far as they told of them.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.remotes
+            .iter()
+            .flatten()
+            .filter(|remote| remote.is_connected())
+            .all(|remote| {
+                remote
+                    .announced
+                    .is_some_and(|told| remote.cursor.is_some_and(|cursor| cursor >= told.sequence))
+            })
+    }
+
     /// Whether every configured peer, connected or not, is known to have read our journal up to `sequence`.
     #[must_use]
     pub fn all_have_seen(&self, sequence: Sequence) -> bool {
