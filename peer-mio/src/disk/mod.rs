@@ -135,6 +135,9 @@ pub trait Disk: 'static {
     fn set_mode(&self, at: At<'_>, mode: u16) -> io::Result<()>;
     /// fsync of a directory: the names in it survive a power cut.
     fn sync_dir(&self, at: At<'_>) -> io::Result<()>;
+    /// syncfs: the data of all files written so far survives a power cut. One such flush costs less
+    /// than many of [`DiskFile::sync_data`].
+    fn sync_all(&self) -> io::Result<()>;
     /// statvfs of `share/`.
     fn space(&self) -> io::Result<Space>;
 }

@@ -326,6 +326,17 @@ impl Disk for RealDisk {
         }
     }
 
+    fn sync_all(&self) -> io::Result<()> {
+        // An O_PATH descriptor cannot be flushed.
+        let share = openat(
+            &self.share,
+            c".",
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        Ok(rustix::fs::syncfs(share)?)
+    }
+
     fn space(&self) -> io::Result<Space> {
         let found = rustix::fs::fstatvfs(&self.share)?;
         Ok(Space {

@@ -2,7 +2,7 @@
 
 use super::Peer;
 use super::transfer::Transfer;
-use super::trash::{move_to_trash, sync_way};
+use super::trash::{move_to_trash, way};
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, RenameMode, Stat, is_absent};
 use crate::store::{Durability, Fingerprint, Pending, Row, StoreError};
@@ -18,7 +18,11 @@ use std::collections::BTreeSet;
 use std::io;
 
 /// Files in a group.
-const GROUP: usize = 32;
+const GROUP: usize = 48;
+/// Up to so many files are flushed one by one, more by one flush of the file system.
+const FLUSH_EACH: usize = 2;
+/// A file of more bytes is flushed by itself, so that no flush of all takes long.
+const LARGE: u64 = 1024 * 1024;
 /// A group waits at most this long for more files.
 const GROUP_PAUSE: Duration = Duration::from_millis(20);
 
@@ -26,7 +30,8 @@ const GROUP_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Landing<F> {
     ready: Vec<Ready<F>>,
-    flushed: usize,
+    /// How many of them have their mode and time.
+    prepared: usize,
     since: Instant,
 }
 
@@ -46,7 +51,7 @@ impl<F> Default for Landing<F> {
     fn default() -> Self {
         Self {
             ready: Vec::new(),
-            flushed: 0,
+            prepared: 0,
             since: Instant::ZERO,
         }
     }
@@ -142,14 +147,21 @@ impl Touched {
         !self.trash.is_empty() || !self.share.is_empty()
     }
 
+    fn trashed(&mut self, target: &[u8]) {
+        self.trash.extend(way(target).map(<[u8]>::to_vec));
+    }
+
     fn name(&mut self, path: &[u8]) {
         self.share
             .insert(path::parent(path).unwrap_or_default().to_vec());
     }
 
     fn sync<D: Disk>(&self, disk: &D) -> io::Result<()> {
-        for target in &self.trash {
-            sync_way(disk, target)?;
+        for directory in &self.trash {
+            disk.sync_dir(At {
+                place: Place::Trash,
+                path: directory,
+            })?;
         }
         for directory in &self.share {
             match disk.sync_dir(At {
@@ -165,34 +177,10 @@ impl Touched {
 }
 
 impl<D: Disk> Peer<D> {
-    /// Flushes one waiting file or lands the group. True if there is more to do now.
+    /// Prepares one waiting file or lands the group. True if there is more to do now.
     pub(super) fn step_landing(&mut self, now: Now) -> bool {
-        if let Some(ready) = self.landing.ready.get(self.landing.flushed) {
-            let entry = self
-                .store
-                .pending(&ready.path)
-                .ok()
-                .flatten()
-                .map(|pending| pending.entry);
-            let flushed = match &entry {
-                // Not wanted any more: landing it will find out.
-                None => Ok(()),
-                Some(entry) => ready
-                    .file
-                    .set_mode(entry.mode)
-                    .and_then(|()| ready.file.set_mtime(entry.mtime))
-                    .and_then(|()| ready.file.sync_data()),
-            };
-            if let Err(error) = flushed {
-                let ready = self.landing.ready.remove(self.landing.flushed);
-                self.errors.set_path(
-                    &ready.path,
-                    format!("{} cannot be flushed: {error}", Escaped(&ready.path)),
-                );
-                self.plan.retry_later();
-            } else {
-                self.landing.flushed += 1;
-            }
+        if self.landing.prepared < self.landing.ready.len() {
+            self.prepare_next();
             return true;
         }
         if self.landing.is_empty() {
@@ -204,8 +192,44 @@ impl<D: Disk> Peer<D> {
         if waits {
             return false;
         }
+        if self.landing.ready.len() > FLUSH_EACH {
+            if let Err(error) = self.disk.sync_all() {
+                self.errors
+                    .set("flush", format!("the disk cannot be flushed: {error}"));
+                self.landing = Landing::default();
+                self.plan.retry_later();
+                return true;
+            }
+        }
         self.land_group(now);
         true
+    }
+
+    /// Sets mode and time of the next file, and flushes it if it is large: a group of small ones is
+    /// flushed at once.
+    fn prepare_next(&mut self) {
+        let place = self.landing.prepared;
+        let Some(ready) = self.landing.ready.get(place) else {
+            return;
+        };
+        let entry = match self.store.pending(&ready.path) {
+            Ok(pending) => pending.map(|pending| pending.entry),
+            Err(error) => return self.store_failed(&error),
+        };
+        let alone = self.landing.ready.len() <= FLUSH_EACH || ready.size > LARGE;
+        let prepared = entry.map_or(Ok(()), |entry| {
+            ready.file.set_mode(entry.mode)?;
+            ready.file.set_mtime(entry.mtime)?;
+            if alone { ready.file.sync_data() } else { Ok(()) }
+        });
+        if let Err(error) = prepared {
+            let ready = self.landing.ready.remove(place);
+            let sentence = format!("{} cannot be flushed: {error}", Escaped(&ready.path));
+            self.errors.set_path(&ready.path, sentence);
+            self.plan.retry_later();
+        } else {
+            self.landing.prepared += 1;
+        }
     }
 
     fn land_group(&mut self, now: Now) {
@@ -601,9 +625,7 @@ impl<D: Disk> Peer<D> {
         if keep && self.keep_conflict_copy(from, path, row, touched)? {
             return Ok(());
         }
-        touched
-            .trash
-            .insert(move_to_trash(&self.disk, now, from, path)?);
+        touched.trashed(&move_to_trash(&self.disk, now, from, path)?);
         Ok(())
     }
 
@@ -749,7 +771,7 @@ impl<D: Disk> Peer<D> {
                     self.disk.rename(moved, at, RenameMode::NoReplace)?;
                     return Err(NotLanded::Changed);
                 }
-                touched.trash.insert(trashed);
+                touched.trashed(&trashed);
             }
             touched.name(path);
         }

@@ -12,7 +12,7 @@ use proto_core::index::entry::Kind;
 use proto_core::time::{Duration, Instant};
 
 /// Entries looked at in one slice.
-const SLICE: usize = 32;
+const SLICE: usize = 128;
 /// Pause before entries that could not land are tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Nothing is fetched below this much free disk, in bytes, or below a hundredth of it.

@@ -21,7 +21,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 /// Contents fetched at the same time.
-pub const MAX_TRANSFERS: usize = 24;
+pub const MAX_TRANSFERS: usize = 48;
 /// Recipe bytes asked for at once.
 const RECIPE_PIECE: u32 = 64 * 1024;
 /// Pulls that a content of many chunks leaves free for others.

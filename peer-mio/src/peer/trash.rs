@@ -82,18 +82,10 @@ fn make_parents<D: Disk>(disk: &D, target: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Flushes the names on the way to something in the trash, so that it is there before it is gone elsewhere.
-pub fn sync_way<D: Disk>(disk: &D, target: &[u8]) -> io::Result<()> {
-    for (end, _) in target.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-        disk.sync_dir(At {
-            place: Place::Trash,
-            path: target.get(..end).unwrap_or_default(),
-        })?;
-    }
-    disk.sync_dir(At {
-        place: Place::Trash,
-        path: b"",
-    })
+/// The folders of the trash on the way to something in it, the trash itself first.
+pub fn way(target: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = target.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    std::iter::once(&b""[..]).chain(ends.filter_map(|(end, _)| target.get(..end)))
 }
 
 impl<D: Disk> Peer<D> {
