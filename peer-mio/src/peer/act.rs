@@ -31,11 +31,10 @@ impl<D: Disk> Peer<D> {
             }
             Some(Delivery::Page { peer, page }) => Some((peer, page)),
         };
-        if let Some((peer, page)) = page {
-            if now.mono >= self.store_retry {
+        if let Some((peer, page)) = page
+            && now.mono >= self.store_retry {
                 self.take_page(now, peer, &page);
             }
-        }
     }
 
     /// Acts on all events. True if there were any.

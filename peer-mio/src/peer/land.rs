@@ -192,15 +192,14 @@ impl<D: Disk> Peer<D> {
         if waits {
             return false;
         }
-        if self.landing.ready.len() > FLUSH_EACH {
-            if let Err(error) = self.disk.sync_all() {
+        if self.landing.ready.len() > FLUSH_EACH
+            && let Err(error) = self.disk.sync_all() {
                 self.errors
                     .set("flush", format!("the disk cannot be flushed: {error}"));
                 self.landing = Landing::default();
                 self.plan.retry_later();
                 return true;
             }
-        }
         self.land_group(now);
         true
     }
@@ -220,7 +219,11 @@ impl<D: Disk> Peer<D> {
         let prepared = entry.map_or(Ok(()), |entry| {
             ready.file.set_mode(entry.mode)?;
             ready.file.set_mtime(entry.mtime)?;
-            if alone { ready.file.sync_data() } else { Ok(()) }
+            if alone {
+                ready.file.sync_data()
+            } else {
+                Ok(())
+            }
         });
         if let Err(error) = prepared {
             let ready = self.landing.ready.remove(place);
@@ -790,11 +793,13 @@ impl<D: Disk> Peer<D> {
     fn clear_directory(&mut self, now: Now, path: &[u8]) -> Result<(), NotLanded> {
         if self.store.has_live_below(path)? {
             // What is in it may be deleted further on in a journal that we have not read yet.
-            return Err(if self.store.has_pending_below(path)? || !self.engine.is_caught_up() {
-                NotLanded::Blocked
-            } else {
-                NotLanded::Occupied
-            });
+            return Err(
+                if self.store.has_pending_below(path)? || !self.engine.is_caught_up() {
+                    NotLanded::Blocked
+                } else {
+                    NotLanded::Occupied
+                },
+            );
         }
         match self.disk.remove_dir(At {
             place: Place::Share,

@@ -384,12 +384,11 @@ impl<D: Disk> Peer<D> {
     ) -> Result<(), StoreError> {
         if let Some(row) = row.filter(|row| says(&row.entry, &state)) {
             // Only the fingerprint is new: nothing that others need to know.
-            if row.local != local {
-                if let Some(local) = local {
+            if row.local != local
+                && let Some(local) = local {
                     self.store.set_fingerprint(changed, local)?;
                     self.changes.note();
                 }
-            }
             return Ok(());
         }
         self.served.close(changed);

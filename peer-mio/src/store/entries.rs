@@ -55,7 +55,7 @@ impl Store {
         }
         self.counters.sequence = sequence;
         count(&mut self.counters.totals, path, &row.entry, |total, by| {
-            *total = total.saturating_add(by)
+            *total = total.saturating_add(by);
         });
         Ok(sequence)
     }
@@ -70,7 +70,7 @@ impl Store {
             self.remove(CONTENTS, &content_key(old.entry.content, key))?;
         }
         count(&mut self.counters.totals, path, &old.entry, |total, by| {
-            *total = total.saturating_sub(by)
+            *total = total.saturating_sub(by);
         });
         Ok(())
     }
