@@ -1,1 +1,267 @@
-//! To be written.
+//! The index of one peer, in an embedded crash-safe database (redb) under `.tinypeer/`: what is in
+//! `share/`, what peers told that is not landed yet, the recipes of contents, and how far the
+//! journals of others were read.
+//!
+//! Changes gather in one transaction until [`Store::commit`]; what reads sees them at once. After
+//! any failed change nothing can be committed before [`Store::abandon`] took all of it back.
+
+mod backend;
+mod entries;
+mod error;
+mod meta;
+mod pending;
+mod recipes;
+mod row;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use crate::disk::DiskFile;
+use backend::{FileBackend, IndexFile};
+pub use error::{Durability, Opened, StoreError};
+use meta::Counters;
+use proto_core::content::ContentId;
+use proto_core::index::entry::{IndexId, Sequence};
+use redb::{Database, TableDefinition, WriteTransaction};
+pub use row::{Fingerprint, Pending, Row};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tables::View;
+
+/// Bytes of the database that are held in memory. redb's own default is 1 GiB.
+const CACHE: usize = 512 * 1024;
+
+/// Records that are read at a time, before a visitor sees them.
+const BATCH: usize = 64;
+
+/// Sums over all rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Live regular files.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Live files whose name holds `.conflict-`.
+    pub conflicts: u64,
+    /// Rows of what was deleted.
+    pub tombstones: u64,
+}
+
+/// The index of one peer.
+#[derive(Debug)]
+pub struct Store {
+    // Before the database: a transaction ends before what it belongs to.
+    writing: Option<Writing>,
+    /// `None` after a failure, until the file could be opened again.
+    database: Option<Database>,
+    file: IndexFile,
+    /// Whether the file refused anything since it was opened: redb then refuses all else.
+    file_failed: Arc<AtomicBool>,
+    /// Whether a change failed half-way.
+    change_failed: bool,
+    index_id: IndexId,
+    /// With what is not committed.
+    counters: Counters,
+    /// As of the last commit.
+    committed: Counters,
+    /// Whether a commit was made that a power cut would take back.
+    undurable: bool,
+    /// Where the last sweep of recipes ended.
+    swept: Option<ContentId>,
+}
+
+/// A transaction that is being written.
+struct Writing(WriteTransaction);
+
+impl std::fmt::Debug for Writing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writing")
+    }
+}
+
+impl Store {
+    /// Opens the index in a file, or begins one under `fresh_id` if the file is empty. Every page is
+    /// checked against its checksum, which reads all of the file.
+    ///
+    /// # Errors
+    /// `Damaged` if the file holds anything else than a whole index; `Disk` if it cannot be read or
+    /// written.
+    pub fn open<F: DiskFile>(file: F, fresh_id: IndexId) -> Result<(Self, Opened), StoreError> {
+        let file: IndexFile = Arc::new(file);
+        let (database, file_failed) = open_database(&file)?;
+        let mut store = Self {
+            writing: None,
+            database: Some(database),
+            file,
+            file_failed,
+            change_failed: false,
+            index_id: fresh_id,
+            counters: Counters::default(),
+            committed: Counters::default(),
+            undurable: false,
+            swept: None,
+        };
+        let opened = store.load_or_begin()?;
+        Ok((store, opened))
+    }
+
+    /// Names this life of the index.
+    #[must_use]
+    pub fn index_id(&self) -> IndexId {
+        self.index_id
+    }
+
+    /// The newest sequence, that of a change which is not committed included; 0 before the first.
+    #[must_use]
+    pub fn sequence(&self) -> Sequence {
+        self.counters.sequence
+    }
+
+    /// The sequence that the next [`Store::put`] gives.
+    #[must_use]
+    pub fn next_sequence(&self) -> Sequence {
+        self.counters.sequence.saturating_add(1)
+    }
+
+    /// Sums over all rows.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.counters.totals
+    }
+
+    /// Whether a durable commit would have anything to do.
+    #[must_use]
+    pub fn dirty(&self) -> bool {
+        self.writing.is_some() || self.undurable
+    }
+
+    /// Makes all changes since the last commit last.
+    ///
+    /// # Errors
+    /// Those of the disk. The changes are neither kept nor given up before [`Store::abandon`].
+    pub fn commit(&mut self, durability: Durability) -> Result<(), StoreError> {
+        if self.change_failed {
+            return Err(StoreError::Failed("an earlier change failed".to_owned()));
+        }
+        if !(self.writing.is_some() || self.undurable && durability == Durability::Durable) {
+            return Ok(());
+        }
+        let result = self.write_commit(durability);
+        self.change_failed |= result.is_err();
+        result
+    }
+
+    fn write_commit(&mut self, durability: Durability) -> Result<(), StoreError> {
+        if self.counters != self.committed {
+            self.put_counters()?;
+        }
+        self.begin()?;
+        let Some(Writing(mut transaction)) = self.writing.take() else {
+            return Ok(());
+        };
+        transaction.set_durability(match durability {
+            Durability::Durable => redb::Durability::Immediate,
+            Durability::Eventual => redb::Durability::None,
+        })?;
+        transaction.commit()?;
+        self.committed = self.counters;
+        self.undurable = durability == Durability::Eventual;
+        Ok(())
+    }
+
+    /// Takes back everything since the last commit. After a failure of the disk the file is opened
+    /// again, which takes back to the last *durable* commit; sequences that were given after it are
+    /// not given again. If even that fails, so does all else until another `abandon` succeeds.
+    pub fn abandon(&mut self) {
+        let aborted = self
+            .writing
+            .take()
+            .is_none_or(|writing| writing.0.abort().is_ok());
+        let reopen = self.change_failed
+            || !aborted
+            || self.database.is_none()
+            || self.file_failed.load(Ordering::Relaxed);
+        self.swept = None;
+        if !reopen {
+            self.counters = self.committed;
+            return;
+        }
+        let given = self.counters.sequence;
+        // The lock that a database holds on its file must be gone before the next one.
+        self.database = None;
+        match self.reopen() {
+            Ok(()) => self.counters.sequence = given.max(self.counters.sequence),
+            Err(error) => {
+                self.database = None;
+                log::warn!("the index cannot be opened again: {error}");
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let (database, file_failed) = open_database(&self.file)?;
+        self.database = Some(database);
+        self.file_failed = file_failed;
+        self.load()?;
+        self.change_failed = false;
+        self.undurable = false;
+        Ok(())
+    }
+
+    /// A table to read from. It must be gone before anything else touches the same table.
+    fn view<K: redb::Key + 'static, V: redb::Value + 'static>(
+        &self,
+        table: TableDefinition<'_, K, V>,
+    ) -> Result<View<'_, K, V>, StoreError> {
+        tables::view(
+            self.writing.as_ref().map(|writing| &writing.0),
+            self.database.as_ref(),
+            table,
+        )
+    }
+
+    /// The transaction that changes go to.
+    fn begin(&mut self) -> Result<&WriteTransaction, StoreError> {
+        if self.change_failed {
+            return Err(StoreError::Failed("an earlier change failed".to_owned()));
+        }
+        let Some(database) = &self.database else {
+            return Err(StoreError::Failed(
+                "the file is closed after an earlier failure".to_owned(),
+            ));
+        };
+        let writing = match self.writing.take() {
+            Some(writing) => writing,
+            None => Writing(database.begin_write()?),
+        };
+        Ok(&self.writing.insert(writing).0)
+    }
+
+    /// Makes a change. If it fails it may have been made in part: nothing is committed after that.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let result = self.begin().and_then(change);
+        self.change_failed |= result.is_err();
+        result
+    }
+}
+
+fn open_database(file: &IndexFile) -> Result<(Database, Arc<AtomicBool>), StoreError> {
+    let failed = Arc::new(AtomicBool::new(false));
+    let backend = FileBackend {
+        file: Arc::clone(file),
+        failed: Arc::clone(&failed),
+    };
+    let database = Database::builder()
+        .set_cache_size(CACHE)
+        .set_check_integrity_on_open(true)
+        .create_with_backend(backend)?;
+    Ok((database, failed))
+}
+
+/// A row or record that does not read as what was written.
+fn unreadable(table: &str) -> StoreError {
+    StoreError::Damaged(format!("unreadable record in {table}"))
+}
