@@ -107,9 +107,10 @@ impl EventLoop {
         loop {
             let timeout = self.timeout(more);
             if let Err(error) = self.poll.poll(&mut events, timeout)
-                && error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(error);
+            }
             for event in &events {
                 match event.token() {
                     SOCKET => self.socket_ready |= event.is_readable(),
