@@ -12,6 +12,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 /// What one slice of work costs in simulated time.
 const SLICE: Duration = Duration::from_micros(50);
+/// How often the kernels write everything to the disks by themselves.
+const WRITEBACK: Duration = Duration::from_secs(30);
 /// Slices in a row before the clock goes on anyway: a livelock ends at a bound of time.
 const SLICES: usize = 2_000;
 /// Time of day at the start.
@@ -43,6 +45,7 @@ pub struct Cluster {
     rng: Rng,
     buffer: Vec<u8>,
     trace: bool,
+    written_back: Instant,
 }
 
 impl Cluster {
@@ -63,6 +66,7 @@ impl Cluster {
             rng: rng.fork(),
             buffer: vec![0; BURST],
             trace: std::env::var_os("TRACE").is_some(),
+            written_back: Instant::ZERO,
         }
     }
 
@@ -154,6 +158,12 @@ impl Cluster {
         // A deadline in the past still costs time, so that nothing can stand still.
         self.now = next.max(self.now + Duration::from_micros(10));
         self.set_clocks();
+        if self.now.saturating_since(self.written_back) >= WRITEBACK {
+            self.written_back = self.now;
+            for machine in &self.machines {
+                machine.disk.write_back();
+            }
+        }
         while let Some((from, to, mut datagram)) = self.network.pop_due(self.now) {
             if let Some(place) = self.machines.iter().position(|machine| machine.address == to) {
                 let now = self.now_at(place);

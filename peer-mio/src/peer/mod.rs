@@ -13,6 +13,7 @@ mod land;
 mod objects;
 mod pickup;
 mod plan;
+mod recheck;
 mod recover;
 mod replace;
 pub mod report;
@@ -38,6 +39,7 @@ use proto_core::content::ContentId;
 use proto_core::engine::{Engine, Own};
 use proto_core::index::entry::IndexId;
 use proto_core::time::{Duration, Instant};
+use recheck::Recheck;
 use report::{Landed, PeerLine, Report, Status};
 use scans::Scans;
 pub use start::{StartError, Started};
@@ -113,6 +115,7 @@ pub struct Peer<D: Disk> {
     scans: Scans,
     /// Directories that could not be removed because of something unknown in them.
     leftovers: BTreeSet<Vec<u8>>,
+    recheck: Recheck,
     changes: Changes,
     /// Newest sequence that is durable, and so may be told.
     committed: u64,
@@ -187,6 +190,7 @@ impl<D: Disk> Peer<D> {
             more |= self.step_transfers(now);
             more |= self.step_landing(now);
             more |= self.commit_if_quiet(now);
+            self.note_flushed(now);
             self.keep_house(now);
         }
         self.tell_own(now);
@@ -202,6 +206,7 @@ impl<D: Disk> Peer<D> {
             self.landing.due(),
             self.scans.next_due(self.config.scan_interval),
             Some(self.housekeeping_at),
+            self.recheck.due(),
         ];
         let jobs = jobs
             .into_iter()

@@ -236,7 +236,8 @@ impl<D: Disk> Peer<D> {
         link: bool,
     ) -> Result<(), StoreError> {
         let before = fingerprint(stat, link);
-        if row.is_some_and(|row| row.local == Some(before)) {
+        let doubted = row.is_some_and(|row| self.recheck.doubts(row.entry.sequence));
+        if !doubted && row.is_some_and(|row| row.local == Some(before)) {
             return Ok(());
         }
         if is_racy(now, stat) {

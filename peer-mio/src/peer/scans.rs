@@ -3,8 +3,10 @@
 use super::Peer;
 use crate::clock::Now;
 use crate::disk::Disk;
+use crate::store::Row;
 use crate::watch::dirty::{Dirty, MAX_DIRTY, SETTLED_PAUSE};
 use crate::watch::scan::{Scan, ScanSink};
+use proto_core::index::entry::Kind;
 use proto_core::path::Escaped;
 use proto_core::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -87,6 +89,7 @@ struct Findings<'a> {
     dirty: &'a mut Dirty,
     watch: &'a mut dyn FnMut(&[u8]),
     errors: &'a mut super::Errors,
+    recheck: &'a super::Recheck,
 }
 
 impl ScanSink for Findings<'_> {
@@ -102,6 +105,10 @@ impl ScanSink for Findings<'_> {
     fn unreadable(&mut self, path: &[u8], error: &io::Error) {
         self.errors
             .set_path(path, format!("{} cannot be read: {error}", Escaped(path)));
+    }
+
+    fn doubts(&self, row: &Row) -> bool {
+        row.entry.kind == Kind::File && self.recheck.doubts(row.entry.sequence)
     }
 
     fn has_room(&self) -> bool {
@@ -134,6 +141,7 @@ impl<D: Disk> Peer<D> {
             dirty: &mut self.dirty,
             watch: &mut self.watch,
             errors: &mut self.errors,
+            recheck: &self.recheck,
         };
         match scan.step(
             &self.disk,

@@ -1,5 +1,6 @@
 //! Starting a peer: its index is opened or begun anew, `download/` is put in order, the engine is made.
 
+use super::recheck::Recheck;
 use super::recover::recover_downloads;
 use super::{Config, HOUSEKEEPING, Peer, WatchDirectory};
 use crate::clock::Now;
@@ -98,6 +99,7 @@ impl<D: Disk> Peer<D> {
             }
         }
         let committed = store.sequence();
+        let recheck = Recheck::load(&store, now.mono)?;
         let mut peer = Self {
             config,
             disk,
@@ -116,6 +118,7 @@ impl<D: Disk> Peer<D> {
             scans: super::Scans::default(),
             leftovers: std::collections::BTreeSet::new(),
             changes: super::Changes::default(),
+            recheck,
             committed,
             errors: super::Errors::default(),
             report: super::Report::default(),

@@ -101,6 +101,11 @@ impl SimDisk {
         std::mem::take(&mut self.lock().events)
     }
 
+    /// The kernel writes everything to the disk by itself.
+    pub fn write_back(&self) {
+        self.lock().tree.sync_all();
+    }
+
     /// The process is killed: handles die, nothing is lost.
     pub fn kill(&self) {
         let mut state = self.lock();
