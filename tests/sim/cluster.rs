@@ -92,8 +92,14 @@ impl Cluster {
     }
 
     fn now_at(&self, place: usize) -> Now {
-        let wall = self.machines.get(place).map_or_else(Timestamp::default, |machine| self.wall(machine));
-        Now { mono: self.now, wall }
+        let wall = self
+            .machines
+            .get(place)
+            .map_or_else(Timestamp::default, |machine| self.wall(machine));
+        Now {
+            mono: self.now,
+            wall,
+        }
     }
 
     /// Sets the clocks of all disks.
@@ -108,8 +114,16 @@ impl Cluster {
         self.set_clocks();
         let now = self.now_at(place);
         let seed = self.rng.seed();
-        let others: Vec<SocketAddr> = self.machines.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, machine)| machine.address).collect();
-        let Some(machine) = self.machines.get_mut(place) else { return false };
+        let others: Vec<SocketAddr> = self
+            .machines
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != place)
+            .map(|(_, machine)| machine.address)
+            .collect();
+        let Some(machine) = self.machines.get_mut(place) else {
+            return false;
+        };
         if machine.peer.is_some() {
             return true;
         }
@@ -153,8 +167,15 @@ impl Cluster {
 
     /// Jumps to the next moment at which anything happens, and lets it happen.
     pub fn step(&mut self, limit: Instant) {
-        let wakes = self.machines.iter().filter_map(|machine| machine.peer.as_ref().map(Peer::next_wake));
-        let next = wakes.chain(self.network.next_arrival()).min().unwrap_or(limit).min(limit);
+        let wakes = self
+            .machines
+            .iter()
+            .filter_map(|machine| machine.peer.as_ref().map(Peer::next_wake));
+        let next = wakes
+            .chain(self.network.next_arrival())
+            .min()
+            .unwrap_or(limit)
+            .min(limit);
         // A deadline in the past still costs time, so that nothing can stand still.
         self.now = next.max(self.now + Duration::from_micros(10));
         self.set_clocks();
@@ -165,9 +186,17 @@ impl Cluster {
             }
         }
         while let Some((from, to, mut datagram)) = self.network.pop_due(self.now) {
-            if let Some(place) = self.machines.iter().position(|machine| machine.address == to) {
+            if let Some(place) = self
+                .machines
+                .iter()
+                .position(|machine| machine.address == to)
+            {
                 let now = self.now_at(place);
-                if let Some(peer) = self.machines.get_mut(place).and_then(|machine| machine.peer.as_mut()) {
+                if let Some(peer) = self
+                    .machines
+                    .get_mut(place)
+                    .and_then(|machine| machine.peer.as_mut())
+                {
                     peer.handle_datagram(now, from, &mut datagram);
                 }
             }
@@ -181,13 +210,20 @@ impl Cluster {
     fn turn(&mut self, place: usize) {
         for _ in 0..SLICES {
             let now = self.now_at(place);
-            let Some(machine) = self.machines.get_mut(place) else { return };
+            let Some(machine) = self.machines.get_mut(place) else {
+                return;
+            };
             let events = machine.disk.take_events();
-            let Some(peer) = machine.peer.as_mut() else { return };
+            let Some(peer) = machine.peer.as_mut() else {
+                return;
+            };
             for event in events {
                 if !self.rng.chance(machine.missed_events) {
                     peer.handle_change(now, &event.path, event.settled);
                 }
+            }
+            if self.trace {
+                log::debug!("-- {place} at {}", now.mono.as_micros());
             }
             let more = peer.work(now);
             let from = machine.address;
@@ -228,6 +264,8 @@ impl Cluster {
     /// Whether every machine's peer runs and says that all is the same.
     #[must_use]
     pub fn in_sync(&self) -> bool {
-        self.machines.iter().all(|machine| machine.peer.as_ref().is_some_and(Peer::in_sync))
+        self.machines
+            .iter()
+            .all(|machine| machine.peer.as_ref().is_some_and(Peer::in_sync))
     }
 }

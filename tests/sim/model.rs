@@ -48,27 +48,28 @@ impl Model {
 
     /// After a power cut: what was only on that disk and not flushed is nobody's fault.
     pub fn forget_lost(&mut self, cluster: &Cluster) {
-        let found = everything(cluster, true);
+        let found = everything(cluster);
         self.live.retain(|bytes, _| found.contains(bytes));
     }
 
     /// What is missing, in words.
     #[must_use]
     pub fn missing(&self, cluster: &Cluster) -> Vec<String> {
-        let found = everything(cluster, false);
-        let lost = self.live.iter().filter(|(bytes, _)| !found.contains(*bytes));
-        lost.map(|(bytes, what)| format!("{what}: {} bytes", bytes.len())).collect()
+        let found = everything(cluster);
+        let lost = self
+            .live
+            .iter()
+            .filter(|(bytes, _)| !found.contains(*bytes));
+        lost.map(|(bytes, what)| format!("{what}: {} bytes", bytes.len()))
+            .collect()
     }
 }
 
-fn everything(cluster: &Cluster, downloads: bool) -> BTreeSet<Vec<u8>> {
+fn everything(cluster: &Cluster) -> BTreeSet<Vec<u8>> {
     let mut found = BTreeSet::new();
     for machine in &cluster.machines {
         found.extend(contents(&machine.disk, Place::Share));
         found.extend(contents(&machine.disk, Place::Trash));
-        if downloads {
-            found.extend(contents(&machine.disk, Place::Download));
-        }
     }
     found
 }
@@ -80,7 +81,12 @@ pub fn difference(a: &BTreeMap<Vec<u8>, Node>, b: &BTreeMap<Vec<u8>, Node>) -> V
     for path in a.keys().chain(b.keys()).collect::<BTreeSet<_>>() {
         let (left, right) = (a.get(path), b.get(path));
         if left != right {
-            words.push(format!("{}: {} / {}", String::from_utf8_lossy(path), describe(left), describe(right)));
+            words.push(format!(
+                "{}: {} / {}",
+                String::from_utf8_lossy(path),
+                describe(left),
+                describe(right)
+            ));
         }
     }
     words
@@ -91,8 +97,17 @@ fn describe(node: Option<&Node>) -> String {
         None => "nothing".to_owned(),
         Some(Node::Directory(mode)) => format!("directory {mode:o}"),
         Some(Node::File(mode, mtime, bytes)) => {
-            let head: String = bytes.iter().take(12).map(|byte| char::from(*byte)).collect();
-            format!("file {mode:o} {}.{:09} {} bytes {head:?}", mtime.sec, mtime.nsec, bytes.len())
+            let head: String = bytes
+                .iter()
+                .take(12)
+                .map(|byte| char::from(*byte))
+                .collect();
+            format!(
+                "file {mode:o} {}.{:09} {} bytes {head:?}",
+                mtime.sec,
+                mtime.nsec,
+                bytes.len()
+            )
         }
         Some(Node::Symlink(target)) => format!("link to {}", String::from_utf8_lossy(target)),
     }

@@ -66,12 +66,18 @@ impl Network {
         if self.cut.contains(&(from, to)) || self.rng.chance(self.weather.loss) {
             return;
         }
-        let copies = if self.rng.chance(self.weather.duplication) { 2 } else { 1 };
+        let copies = if self.rng.chance(self.weather.duplication) {
+            2
+        } else {
+            1
+        };
         for _ in 0..copies {
             let jitter = u64::try_from(self.weather.jitter.as_micros()).unwrap_or(0);
-            let arrival = now + self.weather.delay + Duration::from_micros(self.rng.below(jitter + 1));
+            let arrival =
+                now + self.weather.delay + Duration::from_micros(self.rng.below(jitter + 1));
             self.sent += 1;
-            self.under_way.insert((arrival, self.sent), (from, to, datagram.to_vec()));
+            self.under_way
+                .insert((arrival, self.sent), (from, to, datagram.to_vec()));
         }
     }
 

@@ -11,7 +11,20 @@ use proto_core::index::entry::Timestamp;
 use proto_core::time::Duration;
 
 /// Names that users choose from: few, so that they meet.
-const NAMES: [&[u8]; 12] = [b"a", b"b", b"A", b"notes.txt", b".hidden", b"with space", b"\xff\xfe", b"dir", b"sub", b"x-y", b"x.y", b"\xc3\xa9"];
+const NAMES: [&[u8]; 12] = [
+    b"a",
+    b"b",
+    b"A",
+    b"notes.txt",
+    b".hidden",
+    b"with space",
+    b"\xff\xfe",
+    b"dir",
+    b"sub",
+    b"x-y",
+    b"x.y",
+    b"\xc3\xa9",
+];
 /// Simulated time within which all must be the same at the end.
 const SETTLE: Duration = Duration::from_secs(600);
 
@@ -68,13 +81,19 @@ impl Story {
 
     /// A path that is there on a machine, or a new one in a directory that is there.
     fn path(&mut self, place: usize, there: bool) -> Vec<u8> {
-        let Some(machine) = self.cluster.machines.get(place) else { return Vec::new() };
+        let Some(machine) = self.cluster.machines.get(place) else {
+            return Vec::new();
+        };
         let tree = machine.disk.tree(Place::Share);
         let known: Vec<&Vec<u8>> = tree.keys().collect();
         if there && let Some(path) = self.rng.pick(&known) {
             return (*path).clone();
         }
-        let directories: Vec<&Vec<u8>> = tree.iter().filter(|(_, node)| matches!(node, Node::Directory(_))).map(|(path, _)| path).collect();
+        let directories: Vec<&Vec<u8>> = tree
+            .iter()
+            .filter(|(_, node)| matches!(node, Node::Directory(_)))
+            .map(|(path, _)| path)
+            .collect();
         let name = self.rng.pick(&NAMES).copied().unwrap_or(b"a");
         match self.rng.pick(&directories) {
             Some(directory) if self.rng.chance(600) => [directory.as_slice(), b"/", name].concat(),
@@ -141,24 +160,49 @@ impl Story {
         let path = self.path(place, there);
         let bytes = self.bytes();
         self.cluster.set_clocks();
-        let Some(machine) = self.cluster.machines.get(place) else { return };
-        if !matches!(machine.disk.tree(Place::Share).get(&path), None | Some(Node::File(..))) {
+        let Some(machine) = self.cluster.machines.get(place) else {
+            return;
+        };
+        if !matches!(
+            machine.disk.tree(Place::Share).get(&path),
+            None | Some(Node::File(..))
+        ) {
             return;
         }
         self.model.kill(&machine.disk, &path);
         if machine.disk.user_write(&path, &bytes).is_ok() {
-            self.cluster.trace(|| format!("user {place} writes {} ({} bytes)", String::from_utf8_lossy(&path), bytes.len()));
-            self.model.write(&bytes, format!("content {} of {} on {place}", self.written, String::from_utf8_lossy(&path)));
+            self.cluster.trace(|| {
+                format!(
+                    "user {place} writes {} ({} bytes)",
+                    String::from_utf8_lossy(&path),
+                    bytes.len()
+                )
+            });
+            self.model.write(
+                &bytes,
+                format!(
+                    "content {} of {} on {place}",
+                    self.written,
+                    String::from_utf8_lossy(&path)
+                ),
+            );
         }
     }
 
     fn user_removes(&mut self, place: usize) {
         let path = self.path(place, true);
         self.cluster.set_clocks();
-        let Some(machine) = self.cluster.machines.get(place) else { return };
+        let Some(machine) = self.cluster.machines.get(place) else {
+            return;
+        };
         self.model.kill(&machine.disk, &path);
         let done = machine.disk.user_remove_all(&path);
-        self.cluster.trace(|| format!("user {place} removes {}: {done:?}", String::from_utf8_lossy(&path)));
+        self.cluster.trace(|| {
+            format!(
+                "user {place} removes {}: {done:?}",
+                String::from_utf8_lossy(&path)
+            )
+        });
     }
 
     fn user_renames(&mut self, place: usize) {
@@ -166,7 +210,9 @@ impl Story {
         let there = self.rng.chance(300);
         let to = self.path(place, there);
         self.cluster.set_clocks();
-        let Some(machine) = self.cluster.machines.get(place) else { return };
+        let Some(machine) = self.cluster.machines.get(place) else {
+            return;
+        };
         let tree = machine.disk.tree(Place::Share);
         // Only over nothing or a file: what dies is what was there.
         if from == to || matches!(tree.get(&to), Some(Node::Directory(_))) {
@@ -180,15 +226,28 @@ impl Story {
         if let (Ok(()), Some(bytes)) = (&done, dying) {
             self.model.die(&bytes);
         }
-        self.cluster.trace(|| format!("user {place} renames {} to {}: {done:?}", String::from_utf8_lossy(&from), String::from_utf8_lossy(&to)));
+        self.cluster.trace(|| {
+            format!(
+                "user {place} renames {} to {}: {done:?}",
+                String::from_utf8_lossy(&from),
+                String::from_utf8_lossy(&to)
+            )
+        });
     }
 
     fn user_makes_directory(&mut self, place: usize) {
         let path = self.path(place, false);
         self.cluster.set_clocks();
-        let Some(machine) = self.cluster.machines.get(place) else { return };
+        let Some(machine) = self.cluster.machines.get(place) else {
+            return;
+        };
         let done = machine.disk.user_mkdir(&path);
-        self.cluster.trace(|| format!("user {place} makes directory {}: {done:?}", String::from_utf8_lossy(&path)));
+        self.cluster.trace(|| {
+            format!(
+                "user {place} makes directory {}: {done:?}",
+                String::from_utf8_lossy(&path)
+            )
+        });
     }
 
     fn user_changes_attributes(&mut self, place: usize) {
@@ -199,9 +258,20 @@ impl Story {
             nsec: u32::try_from(self.rng.below(1_000_000_000)).unwrap_or(0),
         };
         self.cluster.set_clocks();
-        let Some(machine) = self.cluster.machines.get(place) else { return };
-        let done = if self.rng.chance(500) { machine.disk.user_chmod(&path, mode) } else { machine.disk.user_touch(&path, mtime) };
-        self.cluster.trace(|| format!("user {place} changes attributes of {}: {done:?}", String::from_utf8_lossy(&path)));
+        let Some(machine) = self.cluster.machines.get(place) else {
+            return;
+        };
+        let done = if self.rng.chance(500) {
+            machine.disk.user_chmod(&path, mode)
+        } else {
+            machine.disk.user_touch(&path, mtime)
+        };
+        self.cluster.trace(|| {
+            format!(
+                "user {place} changes attributes of {}: {done:?}",
+                String::from_utf8_lossy(&path)
+            )
+        });
     }
 
     /// The same new file by hand on two machines is no conflict.
@@ -211,19 +281,38 @@ impl Story {
         let bytes = self.bytes();
         self.cluster.set_clocks();
         for place in [one, two] {
-            let Some(machine) = self.cluster.machines.get(place) else { return };
+            let Some(machine) = self.cluster.machines.get(place) else {
+                return;
+            };
             if machine.disk.tree(Place::Share).contains_key(&path) {
                 continue;
             }
             if machine.disk.user_write(&path, &bytes).is_ok() {
-                self.cluster.trace(|| format!("user {place} copies {} here by hand", String::from_utf8_lossy(&path)));
-                self.model.write(&bytes, format!("content {} of {} by hand", self.written, String::from_utf8_lossy(&path)));
+                self.cluster.trace(|| {
+                    format!(
+                        "user {place} copies {} here by hand",
+                        String::from_utf8_lossy(&path)
+                    )
+                });
+                self.model.write(
+                    &bytes,
+                    format!(
+                        "content {} of {} by hand",
+                        self.written,
+                        String::from_utf8_lossy(&path)
+                    ),
+                );
             }
         }
     }
 
     fn crash(&mut self, place: usize, power: bool) {
-        self.cluster.trace(|| format!("machine {place}: {}", if power { "power cut" } else { "peer killed" }));
+        self.cluster.trace(|| {
+            format!(
+                "machine {place}: {}",
+                if power { "power cut" } else { "peer killed" }
+            )
+        });
         self.cluster.crash(place, power);
         if power {
             self.model.forget_lost(&self.cluster);
@@ -235,7 +324,12 @@ impl Story {
 
     fn partition(&mut self) {
         let (one, two) = (self.place(), self.place());
-        let addresses: Vec<_> = self.cluster.machines.iter().map(|machine| machine.address).collect();
+        let addresses: Vec<_> = self
+            .cluster
+            .machines
+            .iter()
+            .map(|machine| machine.address)
+            .collect();
         if let (Some(from), Some(to)) = (addresses.get(one), addresses.get(two)) {
             self.cluster.network.cut(*from, *to);
             if self.rng.chance(700) {
@@ -245,7 +339,8 @@ impl Story {
     }
 
     fn jump_clock(&mut self, place: usize) {
-        let offset = [0, -1_700_000_000, 3600, -3600, 500_000_000][usize::try_from(self.rng.below(5)).unwrap_or(0)];
+        let offset = [0, -1_700_000_000, 3600, -3600, 500_000_000]
+            [usize::try_from(self.rng.below(5)).unwrap_or(0)];
         if let Some(machine) = self.cluster.machines.get_mut(place) {
             machine.clock_offset = offset;
         }
@@ -254,14 +349,24 @@ impl Story {
     /// Its disk stops in the middle of something; the machine is cut off or killed there.
     fn stop_soon(&mut self, place: usize) {
         let after = self.rng.below(60);
-        if let Some(machine) = self.cluster.machines.get(place).filter(|machine| machine.peer.is_some()) {
+        if let Some(machine) = self
+            .cluster
+            .machines
+            .get(place)
+            .filter(|machine| machine.peer.is_some())
+        {
             machine.disk.stop_after(after);
         }
     }
 
     fn collect_stopped(&mut self) {
         for place in 0..self.cluster.machines.len() {
-            if self.cluster.machines.get(place).is_some_and(|machine| machine.disk.is_stopped()) {
+            if self
+                .cluster
+                .machines
+                .get(place)
+                .is_some_and(|machine| machine.disk.is_stopped())
+            {
                 let power = self.rng.chance(600);
                 self.crash(place, power);
             }
@@ -293,6 +398,7 @@ impl Story {
 
     /// All is healed; then everything must be the same, and nothing lost.
     fn end(mut self) -> Result<(), String> {
+        self.collect_stopped();
         self.cluster.network.heal();
         self.cluster.network.weather = Weather::default();
         for place in 0..self.cluster.machines.len() {
@@ -301,6 +407,7 @@ impl Story {
                 machine.missed_events = 0;
                 machine.disk.set_capacity(u64::MAX);
                 machine.disk.fail(0, rng);
+                machine.disk.go_on();
             }
             if !self.cluster.start(place) {
                 return Err(format!("peer {place} cannot start"));
@@ -310,20 +417,38 @@ impl Story {
         // Longer than a scan interval: what no event told of is found.
         self.cluster.drive(Duration::from_secs(70));
         let settled = self.cluster.drive_until(SETTLE, Cluster::in_sync);
-        let status: Vec<_> = self.cluster.machines.iter().filter_map(|machine| machine.peer.as_ref().map(peer_mio::peer::Peer::status)).collect();
+        let status: Vec<_> = self
+            .cluster
+            .machines
+            .iter()
+            .filter_map(|machine| machine.peer.as_ref().map(peer_mio::peer::Peer::status))
+            .collect();
         if !settled {
             return Err(format!("not in sync in the end: {status:#?}"));
         }
-        let trees: Vec<_> = self.cluster.machines.iter().map(|machine| machine.disk.tree(Place::Share)).collect();
+        let trees: Vec<_> = self
+            .cluster
+            .machines
+            .iter()
+            .map(|machine| machine.disk.tree(Place::Share))
+            .collect();
         for (place, pair) in trees.windows(2).enumerate() {
             if let [a, b] = pair {
                 let words = difference(a, b);
                 if !words.is_empty() {
-                    return Err(format!("machines {place} and {} differ:\n{}", place + 1, words.join("\n")));
+                    return Err(format!(
+                        "machines {place} and {} differ:\n{}",
+                        place + 1,
+                        words.join("\n")
+                    ));
                 }
             }
         }
         let missing = self.model.missing(&self.cluster);
-        if missing.is_empty() { Ok(()) } else { Err(format!("lost: {}", missing.join("; "))) }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("lost: {}", missing.join("; ")))
+        }
     }
 }

@@ -3,6 +3,21 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Prints every log line of the peers, for `TRACE=1`.
+struct Printer;
+
+impl log::Log for Printer {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("             {}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -15,6 +30,9 @@ fn play(seed: u64) -> Result<(), String> {
 #[test]
 fn all_peers_end_with_the_same_folder_and_nothing_of_a_user_is_lost() {
     if let Some(seed) = number("SEED") {
+        if std::env::var_os("TRACE").is_some() && log::set_logger(&Printer).is_ok() {
+            log::set_max_level(log::LevelFilter::Debug);
+        }
         if let Err(what) = play(seed) {
             panic!("seed {seed}: {what}");
         }
@@ -41,6 +59,10 @@ fn all_peers_end_with_the_same_folder_and_nothing_of_a_user_is_lost() {
     });
     let mut failed = failed.into_inner().unwrap();
     failed.sort_unstable();
-    assert!(failed.is_empty(), "of {seeds} seeds these fail: {failed:?}; replay one with: SEED={} TRACE=1 make sim", failed[0]);
+    assert!(
+        failed.is_empty(),
+        "of {seeds} seeds these fail: {failed:?}; replay one with: SEED={} TRACE=1 make sim",
+        failed[0]
+    );
     println!("{seeds} seeds played");
 }

@@ -17,6 +17,8 @@ use std::ops::ControlFlow;
 
 /// A tombstone is kept at least this long, in seconds: no page that is under way can be that old.
 const TOMBSTONE_SECONDS: u64 = 3600;
+/// Pause before housekeeping is tried again while there is other work.
+const HOUSEKEEPING_RETRY: Duration = Duration::from_secs(10);
 /// Tombstones forgotten in one go.
 const FORGET: usize = 512;
 
@@ -137,7 +139,11 @@ impl<D: Disk> Peer<D> {
 
     /// What is done now and then: old trash and tombstones go, recipes that nothing needs too.
     pub(super) fn keep_house(&mut self, now: Now) {
-        if now.mono < self.housekeeping_at || !self.is_idle() {
+        if now.mono < self.housekeeping_at {
+            return;
+        }
+        if !self.is_idle() {
+            self.housekeeping_at = now.mono + HOUSEKEEPING_RETRY;
             return;
         }
         self.housekeeping_at = now.mono + HOUSEKEEPING;

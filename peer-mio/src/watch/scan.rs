@@ -126,7 +126,9 @@ impl Scan {
         };
         if let Some(stat) = stat {
             let row = self.take_row(store, &path)?;
-            if row.as_ref().is_some_and(|row| sink.doubts(row)) || differs(disk, at, &stat, row.as_ref(), symlinks) {
+            if row.as_ref().is_some_and(|row| sink.doubts(row))
+                || differs(disk, at, &stat, row.as_ref(), symlinks)
+            {
                 sink.differs(&path);
             }
             if stat.kind != FileKind::Directory {

@@ -50,7 +50,13 @@ pub struct SimFile {
     ino: Ino,
 }
 
-const PLACES: [Place; 5] = [Place::Share, Place::Download, Place::Zip, Place::State, Place::Trash];
+const PLACES: [Place; 5] = [
+    Place::Share,
+    Place::Download,
+    Place::Zip,
+    Place::State,
+    Place::Trash,
+];
 
 impl Default for SimDisk {
     fn default() -> Self {
@@ -63,7 +69,8 @@ impl SimDisk {
     #[must_use]
     pub fn new() -> Self {
         let mut tree = Tree::default();
-        let roots = PLACES.map(|_| tree.make(Body::Directory(std::collections::BTreeMap::new()), 0o755));
+        let roots =
+            PLACES.map(|_| tree.make(Body::Directory(std::collections::BTreeMap::new()), 0o755));
         for root in roots {
             tree.keep(root);
         }
@@ -76,7 +83,10 @@ impl SimDisk {
             failing: None,
             share_gone: false,
         };
-        Self { state: Arc::new(Mutex::new(state)), life: 0 }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            life: 0,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -87,7 +97,10 @@ impl SimDisk {
     #[must_use]
     pub fn handle(&self) -> Self {
         let life = self.lock().life;
-        Self { state: Arc::clone(&self.state), life }
+        Self {
+            state: Arc::clone(&self.state),
+            life,
+        }
     }
 
     /// Sets the clock of the files.
@@ -126,6 +139,11 @@ impl SimDisk {
     /// Every changing operation of the peer after `count` more fails, until it is killed or cut.
     pub fn stop_after(&self, count: u64) {
         self.lock().stop_after = Some(count);
+    }
+
+    /// Nothing stops any more.
+    pub fn go_on(&self) {
+        self.lock().stop_after = None;
     }
 
     /// Whether [`Self::stop_after`] has struck.
@@ -171,7 +189,10 @@ impl SimDisk {
 
     fn opened(&self, ino: Ino, state: &mut State) -> SimFile {
         state.tree.hold(ino, true);
-        SimFile { disk: self.clone(), ino }
+        SimFile {
+            disk: self.clone(),
+            ino,
+        }
     }
 }
 
@@ -193,15 +214,24 @@ impl State {
             return Err(errno(ENOENT));
         }
         let at = PLACES.iter().position(|known| *known == place);
-        at.and_then(|at| self.roots.get(at)).copied().ok_or_else(|| errno(ENOENT))
+        at.and_then(|at| self.roots.get(at))
+            .copied()
+            .ok_or_else(|| errno(ENOENT))
     }
 
     /// The directory and name that a path means.
     fn parent<'a>(&self, at: At<'a>) -> io::Result<(Ino, &'a [u8])> {
         proto_core::path::check(at.path).map_err(|_| errno(EINVAL))?;
         let mut directory = self.root(at.place)?;
-        for component in proto_core::path::parent(at.path).unwrap_or_default().split(|byte| *byte == b'/').filter(|component| !component.is_empty()) {
-            directory = self.tree.lookup(directory, component)?.ok_or_else(|| errno(ENOENT))?;
+        for component in proto_core::path::parent(at.path)
+            .unwrap_or_default()
+            .split(|byte| *byte == b'/')
+            .filter(|component| !component.is_empty())
+        {
+            directory = self
+                .tree
+                .lookup(directory, component)?
+                .ok_or_else(|| errno(ENOENT))?;
             self.tree.names(directory)?;
         }
         Ok((directory, proto_core::path::name(at.path)))
@@ -212,7 +242,9 @@ impl State {
             return self.root(at.place);
         }
         let (directory, name) = self.parent(at)?;
-        self.tree.lookup(directory, name)?.ok_or_else(|| errno(ENOENT))
+        self.tree
+            .lookup(directory, name)?
+            .ok_or_else(|| errno(ENOENT))
     }
 
     /// A new name for something; there must be nothing yet.
@@ -229,7 +261,10 @@ impl State {
 
     fn remove(&mut self, at: At<'_>, directory_wanted: bool) -> io::Result<()> {
         let (directory, name) = self.parent(at)?;
-        let ino = self.tree.lookup(directory, name)?.ok_or_else(|| errno(ENOENT))?;
+        let ino = self
+            .tree
+            .lookup(directory, name)?
+            .ok_or_else(|| errno(ENOENT))?;
         match (&self.tree.get(ino)?.body, directory_wanted) {
             (Body::Directory(names), true) if !names.is_empty() => return Err(errno(ENOTEMPTY)),
             (Body::Directory(_), false) => return Err(errno(EISDIR)),
@@ -243,7 +278,10 @@ impl State {
 
     fn rename(&mut self, from: At<'_>, to: At<'_>, mode: RenameMode) -> io::Result<()> {
         let (from_directory, from_name) = self.parent(from)?;
-        let moved = self.tree.lookup(from_directory, from_name)?.ok_or_else(|| errno(ENOENT))?;
+        let moved = self
+            .tree
+            .lookup(from_directory, from_name)?
+            .ok_or_else(|| errno(ENOENT))?;
         let (to_directory, to_name) = self.parent(to)?;
         let there = self.tree.lookup(to_directory, to_name)?;
         match (there, mode) {
@@ -261,7 +299,11 @@ impl State {
             _ => {}
         }
         self.tree.set_name(to_directory, to_name, Some(moved))?;
-        let left = if mode == RenameMode::Exchange { there } else { None };
+        let left = if mode == RenameMode::Exchange {
+            there
+        } else {
+            None
+        };
         self.tree.set_name(from_directory, from_name, left)?;
         self.tell(from, true);
         self.tell(to, true);
@@ -271,7 +313,10 @@ impl State {
     /// What inotify tells of.
     fn tell(&mut self, at: At<'_>, settled: bool) {
         if at.place == Place::Share {
-            self.events.push(SimEvent { path: at.path.to_vec(), settled });
+            self.events.push(SimEvent {
+                path: at.path.to_vec(),
+                settled,
+            });
         }
     }
 }
@@ -299,7 +344,9 @@ impl Disk for SimDisk {
         self.changing(|state| {
             let ino = match state.find(at) {
                 Ok(ino) => ino,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => state.add(at, |tree| tree.make(Body::File(Vec::new()), 0o600))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    state.add(at, |tree| tree.make(Body::File(Vec::new()), 0o600))?
+                }
                 Err(error) => return Err(error),
             };
             state.tree.bytes(ino)?;
@@ -319,7 +366,13 @@ impl Disk for SimDisk {
     }
 
     fn make_dir(&self, at: At<'_>, mode: u16) -> io::Result<()> {
-        self.changing(|state| state.add(at, |tree| tree.make(Body::Directory(std::collections::BTreeMap::new()), mode)).map(|_| ()))
+        self.changing(|state| {
+            state
+                .add(at, |tree| {
+                    tree.make(Body::Directory(std::collections::BTreeMap::new()), mode)
+                })
+                .map(|_| ())
+        })
     }
 
     fn remove_dir(&self, at: At<'_>) -> io::Result<()> {
@@ -331,7 +384,11 @@ impl Disk for SimDisk {
     }
 
     fn make_symlink(&self, target: &[u8], at: At<'_>) -> io::Result<()> {
-        self.changing(|state| state.add(at, |tree| tree.make(Body::Symlink(target.to_vec()), 0o777)).map(|_| ()))
+        self.changing(|state| {
+            state
+                .add(at, |tree| tree.make(Body::Symlink(target.to_vec()), 0o777))
+                .map(|_| ())
+        })
     }
 
     fn hard_link(&self, from: At<'_>, to: At<'_>) -> io::Result<()> {
@@ -381,7 +438,9 @@ impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         self.disk.reading(|state| {
             let bytes = state.tree.bytes(self.ino)?;
-            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            let from = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
             let rest = bytes.get(from..).unwrap_or_default();
             let len = rest.len().min(buffer.len());
             if let (Some(to), Some(from)) = (buffer.get_mut(..len), rest.get(..len)) {
@@ -393,12 +452,14 @@ impl DiskFile for SimFile {
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(|_| errno(EINVAL))?;
-        self.disk.changing(|state| state.tree.write(self.ino, at, bytes))
+        self.disk
+            .changing(|state| state.tree.write(self.ino, at, bytes))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(|_| errno(EINVAL))?;
-        self.disk.changing(|state| state.tree.set_len(self.ino, len))
+        self.disk
+            .changing(|state| state.tree.set_len(self.ino, len))
     }
 
     fn reserve(&self, _len: u64) -> io::Result<()> {
@@ -412,11 +473,13 @@ impl DiskFile for SimFile {
     }
 
     fn set_mode(&self, mode: u16) -> io::Result<()> {
-        self.disk.changing(|state| state.tree.set_mode(self.ino, mode & 0o777))
+        self.disk
+            .changing(|state| state.tree.set_mode(self.ino, mode & 0o777))
     }
 
     fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
-        self.disk.changing(|state| state.tree.set_mtime(self.ino, mtime))
+        self.disk
+            .changing(|state| state.tree.set_mtime(self.ino, mtime))
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) mod code {
     pub const ENOSPC: i32 = 28;
     pub const ENOTEMPTY: i32 = 39;
 }
-use code::{EISDIR, EINVAL, ENOENT, ENOSPC, ENOTDIR};
+use code::{EINVAL, EISDIR, ENOENT, ENOSPC, ENOTDIR};
 
 impl Default for Tree {
     fn default() -> Self {
@@ -156,7 +156,12 @@ impl Tree {
         Ok(())
     }
 
-    fn change_name(&mut self, directory: Ino, name: &[u8], to: Option<Ino>) -> io::Result<Option<Ino>> {
+    fn change_name(
+        &mut self,
+        directory: Ino,
+        name: &[u8],
+        to: Option<Ino>,
+    ) -> io::Result<Option<Ino>> {
         let Body::Directory(names) = &mut self.get_mut(directory)?.body else {
             return Err(errno(ENOTDIR));
         };
@@ -236,7 +241,10 @@ impl Tree {
         if grown > 0 && used + grown > capacity {
             return Err(errno(ENOSPC));
         }
-        let old = bytes.get(at.min(before)..end.min(before)).unwrap_or_default().to_vec();
+        let old = bytes
+            .get(at.min(before)..end.min(before))
+            .unwrap_or_default()
+            .to_vec();
         if end > before {
             bytes.resize(end, 0);
         }
@@ -321,7 +329,11 @@ impl Tree {
     /// Somebody opens or closes it.
     pub fn hold(&mut self, ino: Ino, opened: bool) {
         if let Some(inode) = self.inodes.get_mut(&ino) {
-            inode.handles = if opened { inode.handles + 1 } else { inode.handles.saturating_sub(1) };
+            inode.handles = if opened {
+                inode.handles + 1
+            } else {
+                inode.handles.saturating_sub(1)
+            };
         }
     }
 
@@ -334,7 +346,10 @@ impl Tree {
 
     /// Flips a bit of a file, silently.
     pub fn rot(&mut self, ino: Ino, at: usize) {
-        if let Some(Inode { body: Body::File(bytes), .. }) = self.inodes.get_mut(&ino)
+        if let Some(Inode {
+            body: Body::File(bytes),
+            ..
+        }) = self.inodes.get_mut(&ino)
             && let Some(byte) = bytes.get_mut(at)
         {
             *byte ^= 0x10;

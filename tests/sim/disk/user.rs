@@ -19,7 +19,10 @@ pub enum Node {
 }
 
 fn share(path: &[u8]) -> At<'_> {
-    At { place: Place::Share, path }
+    At {
+        place: Place::Share,
+        path,
+    }
 }
 
 impl SimDisk {
@@ -31,7 +34,9 @@ impl SimDisk {
         let mut state = self.lock();
         let ino = match state.find(share(path)) {
             Ok(ino) => ino,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => state.add(share(path), |tree| tree.make(Body::File(Vec::new()), 0o644))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                state.add(share(path), |tree| tree.make(Body::File(Vec::new()), 0o644))?
+            }
             Err(error) => return Err(error),
         };
         state.tree.bytes(ino)?;
@@ -46,7 +51,11 @@ impl SimDisk {
     /// # Errors
     /// As of mkdir.
     pub fn user_mkdir(&self, path: &[u8]) -> io::Result<()> {
-        self.lock().add(share(path), |tree| tree.make(Body::Directory(BTreeMap::new()), 0o755)).map(|_| ())
+        self.lock()
+            .add(share(path), |tree| {
+                tree.make(Body::Directory(BTreeMap::new()), 0o755)
+            })
+            .map(|_| ())
     }
 
     /// Removes a file, or a directory and all below it.
@@ -66,7 +75,8 @@ impl SimDisk {
         if to == from || proto_core::path::is_below(to, from) {
             return Err(errno(super::EINVAL));
         }
-        self.lock().rename(share(from), share(to), RenameMode::Replace)
+        self.lock()
+            .rename(share(from), share(to), RenameMode::Replace)
     }
 
     /// chmod.
@@ -125,10 +135,18 @@ fn remove_all(state: &mut State, path: &[u8]) -> io::Result<()> {
 }
 
 fn collect(tree: &Tree, directory: Ino, path: &[u8], nodes: &mut BTreeMap<Vec<u8>, Node>) {
-    let Ok(names) = tree.names(directory) else { return };
+    let Ok(names) = tree.names(directory) else {
+        return;
+    };
     for (name, ino) in names {
-        let path = if path.is_empty() { name.clone() } else { [path, b"/", name].concat() };
-        let (Ok(inode), Ok(stat)) = (tree.get(*ino), tree.stat(*ino)) else { continue };
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            [path, b"/", name].concat()
+        };
+        let (Ok(inode), Ok(stat)) = (tree.get(*ino), tree.stat(*ino)) else {
+            continue;
+        };
         let node = match &inode.body {
             Body::Directory(_) => Node::Directory(stat.mode),
             Body::File(bytes) => Node::File(stat.mode, stat.mtime, bytes.clone()),
