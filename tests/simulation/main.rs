@@ -31,7 +31,7 @@ fn play(seed: u64) -> Result<(), String> {
 fn all_peers_end_with_the_same_folder_and_nothing_of_a_user_is_lost() {
     if let Some(seed) = number("SEED") {
         if std::env::var_os("TRACE").is_some() && log::set_logger(&Printer).is_ok() {
-            log::set_max_level(log::LevelFilter::Debug);
+            log::set_max_level(log::LevelFilter::Trace);
         }
         if let Err(what) = play(seed) {
             panic!("seed {seed}: {what}");

@@ -288,6 +288,9 @@ impl<D: Disk> Peer<D> {
 
     /// What follows from a try to land a path.
     pub(super) fn landed(&mut self, now: Now, path: &[u8], result: Result<(), NotLanded>) {
+        if let Err(why) = &result {
+            log::trace!("not landed: {}: {why:?}", Escaped(path));
+        }
         match result {
             Ok(()) => self.errors.clear_path(path),
             Err(NotLanded::Changed) => {
@@ -334,7 +337,9 @@ impl<D: Disk> Peer<D> {
             Decision::Merge(entry) | Decision::Take(entry) => (entry, false),
             Decision::ConflictTake(entry) => (entry, true),
         };
-        self.parent_is_live(path)?;
+        if entry.kind != Kind::Tombstone {
+            self.parent_is_live(path)?;
+        }
         let row = row.filter(|row| row.entry.kind != Kind::Tombstone);
         self.still_as_indexed(now, path, row.as_ref())?;
         let row = row.as_ref();
