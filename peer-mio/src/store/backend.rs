@@ -1,48 +1,80 @@
-//! redb on a [`DiskFile`], so that the index lies on whatever disk its peer has.
+//! redb on a [`DiskFile`].
 
 use crate::disk::DiskFile;
+use redb::StorageBackend;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A redb storage backend over one file.
+/// The file of an index, shared between the databases that are opened on it one after the other.
+pub type IndexFile = Arc<dyn DiskFile>;
+
+/// EIO: the disk cannot read what it holds. The same on all of Linux.
+const EIO: i32 = 5;
+
+/// One database's use of the file.
 #[derive(Debug)]
-pub struct Backend<F> {
-    file: F,
+pub struct FileBackend {
+    /// The file.
+    pub file: IndexFile,
+    /// Set as soon as the file refuses anything.
+    pub failed: Arc<AtomicBool>,
 }
 
-impl<F> Backend<F> {
-    /// A backend over an open file.
-    pub fn new(file: F) -> Self {
-        Self { file }
-    }
-}
-
-impl<F: DiskFile> redb::StorageBackend for Backend<F> {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.file.stat()?.size)
+impl FileBackend {
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if result.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
-    fn read(&self, mut offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let mut filled = 0;
-        while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let read = self.file.read_at(offset, rest)?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+    fn read_exact(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let mut done = 0;
+        while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(offset.saturating_add(done as u64), rest) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A sector that cannot be read stays so: a new index is the remedy.
+                Err(error) if error.raw_os_error() == Some(EIO) => {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                }
+                Err(error) => return Err(error),
             }
-            filled += read;
-            offset += read as u64;
         }
         Ok(())
     }
 
+    fn resize(&self, len: u64) -> io::Result<()> {
+        let before = self.file.stat()?.size;
+        self.file.set_len(len)?;
+        if len > before {
+            // A full disk shows here, where nothing is half written yet.
+            self.file.reserve(len)?;
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for FileBackend {
+    fn len(&self) -> io::Result<u64> {
+        self.note(self.file.stat().map(|stat| stat.size))
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.note(self.read_exact(offset, out))
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.note(self.resize(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.note(self.file.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(offset, data)
+        self.note(self.file.write_all_at(offset, data))
     }
 }

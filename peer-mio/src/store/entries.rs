@@ -1,249 +1,264 @@
-//! Entries by path, by sequence and by content: three tables that always agree.
+//! Rows: by path, in tree order, in the order of their sequences, and by content.
 
-use super::schema::{CONTENTS, ENTRIES, JOURNAL, below, path_of, tree_key};
-use super::{BATCH, Fingerprint, Row, Store, StoreError, Totals};
+use super::error::StoreError;
+use super::row::{Fingerprint, Row};
+use super::tables::{CONTENTS, JOURNAL, ROWS, below, content_key, path_of, tree_key};
+use super::{BATCH, Store, unreadable};
 use proto_core::content::ContentId;
-use proto_core::index::conflict::is_conflict_name;
 use proto_core::index::entry::{Entry, Kind, Sequence};
+use redb::WriteTransaction;
 use std::ops::{Bound, ControlFlow};
 
-/// Content id and tree key as one key.
-pub(super) fn content_key(content: ContentId, tree_key: &[u8]) -> Vec<u8> {
-    [content.0.as_slice(), tree_key].concat()
-}
-
-fn is_conflict(path: &[u8]) -> bool {
-    is_conflict_name(proto_core::path::name(path))
-}
-
-fn count(totals: &mut Totals, path: &[u8], entry: &Entry, by: impl Fn(&mut u64, u64)) {
-    match entry.kind {
-        Kind::File => {
-            by(&mut totals.files, 1);
-            by(&mut totals.bytes, entry.size);
-            by(&mut totals.conflicts, u64::from(is_conflict(path)));
-        }
-        Kind::Tombstone => by(&mut totals.tombstones, 1),
-        Kind::Directory | Kind::Symlink => {}
-    }
-}
-
 impl Store {
-    /// What the index says of a path.
+    /// The row of a path.
     ///
     /// # Errors
-    /// `Failed`, `Damaged`.
+    /// Those of the disk; `Failed` for a path that holds a NUL.
     pub fn get(&self, path: &[u8]) -> Result<Option<Row>, StoreError> {
-        self.read(ENTRIES, &tree_key(path))?
-            .map(|bytes| Row::decode(&bytes))
-            .transpose()
+        self.row(&tree_key(path)?)
     }
 
-    /// Sets what the index says of a path and gives it the next sequence, which is returned.
+    fn row(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        let view = self.view(ROWS)?;
+        let Some(value) = view.get(key)? else {
+            return Ok(None);
+        };
+        Row::decode(value.value())
+            .map(Some)
+            .ok_or_else(|| unreadable("rows"))
+    }
+
+    /// Gives the row the next sequence, which is returned, and puts it in the place of the path's
+    /// old one.
     ///
     /// # Errors
-    /// `Failed`, `Damaged`.
+    /// Those of the disk; `Failed` for a path that holds a NUL.
     pub fn put(&mut self, path: &[u8], mut row: Row) -> Result<Sequence, StoreError> {
-        let key = tree_key(path);
-        self.unlink(path, &key)?;
+        let key = tree_key(path)?;
+        let before = self.row(&key)?.map(|before| before.entry);
         let sequence = self.next_sequence();
-        row.entry.sequence = sequence;
-        self.write(ENTRIES, &key, &row.encode())?;
-        self.write(JOURNAL, &sequence.to_be_bytes(), &key)?;
-        if row.entry.kind == Kind::File {
-            self.write(CONTENTS, &content_key(row.entry.content, &key), &[])?;
+        if sequence == self.sequence() {
+            return Err(StoreError::Failed("out of sequences".to_owned()));
         }
+        row.entry.sequence = sequence;
+        self.change(|transaction| {
+            transaction
+                .open_table(ROWS)?
+                .insert(key.as_slice(), row.encode().as_slice())?;
+            relist(transaction, &key, before.as_ref(), Some(&row.entry))
+        })?;
         self.counters.sequence = sequence;
-        count(&mut self.counters.totals, path, &row.entry, |total, by| {
-            *total = total.saturating_add(by)
-        });
+        if let Some(before) = &before {
+            self.counters.remove(path, before);
+        }
+        self.counters.add(path, &row.entry);
         Ok(sequence)
     }
 
-    /// Takes a path's old row out of the other tables and the totals.
-    fn unlink(&mut self, path: &[u8], key: &[u8]) -> Result<(), StoreError> {
-        let Some(old) = self.get(path)? else {
+    /// What the file looks like here now; nothing that others need to know, so the row keeps its
+    /// sequence. A path without a row stays without one.
+    ///
+    /// # Errors
+    /// Those of the disk; `Failed` for a path that holds a NUL.
+    pub fn set_fingerprint(&mut self, path: &[u8], local: Fingerprint) -> Result<(), StoreError> {
+        let key = tree_key(path)?;
+        let Some(mut row) = self.row(&key)? else {
             return Ok(());
         };
-        self.remove(JOURNAL, &old.entry.sequence.to_be_bytes())?;
-        if old.entry.kind == Kind::File {
-            self.remove(CONTENTS, &content_key(old.entry.content, key))?;
-        }
-        count(&mut self.counters.totals, path, &old.entry, |total, by| {
-            *total = total.saturating_sub(by)
-        });
-        Ok(())
+        row.local = Some(local);
+        self.change(|transaction| {
+            transaction
+                .open_table(ROWS)?
+                .insert(key.as_slice(), row.encode().as_slice())?;
+            Ok(())
+        })
     }
 
-    /// Sets only the fingerprint: no change that others need to know.
+    /// Drops the row of a path, as if there had never been one.
     ///
     /// # Errors
-    /// `Failed`, `Damaged`.
-    pub fn set_fingerprint(&mut self, path: &[u8], local: Fingerprint) -> Result<(), StoreError> {
-        if let Some(row) = self.get(path)? {
-            self.write(
-                ENTRIES,
-                &tree_key(path),
-                &Row {
-                    local: Some(local),
-                    ..row
-                }
-                .encode(),
-            )?;
-        }
-        Ok(())
-    }
-
-    /// Forgets a path for good.
-    ///
-    /// # Errors
-    /// `Failed`, `Damaged`.
+    /// Those of the disk; `Failed` for a path that holds a NUL.
     pub fn forget(&mut self, path: &[u8]) -> Result<(), StoreError> {
-        let key = tree_key(path);
-        self.unlink(path, &key)?;
-        self.remove(ENTRIES, &key)?;
+        let key = tree_key(path)?;
+        let Some(row) = self.row(&key)? else {
+            return Ok(());
+        };
+        self.change(|transaction| {
+            transaction.open_table(ROWS)?.remove(key.as_slice())?;
+            relist(transaction, &key, Some(&row.entry), None)
+        })?;
+        self.counters.remove(path, &row.entry);
         Ok(())
     }
 
-    /// Visits rows in tree order, strictly after a path.
+    /// Visits all rows in tree order, those after a path only if one is given. The visitor may read
+    /// the store; it sees rows as they were up to [`BATCH`] rows ago.
     ///
     /// # Errors
-    /// `Failed`, `Damaged`.
+    /// Those of the disk; `Failed` for a path that holds a NUL.
     pub fn walk(
         &self,
         after: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &Row) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let mut last = after.map(tree_key);
+        let mut after = after.map(tree_key).transpose()?;
         loop {
-            let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let rows = self.range(ENTRIES, (from, Bound::Unbounded), BATCH, false)?;
-            for (key, value) in &rows {
-                if visit(&path_of(key), &Row::decode(value)?).is_break() {
+            let batch = self.rows_after(after.as_deref())?;
+            for (key, row) in &batch {
+                if visit(&path_of(key), row).is_break() {
                     return Ok(());
                 }
             }
-            match rows.into_iter().last() {
-                Some((key, _)) => last = Some(key),
-                None => return Ok(()),
+            if batch.len() < BATCH {
+                return Ok(());
             }
+            after = batch.into_iter().next_back().map(|(key, _)| key);
         }
     }
 
-    /// Whether anything live is below a directory.
-    ///
-    /// # Errors
-    /// `Failed`, `Damaged`.
-    pub fn has_live_below(&self, directory: &[u8]) -> Result<bool, StoreError> {
-        let mut live = false;
-        self.walk(Some(directory), &mut |path, row| {
-            if !proto_core::path::is_below(path, directory) {
-                return ControlFlow::Break(());
-            }
-            live = row.entry.kind != Kind::Tombstone;
-            if live {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })?;
-        Ok(live)
+    fn rows_after(&self, after: Option<&[u8]>) -> Result<Vec<(Vec<u8>, Row)>, StoreError> {
+        let view = self.view(ROWS)?;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut batch = Vec::new();
+        for record in view.range::<&[u8]>((start, Bound::Unbounded))?.take(BATCH) {
+            let (key, value) = record?;
+            let row = Row::decode(value.value()).ok_or_else(|| unreadable("rows"))?;
+            batch.push((key.value().to_vec(), row));
+        }
+        Ok(batch)
     }
 
-    /// Visits rows in the order of their sequences, after one.
+    /// Whether anything that was not deleted is below a directory.
     ///
     /// # Errors
-    /// `Failed`, `Damaged`.
+    /// Those of the disk; `Failed` for a path that holds a NUL.
+    pub fn has_live_below(&self, directory: &[u8]) -> Result<bool, StoreError> {
+        let (first, end) = below(directory)?;
+        let view = self.view(ROWS)?;
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        for record in view.range::<&[u8]>((Bound::Included(first.as_slice()), end))? {
+            let (key, value) = record?;
+            let row = Row::decode(value.value()).ok_or_else(|| unreadable("rows"))?;
+            // Not below itself: the row of the empty path, if there were one.
+            if row.entry.kind != Kind::Tombstone && !key.value().is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Visits the rows with a greater sequence than `after`, in the order of their sequences. The
+    /// visitor may read the store.
+    ///
+    /// # Errors
+    /// Those of the disk.
     pub fn journal(
         &self,
         after: Sequence,
         visit: &mut dyn FnMut(Sequence, &[u8], &Row) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let mut last = after.to_be_bytes().to_vec();
+        let mut after = after;
         loop {
-            let rows = self.range(
-                JOURNAL,
-                (Bound::Excluded(&last), Bound::Unbounded),
-                BATCH,
-                false,
-            )?;
-            for (number, key) in &rows {
-                let path = path_of(key);
-                let row = self.get(&path)?.ok_or_else(|| {
-                    StoreError::Damaged("the journal names a path without a row".to_owned())
-                })?;
-                let sequence = number.as_slice().try_into().map_or(0, u64::from_be_bytes);
-                if visit(sequence, &path, &row).is_break() {
+            let batch = self.journal_after(after)?;
+            for (sequence, key) in &batch {
+                let row = self.row(key)?.ok_or_else(|| unreadable("journal"))?;
+                if visit(*sequence, &path_of(key), &row).is_break() {
                     return Ok(());
                 }
+                after = *sequence;
             }
-            match rows.into_iter().last() {
-                Some((number, _)) => last = number,
-                None => return Ok(()),
+            if batch.len() < BATCH {
+                return Ok(());
             }
         }
     }
 
-    /// Visits the paths of live files with a content.
+    fn journal_after(&self, after: Sequence) -> Result<Vec<(Sequence, Vec<u8>)>, StoreError> {
+        let view = self.view(JOURNAL)?;
+        let mut batch = Vec::new();
+        for record in view
+            .range::<u64>((Bound::Excluded(after), Bound::Unbounded))?
+            .take(BATCH)
+        {
+            let (sequence, key) = record?;
+            batch.push((sequence.value(), key.value().to_vec()));
+        }
+        Ok(batch)
+    }
+
+    /// Visits the paths of all live files with this content. The visitor may read the store.
     ///
     /// # Errors
-    /// `Failed`.
+    /// Those of the disk.
     pub fn paths_of(
         &self,
         content: ContentId,
         visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let mut last = content_key(content, &[]);
+        let mut after = content_key(content, b"");
         loop {
-            let rows = self.range(
-                CONTENTS,
-                (Bound::Excluded(&last), Bound::Unbounded),
-                BATCH,
-                false,
-            )?;
-            for (key, _) in &rows {
-                let Some(key) = key.strip_prefix(&content.0) else {
-                    return Ok(());
-                };
-                if visit(&path_of(key)).is_break() {
+            let batch = self.contents_after(content, &after)?;
+            for key in &batch {
+                let tree_key = key
+                    .get(content.0.len()..)
+                    .ok_or_else(|| unreadable("contents"))?;
+                if visit(&path_of(tree_key)).is_break() {
                     return Ok(());
                 }
             }
-            match rows.into_iter().last() {
-                Some((key, _)) => last = key,
+            match batch.into_iter().next_back() {
+                Some(last) => after = last,
                 None => return Ok(()),
             }
         }
     }
 
-    /// Whether a live file has this content.
-    pub(super) fn is_live_content(&self, content: ContentId) -> Result<bool, StoreError> {
-        let first = content_key(content, &[]);
-        let rows = self.range(
-            CONTENTS,
-            (Bound::Excluded(&first), Bound::Unbounded),
-            1,
-            false,
-        )?;
-        Ok(rows
-            .first()
-            .is_some_and(|(key, _)| key.starts_with(&content.0)))
+    fn contents_after(&self, content: ContentId, after: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        let view = self.view(CONTENTS)?;
+        let mut batch = Vec::new();
+        for record in view
+            .range::<&[u8]>((Bound::Excluded(after), Bound::Unbounded))?
+            .take(BATCH)
+        {
+            let (key, _) = record?;
+            if !key.value().starts_with(&content.0) {
+                break;
+            }
+            batch.push(key.value().to_vec());
+        }
+        Ok(batch)
     }
+}
 
-    /// Whether a key of `table` is below a directory.
-    pub(super) fn has_key_below(
-        &self,
-        table: super::Table,
-        directory: &[u8],
-    ) -> Result<bool, StoreError> {
-        let (first, behind) = below(directory);
-        Ok(!self
-            .range(
-                table,
-                (Bound::Included(&first), Bound::Excluded(&behind)),
-                1,
-                false,
-            )?
-            .is_empty())
+/// Lists a path under its new sequence and content instead of the old ones.
+fn relist(
+    transaction: &WriteTransaction,
+    key: &[u8],
+    before: Option<&Entry>,
+    after: Option<&Entry>,
+) -> Result<(), StoreError> {
+    let mut journal = transaction.open_table(JOURNAL)?;
+    if let Some(before) = before {
+        journal.remove(before.sequence)?;
     }
+    if let Some(after) = after {
+        journal.insert(after.sequence, key)?;
+    }
+    let (old, new) = (before.and_then(content_of), after.and_then(content_of));
+    if old == new {
+        return Ok(());
+    }
+    let mut contents = transaction.open_table(CONTENTS)?;
+    if let Some(old) = old {
+        contents.remove(content_key(old, key).as_slice())?;
+    }
+    if let Some(new) = new {
+        contents.insert(content_key(new, key).as_slice(), ())?;
+    }
+    Ok(())
+}
+
+/// The content of a regular file.
+pub fn content_of(entry: &Entry) -> Option<ContentId> {
+    (entry.kind == Kind::File).then_some(entry.content)
 }

@@ -1,89 +1,112 @@
-//! Recipes in blocks, by content.
+//! Recipes of contents, block by block.
 
-use super::schema::RECIPES;
-use super::{Store, StoreError};
+use super::Store;
+use super::error::StoreError;
+use super::tables::{RECIPES, recipe_key};
 use proto_core::content::ContentId;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
-/// Recipes looked at in one sweep.
+/// Recipes that one sweep drops at most.
 const SWEEP: usize = 512;
-
-fn block_key(content: ContentId, number: u32) -> Vec<u8> {
-    [content.0.as_slice(), &number.to_be_bytes()].concat()
-}
+/// Recipes that one sweep looks at, so that it ends soon.
+const LOOK: usize = 8 * SWEEP;
 
 impl Store {
-    /// Keeps one block of a recipe.
+    /// Keeps a block of a content's recipe.
     ///
     /// # Errors
-    /// `Failed`.
+    /// Those of the disk.
     pub fn put_recipe_block(
         &mut self,
         content: ContentId,
         number: u32,
         block: &[u8],
     ) -> Result<(), StoreError> {
-        self.write(RECIPES, &block_key(content, number), block)
+        self.change(|transaction| {
+            transaction
+                .open_table(RECIPES)?
+                .insert(recipe_key(content, number).as_slice(), block)?;
+            Ok(())
+        })
     }
 
-    /// One block of a recipe.
+    /// A block of a content's recipe.
     ///
     /// # Errors
-    /// `Failed`.
+    /// Those of the disk.
     pub fn recipe_block(
         &self,
         content: ContentId,
         number: u32,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(RECIPES, &block_key(content, number))
+        let view = self.view(RECIPES)?;
+        Ok(view
+            .get(recipe_key(content, number).as_slice())?
+            .map(|block| block.value().to_vec()))
     }
 
-    /// Drops all blocks of a recipe.
+    /// Drops all blocks of a content's recipe.
     ///
     /// # Errors
-    /// `Failed`.
+    /// Those of the disk.
     pub fn remove_recipe(&mut self, content: ContentId) -> Result<(), StoreError> {
-        let (first, last) = (block_key(content, 0), block_key(content, u32::MAX));
-        loop {
-            let rows = self.range(
-                RECIPES,
-                (Bound::Included(&first), Bound::Included(&last)),
-                SWEEP,
-                false,
-            )?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            for (key, _) in rows {
-                self.remove(RECIPES, &key)?;
-            }
+        if self.recipe_from(Bound::Included(recipe_key(content, 0)))? != Some(content) {
+            return Ok(());
         }
+        self.change(|transaction| {
+            let (first, last) = (recipe_key(content, 0), recipe_key(content, u32::MAX));
+            transaction
+                .open_table(RECIPES)?
+                .retain_in(first.as_slice()..=last.as_slice(), |_, _| false)?;
+            Ok(())
+        })
     }
 
-    /// Drops recipes that no live and no pending file needs, from where the last call stopped.
+    /// Drops recipes that no live and no pending file has as its content; at most 512 at a time, and
+    /// the next call goes on where this one ended.
     ///
     /// # Errors
-    /// `Failed`.
+    /// Those of the disk.
     pub fn sweep_recipes(&mut self) -> Result<(), StoreError> {
-        for _ in 0..SWEEP {
-            let from = self.swept.take();
-            let from = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let Some((key, _)) = self
-                .range(RECIPES, (from, Bound::Unbounded), 1, false)?
-                .pop()
-            else {
+        let mut dropped = 0;
+        for _ in 0..LOOK {
+            let start = match self.swept {
+                None => Bound::Unbounded,
+                Some(content) => Bound::Excluded(recipe_key(content, u32::MAX)),
+            };
+            self.swept = self.recipe_from(start)?;
+            let Some(content) = self.swept else {
                 return Ok(());
             };
-            let Some(id) = key.first_chunk::<32>() else {
-                self.remove(RECIPES, &key)?;
+            if self.is_live(content)? || self.is_wanted(content)? {
                 continue;
-            };
-            let content = ContentId(*id);
-            if !self.is_live_content(content)? && !self.is_pending_content(content)? {
-                self.remove_recipe(content)?;
             }
-            self.swept = Some(block_key(content, u32::MAX));
+            self.remove_recipe(content)?;
+            dropped += 1;
+            if dropped == SWEEP {
+                return Ok(());
+            }
         }
         Ok(())
+    }
+
+    /// The content of the first recipe block from a key on.
+    fn recipe_from(&self, start: Bound<Vec<u8>>) -> Result<Option<ContentId>, StoreError> {
+        let start = start.as_ref().map(Vec::as_slice);
+        let view = self.view(RECIPES)?;
+        let found = view
+            .range::<&[u8]>((start, Bound::Unbounded))?
+            .next()
+            .transpose()?;
+        Ok(found.and_then(|(key, _)| key.value().first_chunk().copied().map(ContentId)))
+    }
+
+    fn is_live(&self, content: ContentId) -> Result<bool, StoreError> {
+        let mut live = false;
+        self.paths_of(content, &mut |_| {
+            live = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(live)
     }
 }

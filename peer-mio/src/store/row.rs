@@ -1,144 +1,59 @@
-//! Rows as bytes: a fixed layout behind a version byte. Reading is total: what cannot be read is damage.
+//! Rows, and how they lie in the index: fixed fields in big-endian order after a version byte, then
+//! the version vector and the target. Reading is total: bytes that were not written here are `None`.
 
-use super::StoreError;
 use proto_core::content::ContentId;
 use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
 use proto_core::index::version_vector::VersionVector;
-use proto_core::limits::MAX_VERSIONS;
-use proto_core::wire::WireError;
-use proto_core::wire::cursor::Reader;
+use proto_core::limits::MAX_TARGET;
 
-/// Version of the layout.
-const LAYOUT: u8 = 1;
+/// What the index holds of a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// What peers are told.
+    pub entry: Entry,
+    /// Target of a symlink that is kept as such; empty for anything else.
+    pub target: Vec<u8>,
+    /// What the file looked like here when it last agreed with the entry; `None` if it never did.
+    pub local: Option<Fingerprint>,
+}
 
-/// What a file was when it was indexed or landed, to know it again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What shows that a file was not touched since.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Fingerprint {
     /// Inode number.
     pub inode: u64,
     /// Bytes.
     pub size: u64,
-    /// Modification time.
+    /// Last modification of the content.
     pub mtime: Timestamp,
-    /// Change time.
+    /// Last change of content or attributes.
     pub ctime: Timestamp,
-    /// It is a symlink: a followed one (then all of this is its target's) or a kept one.
+    /// Whether it was reached through a symlink.
     pub link: bool,
 }
 
-/// What the index says of one path.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Row {
-    /// The entry.
-    pub entry: Entry,
-    /// Target of a kept symlink, else empty.
-    pub target: Vec<u8>,
-    /// The file as it was; none for directories and tombstones.
-    pub local: Option<Fingerprint>,
-}
-
-/// An entry that a peer has, that is newer than ours and has not landed.
+/// A change that was told and is not landed yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pending {
-    /// The entry.
+    /// What the path shall hold.
     pub entry: Entry,
-    /// Target of a kept symlink, else empty.
+    /// Target of a symlink that is kept as such; empty for anything else.
     pub target: Vec<u8>,
-    /// Whose journal told of it.
+    /// The peer who told of it.
     pub told_by: IndexId,
 }
 
-fn put_time(out: &mut Vec<u8>, time: Timestamp) {
-    out.extend_from_slice(&time.sec.to_be_bytes());
-    out.extend_from_slice(&time.nsec.to_be_bytes());
-}
-
-fn put_entry(out: &mut Vec<u8>, entry: &Entry, target: &[u8]) {
-    out.push(LAYOUT);
-    out.push(match entry.kind {
-        Kind::File => 1,
-        Kind::Directory => 2,
-        Kind::Symlink => 3,
-        Kind::Tombstone => 4,
-    });
-    out.extend_from_slice(&entry.mode.to_be_bytes());
-    out.extend_from_slice(&entry.size.to_be_bytes());
-    put_time(out, entry.mtime);
-    out.extend_from_slice(&entry.content.0);
-    out.extend_from_slice(&entry.modified_by.0.to_be_bytes());
-    out.extend_from_slice(&entry.sequence.to_be_bytes());
-    // At most MAX_VERSIONS and MAX_TARGET.
-    out.push(u8::try_from(entry.version.len()).unwrap_or(u8::MAX));
-    for (id, sequence) in entry.version.iter() {
-        out.extend_from_slice(&id.0.to_be_bytes());
-        out.extend_from_slice(&sequence.to_be_bytes());
-    }
-    out.extend_from_slice(
-        &u16::try_from(target.len())
-            .unwrap_or(u16::MAX)
-            .to_be_bytes(),
-    );
-    out.extend_from_slice(target);
-}
-
-fn take_time(reader: &mut Reader<'_>) -> Result<Timestamp, WireError> {
-    let sec = reader.u64("seconds")?.cast_signed();
-    let nsec = reader.u32("nanoseconds")?;
-    Ok(Timestamp { sec, nsec })
-}
-
-fn take_entry(reader: &mut Reader<'_>) -> Result<(Entry, Vec<u8>), WireError> {
-    if reader.u8("layout")? != LAYOUT {
-        return Err(WireError::Invalid("layout"));
-    }
-    let kind = match reader.u8("kind")? {
-        1 => Kind::File,
-        2 => Kind::Directory,
-        3 => Kind::Symlink,
-        4 => Kind::Tombstone,
-        _ => return Err(WireError::Invalid("kind")),
-    };
-    let mode = reader.u16("mode")?;
-    let size = reader.u64("size")?;
-    let mtime = take_time(reader)?;
-    let content = ContentId(reader.array("content")?);
-    let modified_by = IndexId(reader.u64("modified by")?);
-    let sequence = reader.u64("sequence")?;
-    let count = usize::from(reader.u8("version count")?);
-    if count > MAX_VERSIONS {
-        return Err(WireError::Invalid("version count"));
-    }
-    let mut changes = Vec::with_capacity(count);
-    for _ in 0..count {
-        changes.push((
-            IndexId(reader.u64("version id")?),
-            reader.u64("version sequence")?,
-        ));
-    }
-    let version =
-        VersionVector::from_sorted(changes).ok_or(WireError::Invalid("version vector"))?;
-    let target_len = usize::from(reader.u16("target length")?);
-    let target = reader.take(target_len, "target")?.to_vec();
-    Ok((
-        Entry {
-            kind,
-            mode,
-            size,
-            mtime,
-            content,
-            modified_by,
-            version,
-            sequence,
-        },
-        target,
-    ))
-}
+/// First byte of every row, so that another layout can be told from this one.
+const LAYOUT: u8 = 1;
+/// Usual length of an encoded row, to begin with.
+const USUAL: usize = 256;
 
 impl Row {
-    /// As bytes.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
-        put_entry(&mut out, &self.entry, &self.target);
+    /// The row as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(USUAL);
+        out.push(LAYOUT);
         match &self.local {
             None => out.push(0),
             Some(local) => {
@@ -149,56 +64,159 @@ impl Row {
                 put_time(&mut out, local.ctime);
             }
         }
+        put_entry(&mut out, &self.entry);
+        out.extend_from_slice(&self.target);
         out
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let mut reader = Reader::new(bytes);
-        let row = (|| {
-            let (entry, target) = take_entry(&mut reader)?;
-            let local = match reader.u8("fingerprint")? {
-                0 => None,
-                code @ (1 | 2) => Some(Fingerprint {
-                    inode: reader.u64("inode")?,
-                    size: reader.u64("size")?,
-                    mtime: take_time(&mut reader)?,
-                    ctime: take_time(&mut reader)?,
-                    link: code == 2,
-                }),
-                _ => return Err(WireError::Invalid("fingerprint")),
-            };
-            reader.end()?;
-            Ok(Self {
-                entry,
-                target,
-                local,
-            })
-        })();
-        row.map_err(|error| StoreError::Damaged(format!("a row {error}")))
+    /// The row that these bytes are.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        reader.layout()?;
+        let local = match reader.u8()? {
+            0 => None,
+            flag @ 1..=2 => Some(Fingerprint {
+                inode: reader.u64()?,
+                size: reader.u64()?,
+                mtime: reader.time()?,
+                ctime: reader.time()?,
+                link: flag == 2,
+            }),
+            _ => return None,
+        };
+        let entry = reader.entry()?;
+        Some(Self {
+            entry,
+            target: reader.target()?,
+            local,
+        })
     }
 }
 
 impl Pending {
-    /// As bytes.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
-        put_entry(&mut out, &self.entry, &self.target);
+    /// The pending change as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(USUAL);
+        out.push(LAYOUT);
         out.extend_from_slice(&self.told_by.0.to_be_bytes());
+        put_entry(&mut out, &self.entry);
+        out.extend_from_slice(&self.target);
         out
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let mut reader = Reader::new(bytes);
-        let pending = (|| {
-            let (entry, target) = take_entry(&mut reader)?;
-            let told_by = IndexId(reader.u64("told by")?);
-            reader.end()?;
-            Ok(Self {
-                entry,
-                target,
-                told_by,
-            })
-        })();
-        pending.map_err(|error: WireError| StoreError::Damaged(format!("a pending row {error}")))
+    /// The pending change that these bytes are.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        reader.layout()?;
+        let told_by = IndexId(reader.u64()?);
+        let entry = reader.entry()?;
+        Some(Self {
+            entry,
+            target: reader.target()?,
+            told_by,
+        })
+    }
+}
+
+fn put_time(out: &mut Vec<u8>, time: Timestamp) {
+    out.extend_from_slice(&time.sec.to_be_bytes());
+    out.extend_from_slice(&time.nsec.to_be_bytes());
+}
+
+fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+    out.push(match entry.kind {
+        Kind::Tombstone => 0,
+        Kind::Symlink => 1,
+        Kind::File => 2,
+        Kind::Directory => 3,
+    });
+    out.extend_from_slice(&entry.mode.to_be_bytes());
+    out.extend_from_slice(&entry.size.to_be_bytes());
+    put_time(out, entry.mtime);
+    out.extend_from_slice(&entry.content.0);
+    out.extend_from_slice(&entry.modified_by.0.to_be_bytes());
+    out.extend_from_slice(&entry.sequence.to_be_bytes());
+    // A vector has at most MAX_VERSIONS components.
+    out.push(u8::try_from(entry.version.len()).unwrap_or(u8::MAX));
+    for (id, sequence) in entry.version.iter() {
+        out.extend_from_slice(&id.0.to_be_bytes());
+        out.extend_from_slice(&sequence.to_be_bytes());
+    }
+}
+
+/// What is left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn layout(&mut self) -> Option<()> {
+        (self.u8()? == LAYOUT).then_some(())
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn time(&mut self) -> Option<Timestamp> {
+        Some(Timestamp {
+            sec: self.take().map(i64::from_be_bytes)?,
+            nsec: self.take().map(u32::from_be_bytes)?,
+        })
+    }
+
+    fn entry(&mut self) -> Option<Entry> {
+        let kind = match self.u8()? {
+            0 => Kind::Tombstone,
+            1 => Kind::Symlink,
+            2 => Kind::File,
+            3 => Kind::Directory,
+            _ => return None,
+        };
+        let mode = self.take().map(u16::from_be_bytes)?;
+        let size = self.u64()?;
+        let mtime = self.time()?;
+        let content = ContentId(self.take()?);
+        let modified_by = IndexId(self.u64()?);
+        let sequence = self.u64()?;
+        let version = self.version()?;
+        Some(Entry {
+            kind,
+            mode,
+            size,
+            mtime,
+            content,
+            modified_by,
+            version,
+            sequence,
+        })
+    }
+
+    fn version(&mut self) -> Option<VersionVector> {
+        let count = usize::from(self.u8()?);
+        let mut missing = false;
+        let changes = (0..count).map_while(|_| {
+            let change = self.u64().zip(self.u64());
+            missing |= change.is_none();
+            change.map(|(id, sequence)| (IndexId(id), sequence))
+        });
+        let version = VersionVector::from_sorted(changes)?;
+        (!missing).then_some(version)
+    }
+
+    /// All that is left.
+    fn target(self) -> Option<Vec<u8>> {
+        (self.0.len() <= MAX_TARGET).then(|| self.0.to_vec())
     }
 }
