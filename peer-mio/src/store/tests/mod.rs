@@ -5,6 +5,7 @@ mod damage;
 mod full_disk;
 mod memory_file;
 mod order;
+mod recovery;
 mod rows;
 mod totals;
 
