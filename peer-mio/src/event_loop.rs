@@ -106,10 +106,10 @@ impl EventLoop {
         let mut more = true;
         loop {
             let timeout = self.timeout(more);
-            if let Err(error) = self.poll.poll(&mut events, timeout) {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(error);
             }
             for event in &events {
                 match event.token() {

@@ -95,10 +95,10 @@ impl Serve {
         out: &mut [u8],
         same: Option<usize>,
     ) -> Built {
-        if same.is_none() {
-            if let Some(refuse) = self.refusals.pop_front() {
-                return refuse.emit(out).map_or(Built::Nothing, Built::Message);
-            }
+        if same.is_none()
+            && let Some(refuse) = self.refusals.pop_front()
+        {
+            return refuse.emit(out).map_or(Built::Nothing, Built::Message);
         }
         while let Some(burst) = self.bursts.front_mut() {
             if !burst.looked_up {

@@ -145,7 +145,10 @@ pub trait Disk: 'static {
 /// Whether an error says that nothing is at a path: also if a parent is not a directory any more.
 #[must_use]
 pub fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// An open regular file. Closed when dropped.

@@ -3,7 +3,7 @@
 use super::start::keep_initiation;
 use super::{HOUSEKEEPING, Peer};
 use crate::clock::Now;
-use crate::disk::Disk;
+use crate::disk::{At, Disk, Place};
 use crate::store::{Durability, StoreError};
 use proto_core::boundary::{Arrival, PeerSlot, PullId};
 use proto_core::engine::{Delivery, Event};
@@ -31,10 +31,10 @@ impl<D: Disk> Peer<D> {
             }
             Some(Delivery::Page { peer, page }) => Some((peer, page)),
         };
-        if let Some((peer, page)) = page {
-            if now.mono >= self.store_retry {
-                self.take_page(now, peer, &page);
-            }
+        if let Some((peer, page)) = page
+            && now.mono >= self.store_retry
+        {
+            self.take_page(now, peer, &page);
         }
     }
 
@@ -142,6 +142,7 @@ impl<D: Disk> Peer<D> {
         }
         self.housekeeping_at = now.mono + HOUSEKEEPING;
         while matches!(self.expire_trash(now, false), Ok(true)) {}
+        self.clear_downloads();
         if let Err(error) = self
             .forget_tombstones(now)
             .and_then(|()| self.store.sweep_recipes())
@@ -151,6 +152,23 @@ impl<D: Disk> Peer<D> {
         }
         if self.store.dirty() {
             self.commit_changes(Durability::Durable);
+        }
+    }
+
+    /// Nothing is pending: what is left in `download/` is of no use any more.
+    fn clear_downloads(&mut self) {
+        let root = At {
+            place: Place::Download,
+            path: b"",
+        };
+        for name in self.disk.list(root).unwrap_or_default() {
+            if name.ends_with(b".part") {
+                // If it cannot be removed now, the next time will do.
+                let _ = self.disk.remove_file(At {
+                    place: Place::Download,
+                    path: &name,
+                });
+            }
         }
     }
 

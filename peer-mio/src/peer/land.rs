@@ -2,16 +2,15 @@
 
 use super::Peer;
 use super::transfer::Transfer;
-use super::trash::{move_to_trash, way};
+use super::trash::way;
 use crate::clock::Now;
-use crate::disk::{At, Disk, DiskFile, FileKind, Place, RenameMode, Stat, is_absent};
-use crate::store::{Durability, Fingerprint, Pending, Row, StoreError};
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat, is_absent};
+use crate::store::{Durability, Fingerprint, Row, StoreError};
 use crate::watch::dirty::SETTLED_PAUSE;
-use crate::watch::scan::{fingerprint, join};
+use crate::watch::scan::fingerprint;
 use proto_core::content::ContentId;
-use proto_core::index::conflict::conflict_name;
 use proto_core::index::entry::{Entry, Kind};
-use proto_core::index::reconcile::{Decision, Found, local_change, reconcile};
+use proto_core::index::reconcile::{Decision, reconcile};
 use proto_core::path::{self, Escaped};
 use proto_core::time::{Duration, Instant};
 use std::collections::BTreeSet;
@@ -36,15 +35,17 @@ pub struct Landing<F> {
 }
 
 #[derive(Debug)]
+/// A complete content.
 pub(super) struct Ready<F> {
     path: Vec<u8>,
     /// Its name in `download/`.
-    name: Vec<u8>,
+    pub name: Vec<u8>,
     content: ContentId,
     size: u64,
     fetched: u64,
     started: Instant,
-    file: F,
+    /// The file itself.
+    pub file: F,
 }
 
 impl<F> Default for Landing<F> {
@@ -106,6 +107,17 @@ impl<F> Landing<F> {
     }
 }
 
+/// A path that something is to land at.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// Where.
+    pub path: &'a [u8],
+    /// What is there by our index, if it is live.
+    pub row: Option<&'a Row>,
+    /// Whether that is the loser of a conflict and is kept beside it.
+    pub keep: bool,
+}
+
 /// Why something did not land.
 #[derive(Debug)]
 pub(super) enum NotLanded {
@@ -147,11 +159,13 @@ impl Touched {
         !self.trash.is_empty() || !self.share.is_empty()
     }
 
-    fn trashed(&mut self, target: &[u8]) {
+    /// Something is in the trash now.
+    pub fn trashed(&mut self, target: &[u8]) {
         self.trash.extend(way(target).map(<[u8]>::to_vec));
     }
 
-    fn name(&mut self, path: &[u8]) {
+    /// A name in `share/` came, went or was replaced.
+    pub fn name(&mut self, path: &[u8]) {
         self.share
             .insert(path::parent(path).unwrap_or_default().to_vec());
     }
@@ -192,14 +206,14 @@ impl<D: Disk> Peer<D> {
         if waits {
             return false;
         }
-        if self.landing.ready.len() > FLUSH_EACH {
-            if let Err(error) = self.disk.sync_all() {
-                self.errors
-                    .set("flush", format!("the disk cannot be flushed: {error}"));
-                self.landing = Landing::default();
-                self.plan.retry_later();
-                return true;
-            }
+        if self.landing.ready.len() > FLUSH_EACH
+            && let Err(error) = self.disk.sync_all()
+        {
+            self.errors
+                .set("flush", format!("the disk cannot be flushed: {error}"));
+            self.landing = Landing::default();
+            self.plan.retry_later();
+            return true;
         }
         self.land_group(now);
         true
@@ -220,7 +234,11 @@ impl<D: Disk> Peer<D> {
         let prepared = entry.map_or(Ok(()), |entry| {
             ready.file.set_mode(entry.mode)?;
             ready.file.set_mtime(entry.mtime)?;
-            if alone { ready.file.sync_data() } else { Ok(()) }
+            if alone {
+                ready.file.sync_data()
+            } else {
+                Ok(())
+            }
         });
         if let Err(error) = prepared {
             let ready = self.landing.ready.remove(place);
@@ -320,15 +338,16 @@ impl<D: Disk> Peer<D> {
         let row = row.filter(|row| row.entry.kind != Kind::Tombstone);
         self.still_as_indexed(now, path, row.as_ref())?;
         let row = row.as_ref();
+        let target = Target { path, row, keep };
         let landed = match entry.kind {
             Kind::Tombstone => self
-                .land_deletion(now, path, row, entry, touched)
+                .land_deletion(now, target, entry, touched)
                 .map(|()| false),
             Kind::Directory => self
-                .land_directory(now, path, row, entry, keep, touched)
+                .land_directory(now, target, entry, touched)
                 .map(|()| false),
             Kind::Symlink => self
-                .land_symlink(now, path, row, &pending, entry, keep, touched)
+                .land_symlink(now, target, &pending, entry, touched)
                 .map(|()| false),
             Kind::File => match (
                 row.filter(|row| has_content(row, &entry)),
@@ -336,7 +355,7 @@ impl<D: Disk> Peer<D> {
             ) {
                 (Some(row), _) => self.land_metadata(path, row, entry).map(|()| false),
                 (None, Some(ready)) => self
-                    .land_file(now, path, row, ready, entry, keep, touched)
+                    .land_file(now, target, ready, entry, touched)
                     .map(|()| true),
                 // A newer version came while this one was fetched.
                 (None, None) => Err(NotLanded::Blocked),
@@ -445,410 +464,8 @@ impl<D: Disk> Peer<D> {
         )
     }
 
-    fn land_file(
-        &mut self,
-        now: Now,
-        path: &[u8],
-        row: Option<&Row>,
-        ready: &Ready<D::File>,
-        entry: Entry,
-        keep: bool,
-        touched: &mut Touched,
-    ) -> Result<(), NotLanded> {
-        let (part, file) = (&ready.name, &ready.file);
-        let landing = land_name(part);
-        let from = At {
-            place: Place::Download,
-            path: &landing,
-        };
-        let stat = file.stat()?;
-        if stat.mode != entry.mode || stat.mtime != entry.mtime {
-            // The version that is wanted changed after the flush, only in its mode or time.
-            file.set_mode(entry.mode)?;
-            file.set_mtime(entry.mtime)?;
-            file.sync_data()?;
-        }
-        self.disk.rename(
-            At {
-                place: Place::Download,
-                path: part,
-            },
-            from,
-            RenameMode::Replace,
-        )?;
-        match self.put_in_place(now, from, path, row, keep, touched) {
-            Ok(()) => {}
-            Err(error) => {
-                // Back, so that the next try finds it.
-                let _ = self.disk.rename(
-                    from,
-                    At {
-                        place: Place::Download,
-                        path: part,
-                    },
-                    RenameMode::NoReplace,
-                );
-                return Err(error);
-            }
-        }
-        let stat = self.disk.stat(At {
-            place: Place::Share,
-            path,
-        })?;
-        self.adopt(
-            path,
-            Row {
-                entry,
-                target: Vec::new(),
-                local: Some(fingerprint(&stat, false)),
-            },
-        )
-    }
-
-    fn land_symlink(
-        &mut self,
-        now: Now,
-        path: &[u8],
-        row: Option<&Row>,
-        pending: &Pending,
-        entry: Entry,
-        keep: bool,
-        touched: &mut Touched,
-    ) -> Result<(), NotLanded> {
-        let name = land_name(format!("{}.part", entry.content).as_bytes());
-        let from = At {
-            place: Place::Download,
-            path: &name,
-        };
-        match self.disk.make_symlink(&pending.target, from) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
-            _ => {}
-        }
-        self.put_in_place(now, from, path, row, keep, touched)?;
-        let stat = self.disk.stat(At {
-            place: Place::Share,
-            path,
-        })?;
-        self.adopt(
-            path,
-            Row {
-                entry,
-                target: pending.target.clone(),
-                local: Some(fingerprint(&stat, true)),
-            },
-        )
-    }
-
-    /// Moves `from` to `path`; what was there goes to the trash or becomes the conflict copy.
-    fn put_in_place(
-        &mut self,
-        now: Now,
-        from: At<'_>,
-        path: &[u8],
-        row: Option<&Row>,
-        keep: bool,
-        touched: &mut Touched,
-    ) -> Result<(), NotLanded> {
-        let to = At {
-            place: Place::Share,
-            path,
-        };
-        let Some(row) = row else {
-            return self.put_new(from, to, touched);
-        };
-        if row.entry.kind == Kind::Directory {
-            self.clear_directory(now, path)?;
-            return self.put_new(from, to, touched);
-        }
-        match self.disk.rename(from, to, RenameMode::Exchange) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(NotLanded::Changed);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                self.set_aside(now, to, path, row, keep, touched)?;
-                return self.put_new(from, to, touched);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        touched.name(path);
-        if !self.is_what_was_indexed(from, row)? {
-            // Written between the last look and the swap: it goes back, and is picked up.
-            self.disk.rename(from, to, RenameMode::Exchange)?;
-            return Err(NotLanded::Changed);
-        }
-        self.set_aside(now, from, path, row, keep, touched)
-    }
-
-    fn put_new(
-        &mut self,
-        from: At<'_>,
-        to: At<'_>,
-        touched: &mut Touched,
-    ) -> Result<(), NotLanded> {
-        match self.disk.rename(from, to, RenameMode::NoReplace) {
-            Ok(()) => {
-                touched.name(to.path);
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(NotLanded::Changed),
-            Err(error) if is_absent(&error) => Err(NotLanded::Blocked),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Whether what was swapped out or moved is what the index knew (a rename changes only ctime).
-    fn is_what_was_indexed(&self, at: At<'_>, row: &Row) -> io::Result<bool> {
-        let stat = self.disk.stat(at)?;
-        let Some(local) = row.local else {
-            return Ok(false);
-        };
-        Ok(match stat.kind {
-            FileKind::Symlink => local.link,
-            FileKind::File => {
-                stat.inode == local.inode && stat.size == local.size && stat.mtime == local.mtime
-            }
-            _ => false,
-        })
-    }
-
-    /// What was at `path` and is at `from` now is kept: as a conflict copy, or in the trash.
-    fn set_aside(
-        &mut self,
-        now: Now,
-        from: At<'_>,
-        path: &[u8],
-        row: &Row,
-        keep: bool,
-        touched: &mut Touched,
-    ) -> Result<(), NotLanded> {
-        if keep && self.keep_conflict_copy(from, path, row, touched)? {
-            return Ok(());
-        }
-        touched.trashed(&move_to_trash(&self.disk, now, from, path)?);
-        Ok(())
-    }
-
-    /// Renames the loser to its conflict name and indexes it as a file of its own. False if that
-    /// very copy exists already.
-    fn keep_conflict_copy(
-        &mut self,
-        from: At<'_>,
-        path: &[u8],
-        row: &Row,
-        touched: &mut Touched,
-    ) -> Result<bool, NotLanded> {
-        for attempt in 0..100 {
-            let mut name = heapless::Vec::new();
-            conflict_name(path::name(path), &row.entry, attempt, &mut name);
-            let copy = join(path::parent(path).unwrap_or_default(), &name);
-            if path::check(&copy).is_err() {
-                // Too long with the folder's path: the trash keeps it.
-                return Ok(false);
-            }
-            let before = self.store.get(&copy)?;
-            if before.as_ref().is_some_and(|before| {
-                before.entry.kind == row.entry.kind && before.entry.content == row.entry.content
-            }) {
-                return Ok(false);
-            }
-            let at = At {
-                place: Place::Share,
-                path: &copy,
-            };
-            match self.disk.rename(from, at, RenameMode::NoReplace) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(error.into()),
-            }
-            touched.name(&copy);
-            log::warn!(
-                "{} was changed on two peers at once: ours is kept as {}",
-                Escaped(path),
-                Escaped(&copy)
-            );
-            let link = row.local.is_some_and(|local| local.link);
-            let stat = if link && row.entry.kind == Kind::File {
-                self.disk.open(at, true).and_then(|file| file.stat())
-            } else {
-                self.disk.stat(at)
-            };
-            let Ok(stat) = stat else { return Ok(true) };
-            let state = Found {
-                kind: row.entry.kind,
-                mode: row.entry.mode,
-                size: row.entry.size,
-                mtime: row.entry.mtime,
-                content: row.entry.content,
-            };
-            let sequence = self.store.next_sequence();
-            let entry = local_change(
-                before.as_ref().map(|before| &before.entry),
-                self.store.index_id(),
-                sequence,
-                state,
-            );
-            self.store.put(
-                &copy,
-                Row {
-                    entry,
-                    target: row.target.clone(),
-                    local: Some(fingerprint(&stat, link)),
-                },
-            )?;
-            self.changes.note();
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    fn land_directory(
-        &mut self,
-        now: Now,
-        path: &[u8],
-        row: Option<&Row>,
-        entry: Entry,
-        keep: bool,
-        touched: &mut Touched,
-    ) -> Result<(), NotLanded> {
-        let at = At {
-            place: Place::Share,
-            path,
-        };
-        match row {
-            Some(row) if row.entry.kind == Kind::Directory => {
-                if row.entry.mode != entry.mode {
-                    self.disk.set_mode(at, entry.mode)?;
-                }
-            }
-            other => {
-                if let Some(row) = other {
-                    self.set_aside(now, at, path, row, keep, touched)?;
-                }
-                match self.disk.make_dir(at, entry.mode) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        return Err(NotLanded::Changed);
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-                (self.watch)(path);
-                touched.name(path);
-            }
-        }
-        self.adopt(
-            path,
-            Row {
-                entry,
-                target: Vec::new(),
-                local: None,
-            },
-        )
-    }
-
-    fn land_deletion(
-        &mut self,
-        now: Now,
-        path: &[u8],
-        row: Option<&Row>,
-        entry: Entry,
-        touched: &mut Touched,
-    ) -> Result<(), NotLanded> {
-        if let Some(row) = row {
-            if row.entry.kind == Kind::Directory {
-                self.clear_directory(now, path)?;
-            } else {
-                let at = At {
-                    place: Place::Share,
-                    path,
-                };
-                let trashed = move_to_trash(&self.disk, now, at, path)?;
-                let moved = At {
-                    place: Place::Trash,
-                    path: &trashed,
-                };
-                if !self.is_what_was_indexed(moved, row)? {
-                    self.disk.rename(moved, at, RenameMode::NoReplace)?;
-                    return Err(NotLanded::Changed);
-                }
-                touched.trashed(&trashed);
-            }
-            touched.name(path);
-        }
-        self.adopt(
-            path,
-            Row {
-                entry,
-                target: Vec::new(),
-                local: None,
-            },
-        )
-    }
-
-    /// Removes a directory that is to make place. `Blocked`: its children go first; `Occupied`: it has
-    /// children that stay.
-    fn clear_directory(&mut self, now: Now, path: &[u8]) -> Result<(), NotLanded> {
-        if self.store.has_live_below(path)? {
-            // What is in it may be deleted further on in a journal that we have not read yet.
-            return Err(if self.store.has_pending_below(path)? || !self.engine.is_caught_up() {
-                NotLanded::Blocked
-            } else {
-                NotLanded::Occupied
-            });
-        }
-        match self.disk.remove_dir(At {
-            place: Place::Share,
-            path,
-        }) {
-            Ok(()) => Ok(()),
-            Err(error) if is_absent(&error) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                // Something in it that nobody has indexed: picked up first; what can never be shared
-                // keeps the directory.
-                if self.leftovers.insert(path.to_vec()) {
-                    self.scans.add(crate::watch::scan::Scan::new(path));
-                    self.dirty.mark_if_clean(now.mono, path, SETTLED_PAUSE);
-                    return Err(NotLanded::Blocked);
-                }
-                if self.scans.is_idle() && self.dirty.is_empty() {
-                    self.leftovers.remove(path);
-                    return Err(NotLanded::Occupied);
-                }
-                Err(NotLanded::Blocked)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A directory with live children beats its tombstone: it is asserted again, with both versions.
-    pub(super) fn assert_directory(
-        &mut self,
-        path: &[u8],
-        row: &Row,
-        pending: &Pending,
-    ) -> Result<(), NotLanded> {
-        let state = Found {
-            kind: Kind::Directory,
-            mode: row.entry.mode,
-            size: 0,
-            mtime: row.entry.mtime,
-            content: row.entry.content,
-        };
-        let mut merged = row.entry.clone();
-        merged.version = row.entry.version.merge(&pending.entry.version);
-        let sequence = self.store.next_sequence();
-        let entry = local_change(Some(&merged), self.store.index_id(), sequence, state);
-        self.adopt(
-            path,
-            Row {
-                entry,
-                target: Vec::new(),
-                local: None,
-            },
-        )
-    }
-
-    fn adopt(&mut self, path: &[u8], row: Row) -> Result<(), NotLanded> {
+    /// The index says what has landed.
+    pub(super) fn adopt(&mut self, path: &[u8], row: Row) -> Result<(), NotLanded> {
         self.served.close(path);
         self.served.changed.remove(path);
         log::debug!(
@@ -869,12 +486,4 @@ fn has_content(row: &Row, entry: &Entry) -> bool {
     row.entry.kind == Kind::File
         && row.entry.content == entry.content
         && !row.local.is_some_and(|local| local.link)
-}
-
-/// Name of a content that is just being landed, in `download/`: `X.part` becomes `X.land`.
-#[must_use]
-pub fn land_name(part: &[u8]) -> Vec<u8> {
-    let mut name = part.strip_suffix(b".part").unwrap_or(part).to_vec();
-    name.extend_from_slice(b".land");
-    name
 }

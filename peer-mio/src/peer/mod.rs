@@ -6,6 +6,7 @@
 
 mod act;
 pub mod assembly;
+mod directory;
 mod errors;
 mod journal;
 mod land;
@@ -13,6 +14,7 @@ mod objects;
 mod pickup;
 mod plan;
 mod recover;
+mod replace;
 pub mod report;
 mod scans;
 mod start;

@@ -136,7 +136,7 @@ impl<D: Disk> Serving<'_, D> {
         for number in first.. {
             match self.store.recipe_block(content, number) {
                 Ok(Some(block)) if bytes.len() + block.len() <= length => {
-                    bytes.extend_from_slice(&block)
+                    bytes.extend_from_slice(&block);
                 }
                 Ok(_) => break,
                 Err(error) => {

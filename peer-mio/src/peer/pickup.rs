@@ -98,7 +98,7 @@ impl<D: Disk> Peer<D> {
         }
         let Some(stat) = stat else {
             return match live {
-                Some(row) => self.record_deletion(now, dirty, row.clone()),
+                Some(row) => self.record_deletion(now, dirty, row),
                 None => Ok(()),
             };
         };
@@ -112,7 +112,7 @@ impl<D: Disk> Peer<D> {
                     path::Escaped(dirty)
                 );
                 match live {
-                    Some(row) => self.record_deletion(now, dirty, row.clone()),
+                    Some(row) => self.record_deletion(now, dirty, row),
                     None => Ok(()),
                 }
             }
@@ -136,7 +136,7 @@ impl<D: Disk> Peer<D> {
         let all = gone.len() <= BURY_SLICE;
         // Deepest first: what is in a directory goes before it.
         for (path, row) in gone.into_iter().rev() {
-            self.record_deletion(now, &path, row)?;
+            self.record_deletion(now, &path, &row)?;
         }
         if !all {
             self.dirty.mark(now.mono, directory, Duration::ZERO);
@@ -384,11 +384,11 @@ impl<D: Disk> Peer<D> {
     ) -> Result<(), StoreError> {
         if let Some(row) = row.filter(|row| says(&row.entry, &state)) {
             // Only the fingerprint is new: nothing that others need to know.
-            if row.local != local {
-                if let Some(local) = local {
-                    self.store.set_fingerprint(changed, local)?;
-                    self.changes.note();
-                }
+            if row.local != local
+                && let Some(local) = local
+            {
+                self.store.set_fingerprint(changed, local)?;
+                self.changes.note();
             }
             return Ok(());
         }
@@ -459,8 +459,8 @@ impl<D: Disk> Peer<D> {
         Ok(false)
     }
 
-    fn record_deletion(&mut self, now: Now, gone: &[u8], row: Row) -> Result<(), StoreError> {
-        self.record(now, gone, Some(&row), Found::NOTHING, Vec::new(), None)
+    fn record_deletion(&mut self, now: Now, gone: &[u8], row: &Row) -> Result<(), StoreError> {
+        self.record(now, gone, Some(row), Found::NOTHING, Vec::new(), None)
     }
 }
 

@@ -45,16 +45,6 @@ impl FileBackend {
         }
         Ok(())
     }
-
-    fn resize(&self, len: u64) -> io::Result<()> {
-        let before = self.file.stat()?.size;
-        self.file.set_len(len)?;
-        if len > before {
-            // A full disk shows here, where nothing is half written yet.
-            self.file.reserve(len)?;
-        }
-        Ok(())
-    }
 }
 
 impl StorageBackend for FileBackend {
@@ -67,7 +57,7 @@ impl StorageBackend for FileBackend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.note(self.resize(len))
+        self.note(self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {

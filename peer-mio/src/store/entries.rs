@@ -9,6 +9,9 @@ use proto_core::index::entry::{Entry, Kind, Sequence};
 use redb::WriteTransaction;
 use std::ops::{Bound, ControlFlow};
 
+/// Sees the records of the journal: sequence, path and row. It may read the store.
+pub type JournalVisitor<'a> = dyn FnMut(Sequence, &[u8], &Row) -> ControlFlow<()> + 'a;
+
 impl Store {
     /// The row of a path.
     ///
@@ -92,7 +95,7 @@ impl Store {
     }
 
     /// Visits all rows in tree order, those after a path only if one is given. The visitor may read
-    /// the store; it sees rows as they were up to [`BATCH`] rows ago.
+    /// the store.
     ///
     /// # Errors
     /// Those of the disk; `Failed` for a path that holds a NUL.
@@ -175,7 +178,7 @@ impl Store {
     pub fn journal(
         &self,
         after: Sequence,
-        visit: &mut dyn FnMut(Sequence, &[u8], &Row) -> ControlFlow<()>,
+        visit: &mut JournalVisitor<'_>,
     ) -> Result<(), StoreError> {
         let mut after = after;
         loop {

@@ -18,6 +18,7 @@ mod tests;
 
 use crate::disk::DiskFile;
 use backend::{FileBackend, IndexFile};
+pub use entries::JournalVisitor;
 pub use error::{Durability, Opened, StoreError};
 use meta::Counters;
 use proto_core::content::ContentId;

@@ -65,7 +65,7 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn remove_recipe(&mut self, content: ContentId) -> Result<(), StoreError> {
-        if self.recipe_from(Bound::Included(recipe_key(content, 0)))? != Some(content) {
+        if self.recipe_from(Bound::Included(&recipe_key(content, 0)))? != Some(content) {
             return Ok(());
         }
         self.change(|transaction| {
@@ -85,10 +85,8 @@ impl Store {
     pub fn sweep_recipes(&mut self) -> Result<(), StoreError> {
         let mut dropped = 0;
         for _ in 0..LOOK {
-            let start = match self.swept {
-                None => Bound::Unbounded,
-                Some(content) => Bound::Excluded(recipe_key(content, u32::MAX)),
-            };
+            let after = self.swept.map(|content| recipe_key(content, u32::MAX));
+            let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             self.swept = self.recipe_from(start)?;
             let Some(content) = self.swept else {
                 return Ok(());
@@ -106,8 +104,7 @@ impl Store {
     }
 
     /// The content of the first recipe block from a key on.
-    fn recipe_from(&self, start: Bound<Vec<u8>>) -> Result<Option<ContentId>, StoreError> {
-        let start = start.as_ref().map(Vec::as_slice);
+    fn recipe_from(&self, start: Bound<&[u8]>) -> Result<Option<ContentId>, StoreError> {
         let view = self.view(RECIPES)?;
         let found = view
             .range::<&[u8]>((start, Bound::Unbounded))?

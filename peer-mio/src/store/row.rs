@@ -50,8 +50,7 @@ const USUAL: usize = 256;
 
 impl Row {
     /// The row as bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(USUAL);
         out.push(LAYOUT);
         match &self.local {
@@ -70,8 +69,7 @@ impl Row {
     }
 
     /// The row that these bytes are.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         reader.layout()?;
         let local = match reader.u8()? {
@@ -96,8 +94,7 @@ impl Row {
 
 impl Pending {
     /// The pending change as bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(USUAL);
         out.push(LAYOUT);
         out.extend_from_slice(&self.told_by.0.to_be_bytes());
@@ -107,8 +104,7 @@ impl Pending {
     }
 
     /// The pending change that these bytes are.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         reader.layout()?;
         let told_by = IndexId(reader.u64()?);

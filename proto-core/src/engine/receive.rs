@@ -47,10 +47,8 @@ impl Engine {
         let Incoming::Message(plaintext) = incoming else {
             return None;
         };
-        if remote.reported.is_none() {
-            // Not yet told to the driver: `poll_event` comes first; its sender repeats everything.
-            return None;
-        }
+        // Not yet told to the driver: `poll_event` comes first; its sender repeats everything.
+        remote.reported?;
         match Message::decode(plaintext).ok()? {
             Message::Announce(announce) => self.handle_announce(now, peer, &announce),
             Message::Request(request) => {

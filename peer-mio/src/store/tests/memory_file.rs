@@ -26,6 +26,9 @@ struct Inner {
     room: Option<u64>,
     /// Whether syncing fails too when there is no room: the disk is gone rather than full.
     gone: bool,
+    /// Whether the file must stay as long as it is.
+    must_not_grow: bool,
+    unreadable: bool,
     changes: u64,
 }
 
@@ -71,9 +74,20 @@ impl MemoryFile {
         (inner.room, inner.gone) = (Some(changes), true);
     }
 
+    /// What is there can be written over; the file cannot grow.
+    pub fn forbid_growth(&self) {
+        self.lock().must_not_grow = true;
+    }
+
+    /// From now on nothing can be read (EIO).
+    pub fn fail_reading(&self) {
+        self.lock().unreadable = true;
+    }
+
     /// There is room again.
     pub fn recover(&self) {
-        self.lock().room = None;
+        let mut inner = self.lock();
+        (inner.room, inner.must_not_grow) = (None, false);
     }
 
     /// The power goes and comes back: of what was not synced any part is lost, to the sector.
@@ -138,6 +152,9 @@ impl DiskFile for MemoryFile {
     /// Never more than 1000 bytes at once, as a file may.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let inner = self.lock();
+        if inner.unreadable {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let rest = inner.bytes.get(offset as usize..).unwrap_or_default();
         let read = rest.len().min(buffer.len()).min(1000);
         buffer[..read].copy_from_slice(&rest[..read]);
@@ -163,7 +180,11 @@ impl DiskFile for MemoryFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut inner = self.lock();
         // Shrinking needs no room.
-        if len as usize > inner.bytes.len() || inner.gone {
+        let grows = len as usize > inner.bytes.len();
+        if grows && inner.must_not_grow {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if grows || inner.gone {
             inner.take_room()?;
         }
         inner.bytes.resize(len as usize, 0);
@@ -172,7 +193,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn reserve(&self, _: u64) -> io::Result<()> {
-        self.lock().take_room()
+        Ok(())
     }
 
     fn start_writeback(&self, _: u64, _: u64) {}

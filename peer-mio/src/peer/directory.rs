@@ -1,0 +1,164 @@
+//! Landing directories and deletions: what is in the way goes first, what must stay is asserted again.
+
+use super::Peer;
+use super::land::{NotLanded, Target, Touched};
+use super::trash::move_to_trash;
+use crate::clock::Now;
+use crate::disk::{At, Disk, Place, RenameMode, is_absent};
+use crate::store::{Pending, Row};
+use crate::watch::dirty::SETTLED_PAUSE;
+use crate::watch::scan::Scan;
+use proto_core::index::entry::{Entry, Kind};
+use proto_core::index::reconcile::{Found, local_change};
+use std::io;
+
+impl<D: Disk> Peer<D> {
+    /// A directory is made, or gets its mode.
+    pub(super) fn land_directory(
+        &mut self,
+        now: Now,
+        target: Target<'_>,
+        entry: Entry,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
+        let path = target.path;
+        let at = At {
+            place: Place::Share,
+            path,
+        };
+        match target.row {
+            Some(row) if row.entry.kind == Kind::Directory => {
+                if row.entry.mode != entry.mode {
+                    self.disk.set_mode(at, entry.mode)?;
+                }
+            }
+            other => {
+                if other.is_some() {
+                    self.set_aside(now, at, target, touched)?;
+                }
+                match self.disk.make_dir(at, entry.mode) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        return Err(NotLanded::Changed);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                (self.watch)(path);
+                touched.name(path);
+            }
+        }
+        self.adopt(
+            path,
+            Row {
+                entry,
+                target: Vec::new(),
+                local: None,
+            },
+        )
+    }
+
+    /// What is at a path goes to the trash.
+    pub(super) fn land_deletion(
+        &mut self,
+        now: Now,
+        target: Target<'_>,
+        entry: Entry,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
+        let path = target.path;
+        if let Some(row) = target.row {
+            if row.entry.kind == Kind::Directory {
+                self.clear_directory(now, path)?;
+            } else {
+                let at = At {
+                    place: Place::Share,
+                    path,
+                };
+                let trashed = move_to_trash(&self.disk, now, at, path)?;
+                let moved = At {
+                    place: Place::Trash,
+                    path: &trashed,
+                };
+                if !self.is_what_was_indexed(moved, row)? {
+                    self.disk.rename(moved, at, RenameMode::NoReplace)?;
+                    return Err(NotLanded::Changed);
+                }
+                touched.trashed(&trashed);
+            }
+            touched.name(path);
+        }
+        self.adopt(
+            path,
+            Row {
+                entry,
+                target: Vec::new(),
+                local: None,
+            },
+        )
+    }
+
+    /// Removes a directory that is to make place. `Blocked`: its children go first; `Occupied`: it has
+    /// children that stay.
+    pub(super) fn clear_directory(&mut self, now: Now, path: &[u8]) -> Result<(), NotLanded> {
+        if self.store.has_live_below(path)? {
+            // What is in it may be deleted further on in a journal that we have not read yet.
+            return Err(
+                if self.store.has_pending_below(path)? || !self.engine.is_caught_up() {
+                    NotLanded::Blocked
+                } else {
+                    NotLanded::Occupied
+                },
+            );
+        }
+        match self.disk.remove_dir(At {
+            place: Place::Share,
+            path,
+        }) {
+            Ok(()) => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                // Something in it that nobody has indexed: picked up first; what can never be shared
+                // keeps the directory.
+                if self.leftovers.insert(path.to_vec()) {
+                    self.scans.add(Scan::new(path));
+                    self.dirty.mark_if_clean(now.mono, path, SETTLED_PAUSE);
+                    return Err(NotLanded::Blocked);
+                }
+                if self.scans.is_idle() && self.dirty.is_empty() {
+                    self.leftovers.remove(path);
+                    return Err(NotLanded::Occupied);
+                }
+                Err(NotLanded::Blocked)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A directory with live children beats its tombstone: it is asserted again, with both versions.
+    pub(super) fn assert_directory(
+        &mut self,
+        path: &[u8],
+        row: &Row,
+        pending: &Pending,
+    ) -> Result<(), NotLanded> {
+        let state = Found {
+            kind: Kind::Directory,
+            mode: row.entry.mode,
+            size: 0,
+            mtime: row.entry.mtime,
+            content: row.entry.content,
+        };
+        let mut merged = row.entry.clone();
+        merged.version = row.entry.version.merge(&pending.entry.version);
+        let sequence = self.store.next_sequence();
+        let entry = local_change(Some(&merged), self.store.index_id(), sequence, state);
+        self.adopt(
+            path,
+            Row {
+                entry,
+                target: Vec::new(),
+                local: None,
+            },
+        )
+    }
+}

@@ -1,0 +1,223 @@
+//! A cluster of whole peers on simulated disks, one clock and one network: step, drive, drive bounded.
+
+use crate::disk::SimDisk;
+use crate::network::Network;
+use crate::rng::Rng;
+use peer_mio::clock::Now;
+use peer_mio::peer::{Config, Peer};
+use peer_mio::watch::scan::Symlinks;
+use proto_core::index::entry::Timestamp;
+use proto_core::time::{Duration, Instant};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// What one slice of work costs in simulated time.
+const SLICE: Duration = Duration::from_micros(50);
+/// Slices in a row before the clock goes on anyway: a livelock ends at a bound of time.
+const SLICES: usize = 2_000;
+/// Time of day at the start.
+const START: i64 = 1_700_000_000;
+/// One burst.
+const BURST: usize = 65_507;
+
+/// One machine: its disk stays, the peer on it comes and goes.
+pub struct Machine {
+    /// Where its peer listens.
+    pub address: SocketAddr,
+    /// The user's and the harness's handle.
+    pub disk: SimDisk,
+    /// The running peer.
+    pub peer: Option<Peer<SimDisk>>,
+    /// Seconds by which its time of day is off.
+    pub clock_offset: i64,
+    /// File system events of 1000 that nobody tells of.
+    pub missed_events: u64,
+}
+
+/// All machines.
+pub struct Cluster {
+    /// The machines.
+    pub machines: Vec<Machine>,
+    /// Between them.
+    pub network: Network,
+    now: Instant,
+    rng: Rng,
+    buffer: Vec<u8>,
+    trace: bool,
+}
+
+impl Cluster {
+    /// Machines without running peers.
+    #[must_use]
+    pub fn new(count: u8, rng: &mut Rng) -> Self {
+        let machines = (1..=count).map(|number| Machine {
+            address: SocketAddr::new(Ipv4Addr::new(10, 0, 0, number).into(), 22001),
+            disk: SimDisk::new(),
+            peer: None,
+            clock_offset: 0,
+            missed_events: 0,
+        });
+        Self {
+            machines: machines.collect(),
+            network: Network::new(rng.fork()),
+            now: Instant::from_micros(1_000_000),
+            rng: rng.fork(),
+            buffer: vec![0; BURST],
+            trace: std::env::var_os("TRACE").is_some(),
+        }
+    }
+
+    /// Simulated time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Says what happens, if somebody wants to see it.
+    pub fn trace(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            eprintln!("{:>12} {}", self.now.as_micros(), what());
+        }
+    }
+
+    fn wall(&self, machine: &Machine) -> Timestamp {
+        let micros = self.now.as_micros();
+        Timestamp {
+            sec: START + machine.clock_offset + i64::try_from(micros / 1_000_000).unwrap_or(0),
+            nsec: u32::try_from(micros % 1_000_000).unwrap_or(0) * 1000,
+        }
+    }
+
+    fn now_at(&self, place: usize) -> Now {
+        let wall = self.machines.get(place).map_or_else(Timestamp::default, |machine| self.wall(machine));
+        Now { mono: self.now, wall }
+    }
+
+    /// Sets the clocks of all disks.
+    pub fn set_clocks(&self) {
+        for machine in &self.machines {
+            machine.disk.set_now(self.wall(machine));
+        }
+    }
+
+    /// Starts the peer of a machine, if it does not run. False if it cannot start.
+    pub fn start(&mut self, place: usize) -> bool {
+        self.set_clocks();
+        let now = self.now_at(place);
+        let seed = self.rng.seed();
+        let others: Vec<SocketAddr> = self.machines.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, machine)| machine.address).collect();
+        let Some(machine) = self.machines.get_mut(place) else { return false };
+        if machine.peer.is_some() {
+            return true;
+        }
+        let config = Config {
+            peers: others,
+            key: [7; 32],
+            symlinks: Symlinks::Follow,
+            scan_interval: Duration::from_secs(60),
+            seed,
+            receive_buffer: 2 * 1024 * 1024,
+            datagram: 1200,
+            aes: place.is_multiple_of(2),
+        };
+        let _ = machine.disk.take_events();
+        match Peer::start(machine.disk.handle(), config, now, Box::new(|_| ())) {
+            Ok(started) => {
+                machine.peer = Some(started.peer);
+                true
+            }
+            Err(error) => {
+                let error = error.to_string();
+                self.trace(|| format!("peer {place} cannot start: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Kills the peer of a machine; with `power`, its machine loses its power.
+    pub fn crash(&mut self, place: usize, power: bool) {
+        let mut rng = self.rng.fork();
+        if let Some(machine) = self.machines.get_mut(place) {
+            machine.disk.fail(0, rng.fork());
+            if power {
+                machine.disk.power_cut(&mut rng);
+            } else {
+                machine.disk.kill();
+            }
+            machine.peer = None;
+        }
+    }
+
+    /// Jumps to the next moment at which anything happens, and lets it happen.
+    pub fn step(&mut self, limit: Instant) {
+        let wakes = self.machines.iter().filter_map(|machine| machine.peer.as_ref().map(Peer::next_wake));
+        let next = wakes.chain(self.network.next_arrival()).min().unwrap_or(limit).min(limit);
+        // A deadline in the past still costs time, so that nothing can stand still.
+        self.now = next.max(self.now + Duration::from_micros(10));
+        self.set_clocks();
+        while let Some((from, to, mut datagram)) = self.network.pop_due(self.now) {
+            if let Some(place) = self.machines.iter().position(|machine| machine.address == to) {
+                let now = self.now_at(place);
+                if let Some(peer) = self.machines.get_mut(place).and_then(|machine| machine.peer.as_mut()) {
+                    peer.handle_datagram(now, from, &mut datagram);
+                }
+            }
+        }
+        for place in 0..self.machines.len() {
+            self.turn(place);
+        }
+    }
+
+    /// One machine does what it has to do.
+    fn turn(&mut self, place: usize) {
+        for _ in 0..SLICES {
+            let now = self.now_at(place);
+            let Some(machine) = self.machines.get_mut(place) else { return };
+            let events = machine.disk.take_events();
+            let Some(peer) = machine.peer.as_mut() else { return };
+            for event in events {
+                if !self.rng.chance(machine.missed_events) {
+                    peer.handle_change(now, &event.path, event.settled);
+                }
+            }
+            let more = peer.work(now);
+            let from = machine.address;
+            while let Some((to, transmit)) = peer.poll_transmit(now, &mut self.buffer) {
+                let datagrams = self.buffer.get(..transmit.len).unwrap_or_default();
+                for datagram in datagrams.chunks(transmit.segment_size.max(1)) {
+                    self.network.send(now.mono, from, to, datagram);
+                }
+            }
+            if !more {
+                return;
+            }
+            self.now += SLICE;
+            self.set_clocks();
+        }
+    }
+
+    /// Lets time pass.
+    pub fn drive(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.step(until);
+        }
+    }
+
+    /// Lets time pass until something is so. False if it is not within the bound.
+    pub fn drive_until(&mut self, bound: Duration, mut so: impl FnMut(&Self) -> bool) -> bool {
+        let until = self.now + bound;
+        while self.now < until {
+            if so(self) {
+                return true;
+            }
+            self.step(until);
+        }
+        so(self)
+    }
+
+    /// Whether every machine's peer runs and says that all is the same.
+    #[must_use]
+    pub fn in_sync(&self) -> bool {
+        self.machines.iter().all(|machine| machine.peer.as_ref().is_some_and(Peer::in_sync))
+    }
+}

@@ -1,0 +1,102 @@
+//! The simulated network: loss, delay, duplication, reordering and partitions, from a seed.
+
+use crate::rng::Rng;
+use proto_core::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+/// How bad the network is.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Datagrams of 1000 that are lost.
+    pub loss: u64,
+    /// Datagrams of 1000 that come twice.
+    pub duplication: u64,
+    /// Least time under way.
+    pub delay: Duration,
+    /// Random time on top of it, which reorders.
+    pub jitter: Duration,
+}
+
+impl Default for Weather {
+    fn default() -> Self {
+        Self {
+            loss: 0,
+            duplication: 0,
+            delay: Duration::from_micros(200),
+            jitter: Duration::ZERO,
+        }
+    }
+}
+
+/// A datagram under way: from whom, to whom, its bytes.
+pub type Datagram = (SocketAddr, SocketAddr, Vec<u8>);
+
+/// All datagrams under way.
+#[derive(Debug)]
+pub struct Network {
+    rng: Rng,
+    /// How bad it is now.
+    pub weather: Weather,
+    under_way: BTreeMap<(Instant, u64), Datagram>,
+    sent: u64,
+    /// Ways that are cut, each in one direction.
+    cut: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// Bytes sent in all.
+    pub bytes: u64,
+}
+
+impl Network {
+    /// A good network.
+    #[must_use]
+    pub fn new(rng: Rng) -> Self {
+        Self {
+            rng,
+            weather: Weather::default(),
+            under_way: BTreeMap::new(),
+            sent: 0,
+            cut: BTreeSet::new(),
+            bytes: 0,
+        }
+    }
+
+    /// A peer sends a datagram.
+    pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        self.bytes += datagram.len() as u64;
+        if self.cut.contains(&(from, to)) || self.rng.chance(self.weather.loss) {
+            return;
+        }
+        let copies = if self.rng.chance(self.weather.duplication) { 2 } else { 1 };
+        for _ in 0..copies {
+            let jitter = u64::try_from(self.weather.jitter.as_micros()).unwrap_or(0);
+            let arrival = now + self.weather.delay + Duration::from_micros(self.rng.below(jitter + 1));
+            self.sent += 1;
+            self.under_way.insert((arrival, self.sent), (from, to, datagram.to_vec()));
+        }
+    }
+
+    /// When the next datagram arrives.
+    #[must_use]
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.under_way.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Takes a datagram that has arrived.
+    pub fn pop_due(&mut self, now: Instant) -> Option<Datagram> {
+        let first = self.under_way.first_entry()?;
+        if first.key().0 > now {
+            return None;
+        }
+        Some(first.remove())
+    }
+
+    /// Cuts the way from one to another.
+    pub fn cut(&mut self, from: SocketAddr, to: SocketAddr) {
+        self.cut.insert((from, to));
+    }
+
+    /// All ways are open.
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+}

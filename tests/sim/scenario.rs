@@ -1,0 +1,329 @@
+//! One seed, one story: users change files, machines crash and come back, the network is bad; then
+//! all is healed, and every folder must be the same and nothing of a user's gone.
+
+use crate::cluster::Cluster;
+use crate::disk::Node;
+use crate::model::{Model, difference};
+use crate::network::Weather;
+use crate::rng::Rng;
+use peer_mio::disk::Place;
+use proto_core::index::entry::Timestamp;
+use proto_core::time::Duration;
+
+/// Names that users choose from: few, so that they meet.
+const NAMES: [&[u8]; 12] = [b"a", b"b", b"A", b"notes.txt", b".hidden", b"with space", b"\xff\xfe", b"dir", b"sub", b"x-y", b"x.y", b"\xc3\xa9"];
+/// Simulated time within which all must be the same at the end.
+const SETTLE: Duration = Duration::from_secs(600);
+
+/// One story under way.
+struct Story {
+    rng: Rng,
+    cluster: Cluster,
+    model: Model,
+    written: u64,
+}
+
+/// Plays a seed.
+///
+/// # Errors
+/// What is wrong at the end, in words.
+pub fn play(seed: u64) -> Result<(), String> {
+    let mut rng = Rng::new(seed);
+    let peers = u8::try_from(2 + rng.below(4)).unwrap_or(2);
+    let cluster = Cluster::new(peers, &mut rng);
+    let mut story = Story {
+        rng,
+        cluster,
+        model: Model::default(),
+        written: 0,
+    };
+    story.begin();
+    let steps = 10 + story.rng.below(40);
+    for _ in 0..steps {
+        story.happen();
+    }
+    story.end()
+}
+
+impl Story {
+    fn begin(&mut self) {
+        if self.rng.chance(500) {
+            self.cluster.network.weather = Weather {
+                loss: self.rng.below(200),
+                duplication: self.rng.below(100),
+                delay: Duration::from_micros(100 + self.rng.below(30_000)),
+                jitter: Duration::from_micros(self.rng.below(20_000)),
+            };
+        }
+        for place in 0..self.cluster.machines.len() {
+            if self.rng.chance(850) {
+                self.cluster.start(place);
+            }
+        }
+    }
+
+    fn place(&mut self) -> usize {
+        usize::try_from(self.rng.below(self.cluster.machines.len() as u64)).unwrap_or(0)
+    }
+
+    /// A path that is there on a machine, or a new one in a directory that is there.
+    fn path(&mut self, place: usize, there: bool) -> Vec<u8> {
+        let Some(machine) = self.cluster.machines.get(place) else { return Vec::new() };
+        let tree = machine.disk.tree(Place::Share);
+        let known: Vec<&Vec<u8>> = tree.keys().collect();
+        if there && let Some(path) = self.rng.pick(&known) {
+            return (*path).clone();
+        }
+        let directories: Vec<&Vec<u8>> = tree.iter().filter(|(_, node)| matches!(node, Node::Directory(_))).map(|(path, _)| path).collect();
+        let name = self.rng.pick(&NAMES).copied().unwrap_or(b"a");
+        match self.rng.pick(&directories) {
+            Some(directory) if self.rng.chance(600) => [directory.as_slice(), b"/", name].concat(),
+            _ => name.to_vec(),
+        }
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        self.written += 1;
+        let mut bytes = format!("{:06} ", self.written).into_bytes();
+        let len = match self.rng.below(12) {
+            0..=6 => self.rng.below(400),
+            7 | 8 => 16 * 1024 - 3 + self.rng.below(6),
+            9 | 10 => self.rng.below(120_000),
+            _ => self.rng.below(700_000),
+        };
+        let mut filler = Rng::new(self.written);
+        while (bytes.len() as u64) < len {
+            bytes.extend_from_slice(&filler.next().to_be_bytes());
+        }
+        bytes
+    }
+
+    /// One thing happens, and some time passes.
+    fn happen(&mut self) {
+        let place = self.place();
+        match self.rng.below(100) {
+            0..=33 => self.user_writes(place),
+            34..=43 => self.user_removes(place),
+            44..=51 => self.user_renames(place),
+            52..=57 => self.user_makes_directory(place),
+            58..=61 => self.user_changes_attributes(place),
+            62..=66 => self.same_content_everywhere(),
+            67..=73 => self.crash(place, false),
+            74..=79 => self.crash(place, true),
+            80..=89 => {
+                self.cluster.start(place);
+            }
+            90..=92 => self.partition(),
+            93..=94 => self.cluster.network.heal(),
+            95 => self.jump_clock(place),
+            96 => self.stop_soon(place),
+            97 => self.fail_for_a_while(place),
+            98 => self.fill_disk(place),
+            _ => {
+                let missed = self.rng.below(1000);
+                if let Some(machine) = self.cluster.machines.get_mut(place) {
+                    machine.missed_events = missed;
+                }
+            }
+        }
+        self.collect_stopped();
+        let pause = match self.rng.below(10) {
+            0..=3 => self.rng.below(3_000),
+            4..=7 => self.rng.below(300_000),
+            _ => self.rng.below(8_000_000),
+        };
+        self.cluster.drive(Duration::from_micros(pause));
+        self.collect_stopped();
+    }
+
+    fn user_writes(&mut self, place: usize) {
+        let there = self.rng.chance(450);
+        let path = self.path(place, there);
+        let bytes = self.bytes();
+        self.cluster.set_clocks();
+        let Some(machine) = self.cluster.machines.get(place) else { return };
+        if !matches!(machine.disk.tree(Place::Share).get(&path), None | Some(Node::File(..))) {
+            return;
+        }
+        self.model.kill(&machine.disk, &path);
+        if machine.disk.user_write(&path, &bytes).is_ok() {
+            self.cluster.trace(|| format!("user {place} writes {} ({} bytes)", String::from_utf8_lossy(&path), bytes.len()));
+            self.model.write(&bytes, format!("content {} of {} on {place}", self.written, String::from_utf8_lossy(&path)));
+        }
+    }
+
+    fn user_removes(&mut self, place: usize) {
+        let path = self.path(place, true);
+        self.cluster.set_clocks();
+        let Some(machine) = self.cluster.machines.get(place) else { return };
+        self.model.kill(&machine.disk, &path);
+        let done = machine.disk.user_remove_all(&path);
+        self.cluster.trace(|| format!("user {place} removes {}: {done:?}", String::from_utf8_lossy(&path)));
+    }
+
+    fn user_renames(&mut self, place: usize) {
+        let from = self.path(place, true);
+        let there = self.rng.chance(300);
+        let to = self.path(place, there);
+        self.cluster.set_clocks();
+        let Some(machine) = self.cluster.machines.get(place) else { return };
+        let tree = machine.disk.tree(Place::Share);
+        // Only over nothing or a file: what dies is what was there.
+        if from == to || matches!(tree.get(&to), Some(Node::Directory(_))) {
+            return;
+        }
+        let dying: Option<Vec<u8>> = match (tree.get(&from), tree.get(&to)) {
+            (Some(Node::File(..)), Some(Node::File(_, _, bytes))) => Some(bytes.clone()),
+            _ => None,
+        };
+        let done = machine.disk.user_rename(&from, &to);
+        if let (Ok(()), Some(bytes)) = (&done, dying) {
+            self.model.die(&bytes);
+        }
+        self.cluster.trace(|| format!("user {place} renames {} to {}: {done:?}", String::from_utf8_lossy(&from), String::from_utf8_lossy(&to)));
+    }
+
+    fn user_makes_directory(&mut self, place: usize) {
+        let path = self.path(place, false);
+        self.cluster.set_clocks();
+        let Some(machine) = self.cluster.machines.get(place) else { return };
+        let done = machine.disk.user_mkdir(&path);
+        self.cluster.trace(|| format!("user {place} makes directory {}: {done:?}", String::from_utf8_lossy(&path)));
+    }
+
+    fn user_changes_attributes(&mut self, place: usize) {
+        let path = self.path(place, true);
+        let mode = [0o600, 0o644, 0o755, 0o700][usize::try_from(self.rng.below(4)).unwrap_or(0)];
+        let mtime = Timestamp {
+            sec: self.rng.below(3_000_000_000).cast_signed() - 1_000_000_000,
+            nsec: u32::try_from(self.rng.below(1_000_000_000)).unwrap_or(0),
+        };
+        self.cluster.set_clocks();
+        let Some(machine) = self.cluster.machines.get(place) else { return };
+        let done = if self.rng.chance(500) { machine.disk.user_chmod(&path, mode) } else { machine.disk.user_touch(&path, mtime) };
+        self.cluster.trace(|| format!("user {place} changes attributes of {}: {done:?}", String::from_utf8_lossy(&path)));
+    }
+
+    /// The same new file by hand on two machines is no conflict.
+    fn same_content_everywhere(&mut self) {
+        let (one, two) = (self.place(), self.place());
+        let path = self.path(one, false);
+        let bytes = self.bytes();
+        self.cluster.set_clocks();
+        for place in [one, two] {
+            let Some(machine) = self.cluster.machines.get(place) else { return };
+            if machine.disk.tree(Place::Share).contains_key(&path) {
+                continue;
+            }
+            if machine.disk.user_write(&path, &bytes).is_ok() {
+                self.cluster.trace(|| format!("user {place} copies {} here by hand", String::from_utf8_lossy(&path)));
+                self.model.write(&bytes, format!("content {} of {} by hand", self.written, String::from_utf8_lossy(&path)));
+            }
+        }
+    }
+
+    fn crash(&mut self, place: usize, power: bool) {
+        self.cluster.trace(|| format!("machine {place}: {}", if power { "power cut" } else { "peer killed" }));
+        self.cluster.crash(place, power);
+        if power {
+            self.model.forget_lost(&self.cluster);
+        }
+        if self.rng.chance(700) {
+            self.cluster.start(place);
+        }
+    }
+
+    fn partition(&mut self) {
+        let (one, two) = (self.place(), self.place());
+        let addresses: Vec<_> = self.cluster.machines.iter().map(|machine| machine.address).collect();
+        if let (Some(from), Some(to)) = (addresses.get(one), addresses.get(two)) {
+            self.cluster.network.cut(*from, *to);
+            if self.rng.chance(700) {
+                self.cluster.network.cut(*to, *from);
+            }
+        }
+    }
+
+    fn jump_clock(&mut self, place: usize) {
+        let offset = [0, -1_700_000_000, 3600, -3600, 500_000_000][usize::try_from(self.rng.below(5)).unwrap_or(0)];
+        if let Some(machine) = self.cluster.machines.get_mut(place) {
+            machine.clock_offset = offset;
+        }
+    }
+
+    /// Its disk stops in the middle of something; the machine is cut off or killed there.
+    fn stop_soon(&mut self, place: usize) {
+        let after = self.rng.below(60);
+        if let Some(machine) = self.cluster.machines.get(place).filter(|machine| machine.peer.is_some()) {
+            machine.disk.stop_after(after);
+        }
+    }
+
+    fn collect_stopped(&mut self) {
+        for place in 0..self.cluster.machines.len() {
+            if self.cluster.machines.get(place).is_some_and(|machine| machine.disk.is_stopped()) {
+                let power = self.rng.chance(600);
+                self.crash(place, power);
+            }
+        }
+    }
+
+    fn fail_for_a_while(&mut self, place: usize) {
+        let (permille, rng) = (self.rng.below(60), self.rng.fork());
+        if let Some(machine) = self.cluster.machines.get(place) {
+            machine.disk.fail(permille, rng);
+        }
+        self.cluster.drive(Duration::from_secs(2));
+        let rng = self.rng.fork();
+        if let Some(machine) = self.cluster.machines.get(place) {
+            machine.disk.fail(0, rng);
+        }
+    }
+
+    fn fill_disk(&mut self, place: usize) {
+        let capacity = 200_000 + self.rng.below(1_000_000);
+        if let Some(machine) = self.cluster.machines.get(place) {
+            machine.disk.set_capacity(capacity);
+        }
+        self.cluster.drive(Duration::from_secs(3));
+        if let Some(machine) = self.cluster.machines.get(place) {
+            machine.disk.set_capacity(u64::MAX);
+        }
+    }
+
+    /// All is healed; then everything must be the same, and nothing lost.
+    fn end(mut self) -> Result<(), String> {
+        self.cluster.network.heal();
+        self.cluster.network.weather = Weather::default();
+        for place in 0..self.cluster.machines.len() {
+            let rng = self.rng.fork();
+            if let Some(machine) = self.cluster.machines.get_mut(place) {
+                machine.missed_events = 0;
+                machine.disk.set_capacity(u64::MAX);
+                machine.disk.fail(0, rng);
+            }
+            if !self.cluster.start(place) {
+                return Err(format!("peer {place} cannot start"));
+            }
+        }
+        self.cluster.trace(|| "all is healed".to_owned());
+        // Longer than a scan interval: what no event told of is found.
+        self.cluster.drive(Duration::from_secs(70));
+        let settled = self.cluster.drive_until(SETTLE, Cluster::in_sync);
+        let status: Vec<_> = self.cluster.machines.iter().filter_map(|machine| machine.peer.as_ref().map(peer_mio::peer::Peer::status)).collect();
+        if !settled {
+            return Err(format!("not in sync in the end: {status:#?}"));
+        }
+        let trees: Vec<_> = self.cluster.machines.iter().map(|machine| machine.disk.tree(Place::Share)).collect();
+        for (place, pair) in trees.windows(2).enumerate() {
+            if let [a, b] = pair {
+                let words = difference(a, b);
+                if !words.is_empty() {
+                    return Err(format!("machines {place} and {} differ:\n{}", place + 1, words.join("\n")));
+                }
+            }
+        }
+        let missing = self.model.missing(&self.cluster);
+        if missing.is_empty() { Ok(()) } else { Err(format!("lost: {}", missing.join("; "))) }
+    }
+}

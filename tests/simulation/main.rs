@@ -1,0 +1,46 @@
+//! Plays many seeds of the simulator: `SEEDS=n` of them, or `SEED=n` only one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn play(seed: u64) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| sim::scenario::play(seed)))
+        .unwrap_or_else(|panic| Err(format!("panicked: {:?}", panic.downcast_ref::<String>())))
+}
+
+#[test]
+fn all_peers_end_with_the_same_folder_and_nothing_of_a_user_is_lost() {
+    if let Some(seed) = number("SEED") {
+        if let Err(what) = play(seed) {
+            panic!("seed {seed}: {what}");
+        }
+        return;
+    }
+    let seeds = number("SEEDS").unwrap_or(200);
+    let next = AtomicU64::new(1);
+    let failed = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > seeds {
+                        return;
+                    }
+                    if let Err(what) = play(seed) {
+                        eprintln!("seed {seed}: {what}\nreplay with: SEED={seed} TRACE=1 make sim");
+                        failed.lock().unwrap().push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let mut failed = failed.into_inner().unwrap();
+    failed.sort_unstable();
+    assert!(failed.is_empty(), "of {seeds} seeds these fail: {failed:?}; replay one with: SEED={} TRACE=1 make sim", failed[0]);
+    println!("{seeds} seeds played");
+}
