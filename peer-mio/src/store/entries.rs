@@ -131,6 +131,26 @@ impl Store {
         Ok(batch)
     }
 
+    /// Visits the rows of all that is below a directory, at any depth, in tree order; for the empty
+    /// path all rows. The visitor may read the store, as in [`Self::walk`].
+    ///
+    /// # Errors
+    /// Those of the disk; `Failed` for a path that holds a NUL.
+    pub fn walk_below(
+        &self,
+        directory: &[u8],
+        visit: &mut dyn FnMut(&[u8], &Row) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        // The first key below a directory directly follows its own.
+        self.walk(Some(directory), &mut |path, row| {
+            if proto_core::path::is_below(path, directory) {
+                visit(path, row)
+            } else {
+                ControlFlow::Break(())
+            }
+        })
+    }
+
     /// Whether anything that was not deleted is below a directory.
     ///
     /// # Errors

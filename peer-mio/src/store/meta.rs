@@ -196,6 +196,17 @@ impl Store {
         })
     }
 
+    /// The counter of the last session initiation of this index; `None` if it never began one.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn last_initiation(&self, index: IndexId) -> Result<Option<u64>, StoreError> {
+        Ok(self
+            .view(INITIATIONS)?
+            .get(index.0)?
+            .map(|counter| counter.value()))
+    }
+
     /// The last session initiation of every index that ever began a session.
     ///
     /// # Errors

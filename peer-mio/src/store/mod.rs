@@ -164,6 +164,10 @@ impl Store {
             Durability::Durable => redb::Durability::Immediate,
             Durability::Eventual => redb::Durability::None,
         })?;
+        // One flush more. Without it a damaged page of the last commit cannot be told from a commit
+        // that a power cut kept from ending, and opening would go back to the commit before it:
+        // sequences that peers know already would be given again.
+        transaction.set_two_phase_commit(durability == Durability::Durable);
         transaction.commit()?;
         self.committed = self.counters;
         self.undurable = durability == Durability::Eventual;

@@ -125,7 +125,10 @@ impl Store {
     }
 
     /// Whether a pending file has this content.
-    pub(super) fn is_wanted(&self, content: ContentId) -> Result<bool, StoreError> {
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn pending_wants(&self, content: ContentId) -> Result<bool, StoreError> {
         let view = self.view(WANTED)?;
         let found = view
             .range::<&[u8]>((Bound::Included(content.0.as_slice()), Bound::Unbounded))?

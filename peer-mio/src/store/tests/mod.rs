@@ -5,6 +5,7 @@ mod damage;
 mod full_disk;
 mod memory_file;
 mod order;
+mod recovery;
 mod rows;
 mod totals;
 
@@ -175,7 +176,7 @@ fn picture(store: &Store) -> Picture {
     let pending = all_pending(store);
     assert_eq!(pending.len() as u64, store.pending_len());
     let wanted: Vec<bool> = (0..FEW)
-        .map(|content| store.is_wanted(ContentId([content; 32])).unwrap())
+        .map(|content| store.pending_wants(ContentId([content; 32])).unwrap())
         .collect();
     for (content, wanted) in (0..FEW).zip(&wanted) {
         let expected = pending.iter().any(|(_, change)| {

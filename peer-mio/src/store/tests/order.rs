@@ -199,3 +199,33 @@ fn below_is_neither_the_directory_nor_its_namesakes() {
     assert!(store.has_live_below(b"").unwrap());
     assert!(store.has_pending_below(b"").unwrap());
 }
+
+#[test]
+fn a_walk_below_a_directory_visits_all_in_it_and_nothing_beside_it() {
+    let (_, mut store) = begin();
+    for path in [
+        b"d".as_slice(),
+        b"d/a",
+        b"d/a/b",
+        b"d/a-b",
+        b"d-x",
+        b"d.x",
+        b"e",
+    ] {
+        store.put(path, file_row(1)).unwrap();
+    }
+    let below = |directory: &[u8]| {
+        let mut paths = Vec::new();
+        store
+            .walk_below(directory, &mut |path, _| {
+                paths.push(path.to_vec());
+                Continue(())
+            })
+            .unwrap();
+        paths
+    };
+    assert_eq!(below(b"d"), [b"d/a".as_slice(), b"d/a/b", b"d/a-b"]);
+    assert_eq!(below(b"d/a"), [b"d/a/b"]);
+    assert!(below(b"e").is_empty() && below(b"none").is_empty());
+    assert_eq!(below(b"").len(), 7);
+}

@@ -104,6 +104,8 @@ fn recipes_are_kept_block_by_block_and_dropped_whole() {
         Some(299u32.to_be_bytes().to_vec())
     );
     assert_eq!(store.recipe_block(one, 300).unwrap(), None);
+    assert!(store.has_recipe(one, 300).unwrap() && !store.has_recipe(one, 301).unwrap());
+    assert!(store.has_recipe(two, 1).unwrap() && !store.has_recipe(two, 2).unwrap());
     store.remove_recipe(one).unwrap();
     assert!(
         [0, 299, u32::MAX]
@@ -182,6 +184,8 @@ fn cursors_initiations_and_values_are_remembered() {
     drop(store);
     let store = reopen(&file);
     assert_eq!(store.cursor(IndexId(4)).unwrap(), 70);
+    assert_eq!(store.last_initiation(IndexId(9)).unwrap(), Some(9));
+    assert_eq!(store.last_initiation(IndexId(8)).unwrap(), None);
     assert_eq!(
         store.initiations().unwrap(),
         [(IndexId(4), 5), (IndexId(9), 9)]
