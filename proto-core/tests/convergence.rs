@@ -77,7 +77,7 @@ impl Peer {
     /// Applies what the peer hears; whether it changed anything.
     fn hear(&mut self, theirs: &Entry) -> bool {
         let entry = match reconcile(self.entry.as_ref(), theirs) {
-            Decision::Nothing => return false,
+            Decision::Nothing | Decision::ConflictInsist => return false,
             Decision::Take(entry) | Decision::Merge(entry) | Decision::Keep(entry) => entry,
             Decision::ConflictTake(entry) => {
                 let ours = self.entry.as_ref().unwrap();

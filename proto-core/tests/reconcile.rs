@@ -137,7 +137,7 @@ fn a_modification_beats_a_deletion() {
 #[test]
 fn only_the_holder_of_the_loser_resolves_a_conflict() {
     let (loser, winner) = (file(A, 1, 9, 0o777), file(B, 2, 0, 0));
-    assert_eq!(reconcile(Some(&winner), &loser), Decision::Nothing);
+    assert_eq!(reconcile(Some(&winner), &loser), Decision::ConflictInsist);
     assert_eq!(
         reconcile(Some(&loser), &winner),
         Decision::ConflictTake(merged(&winner))
@@ -165,18 +165,21 @@ fn a_directory_wins_over_a_file_and_a_file_over_a_symlink() {
         reconcile(Some(&written), &directory),
         Decision::ConflictTake(merged(&directory))
     );
-    assert_eq!(reconcile(Some(&directory), &written), Decision::Nothing);
+    assert_eq!(
+        reconcile(Some(&directory), &written),
+        Decision::ConflictInsist
+    );
     assert_eq!(
         reconcile(Some(&link), &written),
         Decision::ConflictTake(merged(&written))
     );
-    assert_eq!(reconcile(Some(&written), &link), Decision::Nothing);
+    assert_eq!(reconcile(Some(&written), &link), Decision::ConflictInsist);
 }
 
 #[test]
 fn equal_versions_of_unequal_entries_have_one_winner() {
     let (loser, winner) = (merged(&file(A, 1, 0, 0)), merged(&file(B, 2, 0, 0)));
-    assert_eq!(reconcile(Some(&winner), &loser), Decision::Nothing);
+    assert_eq!(reconcile(Some(&winner), &loser), Decision::ConflictInsist);
     assert_eq!(
         reconcile(Some(&loser), &winner),
         Decision::ConflictTake(winner.clone())

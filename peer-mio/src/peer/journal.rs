@@ -7,6 +7,7 @@ use crate::store::{Durability, Pending, Row, Store, StoreError};
 use proto_core::boundary::PeerSlot;
 use proto_core::index::entry::{IndexId, Kind};
 use proto_core::index::reconcile::{Decision, reconcile};
+use proto_core::index::version_vector::Order;
 use proto_core::wire::page::{EntryRef, Page, PageWriter};
 use std::ops::ControlFlow;
 
@@ -70,9 +71,18 @@ impl<D: Disk> Peer<D> {
 
     fn reconcile_entry(&mut self, told_by: IndexId, told: &EntryRef<'_>) -> Result<(), StoreError> {
         let path = told.path;
+        let pending = self.drop_superseded(path, told)?;
         let ours = self.store.get(path)?;
         match reconcile(ours.as_ref().map(|row| &row.entry), &told.entry) {
             Decision::Nothing => return Ok(()),
+            Decision::ConflictInsist => {
+                // A new sequence, so that all are told again.
+                if let Some(row) = ours {
+                    self.store.put(path, row)?;
+                    self.changes.note();
+                }
+                return Ok(());
+            }
             Decision::Keep(entry) => {
                 if let Some(row) = ours {
                     self.store.put(path, Row { entry, ..row })?;
@@ -105,15 +115,33 @@ impl<D: Disk> Peer<D> {
             target: told.target.to_vec(),
             told_by,
         };
-        let wanted = match self.store.pending(path)? {
+        let wanted = match pending {
             None => told_pending,
             Some(pending) => match reconcile(Some(&pending.entry), &told.entry) {
-                Decision::Nothing => return Ok(()),
+                Decision::Nothing | Decision::ConflictInsist => return Ok(()),
                 // Which of two versions that we both lack wins, is settled by who holds the loser.
                 Decision::Take(_) | Decision::ConflictTake(_) => told_pending,
                 Decision::Merge(entry) | Decision::Keep(entry) => Pending { entry, ..pending },
             },
         };
         self.store.put_pending(path, &wanted)
+    }
+
+    /// What is pending at a path, unless this entry contains it: what it was superseded by may lose
+    /// against ours, and nobody may have its content any more.
+    fn drop_superseded(
+        &mut self,
+        path: &[u8],
+        told: &EntryRef<'_>,
+    ) -> Result<Option<Pending>, StoreError> {
+        let pending = self.store.pending(path)?;
+        let superseded = pending.as_ref().is_some_and(|pending| {
+            told.entry.version.compare(&pending.entry.version) == Order::After
+        });
+        if !superseded {
+            return Ok(pending);
+        }
+        self.store.remove_pending(path)?;
+        Ok(None)
     }
 }

@@ -321,7 +321,7 @@ impl<D: Disk> Peer<D> {
         };
         let row = self.store.get(path)?;
         let (entry, keep) = match reconcile(row.as_ref().map(|row| &row.entry), &pending.entry) {
-            Decision::Nothing => {
+            Decision::Nothing | Decision::ConflictInsist => {
                 self.store.remove_pending(path)?;
                 self.changes.note();
                 return Ok(false);

@@ -263,6 +263,7 @@ impl<D: Disk> Peer<D> {
             }
             Err(StepError::Store(error)) => return Err(error),
         };
+        log::trace!("fetching {content} ({size} bytes) for {}", Escaped(path));
         self.transfers.push(Transfer {
             content,
             size,
@@ -667,6 +668,7 @@ impl<D: Disk> Peer<D> {
 
     /// A piece cannot be had now: its transfer ends; what is here stays in `download/`.
     pub(super) fn pull_failed(&mut self, pull: PullId, failure: Failure) {
+        log::trace!("pull {pull:?} failed: {failure:?}");
         let used = self.uses.take(pull);
         self.assembly.release(pull);
         let Some(used) = used else { return };

@@ -21,6 +21,9 @@ pub enum Decision {
     Keep(Entry),
     /// Conflict that ours loses: keep a copy of ours under its conflict name, then land this entry.
     ConflictTake(Entry),
+    /// Conflict that ours wins: nothing changes here, but ours is told again. Whoever holds the loser may
+    /// have read it while what they had then won against it.
+    ConflictInsist,
 }
 
 /// What was found at a path by looking at it.
@@ -115,7 +118,7 @@ pub fn reconcile(ours: Option<&Entry>, theirs: &Entry) -> Decision {
         (Equal | Concurrent, Different, Theirs) => Decision::ConflictTake(merged(theirs)),
         // Only who holds the loser may merge, after keeping it: had we merged, our entry would
         // contain the loser's change and replace it elsewhere without a copy.
-        (Equal | Concurrent, Different, Ours) => Decision::Nothing,
+        (Equal | Concurrent, Different, Ours) => Decision::ConflictInsist,
     };
     match decision {
         Decision::Merge(entry) | Decision::Keep(entry) if entry == unplaced(ours) => {
