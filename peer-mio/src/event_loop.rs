@@ -32,6 +32,15 @@ const WATCH_BUDGET: usize = 1024;
 /// Largest burst: what one sendmsg takes.
 const BURST: usize = 65_507;
 
+/// Why the loop ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// By a signal.
+    Told,
+    /// The index cannot be used any more: begin again.
+    IndexLost,
+}
+
 /// Everything that a turn touches.
 pub struct EventLoop {
     poll: Poll,
@@ -97,11 +106,11 @@ impl EventLoop {
         })
     }
 
-    /// Runs until SIGTERM or SIGINT.
+    /// Runs until SIGTERM or SIGINT, or until the index has to be opened anew.
     ///
     /// # Errors
     /// Those of epoll; what fails at a file or a peer is survived.
-    pub fn run(&mut self) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<Ended> {
         let mut events = Events::with_capacity(16);
         let mut more = true;
         loop {
@@ -115,7 +124,10 @@ impl EventLoop {
                 match event.token() {
                     SOCKET => self.socket_ready |= event.is_readable(),
                     WATCHER => self.watcher_ready = true,
-                    SIGNALS if self.signals.ended()? => return self.end(),
+                    SIGNALS if self.signals.ended()? => {
+                        self.end();
+                        return Ok(Ended::Told);
+                    }
                     _ => {}
                 }
             }
@@ -129,6 +141,11 @@ impl EventLoop {
                 control.serve(self.poll.registry(), now.mono, &self.peer);
             }
             self.progress.show(&mut self.peer);
+            if self.peer.must_restart() {
+                log::warn!("the index is opened anew");
+                self.end();
+                return Ok(Ended::IndexLost);
+            }
             more |= self.socket_ready || self.watcher_ready;
         }
     }
@@ -221,12 +238,11 @@ impl EventLoop {
     }
 
     /// Ends cleanly: the others are told, what is known is made durable.
-    fn end(&mut self) -> io::Result<()> {
+    fn end(&mut self) {
         let now = self.clock.now();
         log::info!("ending");
         self.peer.shut_down();
         self.send(now);
         self.progress.clear();
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use crate::clock::SystemClock;
 use crate::control::ControlSocket;
 use crate::disk::instance_lock::InstanceLock;
 use crate::disk::real::RealDisk;
-use crate::event_loop::EventLoop;
+use crate::event_loop::{Ended, EventLoop};
 use crate::key;
 use crate::net::socket::Socket;
 use crate::peer::{Config, Peer, WatchDirectory};
@@ -28,6 +28,11 @@ const DATAGRAM: usize = proto_core::limits::MIN_DATAGRAM;
 /// One sentence that says what is wrong and what to do.
 pub fn run(options: &RunOptions) -> Result<(), String> {
     start_log(options);
+    while run_once(options)? == Ended::IndexLost {}
+    Ok(())
+}
+
+fn run_once(options: &RunOptions) -> Result<Ended, String> {
     let port = options.listen.as_deref().map_or(Ok(DEFAULT_PORT), |text| {
         parse_address(text, DEFAULT_PORT).map(|address| address.port())
     });

@@ -233,6 +233,11 @@ impl Cluster {
                     self.network.send(now.mono, from, to, datagram);
                 }
             }
+            if peer.must_restart() {
+                machine.peer = None;
+                self.start(place);
+                return;
+            }
             if !more {
                 return;
             }

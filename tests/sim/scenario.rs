@@ -112,7 +112,7 @@ impl Story {
         };
         let mut filler = Rng::new(self.written);
         while (bytes.len() as u64) < len {
-            bytes.extend_from_slice(&filler.next().to_be_bytes());
+            bytes.extend_from_slice(&filler.bits().to_be_bytes());
         }
         bytes
     }
@@ -252,7 +252,11 @@ impl Story {
 
     fn user_changes_attributes(&mut self, place: usize) {
         let path = self.path(place, true);
-        let mode = [0o600, 0o644, 0o755, 0o700][usize::try_from(self.rng.below(4)).unwrap_or(0)];
+        let mode = self
+            .rng
+            .pick(&[0o600, 0o644, 0o755, 0o700])
+            .copied()
+            .unwrap_or(0o644);
         let mtime = Timestamp {
             sec: self.rng.below(3_000_000_000).cast_signed() - 1_000_000_000,
             nsec: u32::try_from(self.rng.below(1_000_000_000)).unwrap_or(0),
@@ -339,8 +343,8 @@ impl Story {
     }
 
     fn jump_clock(&mut self, place: usize) {
-        let offset = [0, -1_700_000_000, 3600, -3600, 500_000_000]
-            [usize::try_from(self.rng.below(5)).unwrap_or(0)];
+        let offsets = [0, -1_700_000_000, 3600, -3600, 500_000_000];
+        let offset = self.rng.pick(&offsets).copied().unwrap_or(0);
         if let Some(machine) = self.cluster.machines.get_mut(place) {
             machine.clock_offset = offset;
         }

@@ -89,6 +89,8 @@ impl Changes {
 const COMMIT_CHANGES: usize = 256;
 /// Pause after the store failed (a full disk, mostly).
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Failures in a row after which the index is opened anew, from the start.
+const STORE_TRIES: u32 = 30;
 /// Between two looks whether tombstones can be forgotten, the trash expired, recipes dropped.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
@@ -121,6 +123,8 @@ pub struct Peer<D: Disk> {
     committed: u64,
     errors: Errors,
     report: Report,
+    /// Failures of the store without a commit between them.
+    store_failures: u32,
     /// Nothing is tried with the store before this.
     store_retry: Instant,
     housekeeping_at: Instant,
@@ -282,6 +286,13 @@ impl<D: Disk> Peer<D> {
         Some((&largest.path, largest.here, largest.size))
     }
 
+    /// Whether the index cannot be used any more: start a new peer on the same disk, which makes a new
+    /// one if it is damaged.
+    #[must_use]
+    pub fn must_restart(&self) -> bool {
+        self.store_failures >= STORE_TRIES
+    }
+
     /// The name of this life of our index.
     #[must_use]
     pub fn index_id(&self) -> IndexId {
@@ -339,6 +350,7 @@ impl<D: Disk> Peer<D> {
                 self.changes = Changes::default();
                 self.committed = self.store.sequence();
                 self.errors.clear("store");
+                self.store_failures = 0;
                 true
             }
             Err(error) => {
@@ -354,6 +366,12 @@ impl<D: Disk> Peer<D> {
             "store",
             format!("the index cannot be written: {error}; trying again"),
         );
+        self.store_failures = match error {
+            StoreError::Damaged(_) => STORE_TRIES,
+            // A full disk is waited for.
+            StoreError::Disk(_) => self.store_failures,
+            StoreError::Failed(_) => self.store_failures.saturating_add(1),
+        };
         self.store.abandon();
         self.changes = Changes::default();
         self.scans.add_full();

@@ -122,6 +122,7 @@ impl<D: Disk> Peer<D> {
             committed,
             errors: super::Errors::default(),
             report: super::Report::default(),
+            store_failures: 0,
             store_retry: now.mono,
             housekeeping_at: now.mono + HOUSEKEEPING,
             forget_below: (0, now.mono),

@@ -7,6 +7,7 @@ mod user;
 use crate::rng::Rng;
 use peer_mio::disk::{At, Disk, DiskFile, Place, RenameMode, Space, Stat};
 use proto_core::index::entry::Timestamp;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tree::code::{EBADF, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY};
@@ -69,8 +70,7 @@ impl SimDisk {
     #[must_use]
     pub fn new() -> Self {
         let mut tree = Tree::default();
-        let roots =
-            PLACES.map(|_| tree.make(Body::Directory(std::collections::BTreeMap::new()), 0o755));
+        let roots = PLACES.map(|_| tree.make(Body::Directory(BTreeMap::new()), 0o755));
         for root in roots {
             tree.keep(root);
         }
@@ -288,7 +288,7 @@ impl State {
             (Some(_), RenameMode::NoReplace) => return Err(errno(EEXIST)),
             (None, RenameMode::Exchange) => return Err(errno(ENOENT)),
             (Some(other), RenameMode::Replace) => {
-                let is_directory = |ino| self.tree.names(ino).map(|names| names.is_empty());
+                let is_directory = |ino| self.tree.names(ino).map(BTreeMap::is_empty);
                 match (is_directory(moved), is_directory(other)) {
                     (Ok(_), Ok(false)) => return Err(errno(ENOTEMPTY)),
                     (Ok(_), Err(_)) => return Err(errno(ENOTDIR)),
@@ -368,9 +368,7 @@ impl Disk for SimDisk {
     fn make_dir(&self, at: At<'_>, mode: u16) -> io::Result<()> {
         self.changing(|state| {
             state
-                .add(at, |tree| {
-                    tree.make(Body::Directory(std::collections::BTreeMap::new()), mode)
-                })
+                .add(at, |tree| tree.make(Body::Directory(BTreeMap::new()), mode))
                 .map(|_| ())
         })
     }
