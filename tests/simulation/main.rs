@@ -1,5 +1,7 @@
 //! Plays many seeds of the simulator: `SEEDS=n` of them, or `SEED=n` only one.
 
+mod overhead;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -124,7 +124,7 @@ impl Engine {
             return None;
         }
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        let order = piece.order();
+        let order = piece.order_of(usize::from(block.segment));
         match piece.arrived(
             now,
             &mut remote.flow,
@@ -133,7 +133,7 @@ impl Engine {
             payload.len(),
         ) {
             Arrived::New { at, .. } => {
-                remote.newest_answered = remote.newest_answered.max(order);
+                remote.newest_answered = remote.newest_answered.max(order.unwrap_or(0));
                 Some(Delivery::Arrival(Arrival {
                     pull,
                     at,

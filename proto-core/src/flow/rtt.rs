@@ -6,8 +6,8 @@ use crate::time::{Duration, Instant};
 const MIN_RTT_WINDOW: Duration = Duration::from_secs(10);
 /// Before the first sample (RFC 6298 section 2.1 says 1 s; answers here come from a loop that serves at once).
 const INITIAL_RTO: Duration = Duration::from_millis(300);
-/// A turn of the serving peer's loop may take some milliseconds.
-const MIN_RTO: Duration = Duration::from_millis(30);
+/// A turn of the serving peer's loop may take a while when it flushes; asking twice is worse than waiting.
+const MIN_RTO: Duration = Duration::from_millis(120);
 /// Longer silence is the session's business.
 const MAX_RTO: Duration = Duration::from_secs(2);
 

@@ -11,7 +11,7 @@ const CEILING: usize = 16 * 1024 * 1024;
 const GAIN: u32 = 2;
 /// On short paths the loops at both ends, not the wire, take the time: a window below this much
 /// time at the measured rate would measure itself smaller and smaller.
-const SHORTEST_TURN: Duration = Duration::from_millis(8);
+const SHORTEST_TURN: Duration = Duration::from_micros(2_500);
 
 /// The window of one flow.
 #[derive(Debug)]

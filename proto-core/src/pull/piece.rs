@@ -11,6 +11,10 @@ use crate::wire::ObjectId;
 /// duplicate acknowledgements, per request item).
 const REORDERING: u64 = 3;
 
+/// ... and this much time, with half a round trip, went by without an answer: two cores of one
+/// machine deliver their datagrams in different order (RFC 8985 section 6.2, reordering window).
+const REORDERING_TIME: Duration = Duration::from_millis(5);
+
 /// First pause after a peer said that it is busy; doubles each time.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,6 +47,8 @@ pub struct Piece {
     pub refused_by: PeerSet,
     sent: Sent,
     answered: bool,
+    /// Segments of the latest request; an answer to an earlier one says nothing of what overtook what.
+    latest: SegmentBitmap,
     /// Place of the latest request in the order of all requests to the source.
     order: u64,
     last_arrival: Instant,
@@ -82,6 +88,7 @@ impl Piece {
             refused_by: PeerSet::EMPTY,
             sent: Sent::default(),
             answered: false,
+            latest: SegmentBitmap::new(),
             order: 0,
             last_arrival: Instant::ZERO,
             timeouts: 0,
@@ -161,6 +168,7 @@ impl Piece {
             self.asked = SegmentBitmap::new();
         }
         self.source = Some(source);
+        self.latest = SegmentBitmap::new();
         let mut missing = Missing {
             segments: 0,
             bytes: 0,
@@ -174,6 +182,7 @@ impl Piece {
                 break;
             }
             self.asked.set(place);
+            self.latest.set(place);
             wanted.set(place);
             missing.segments += 1;
             missing.bytes += bytes;
@@ -197,10 +206,11 @@ impl Piece {
         !others && !unwanted && !reserved && self.wants_asking(now)
     }
 
-    /// Place of the latest request in the order of all requests to the source.
+    /// Place in the order of all requests to the source of the one that asked for this segment last,
+    /// if that was the latest one for this piece.
     #[must_use]
-    pub fn order(&self) -> u64 {
-        self.order
+    pub fn order_of(&self, segment: usize) -> Option<u64> {
+        self.latest.get(segment).then_some(self.order)
     }
 
     /// Takes note of the request that [`Self::ask`] was made for.
@@ -274,7 +284,7 @@ impl Piece {
         }
         let quiet = now.saturating_since(self.last_arrival);
         let overtaken = newest >= self.order + REORDERING
-            && quiet > flow.rtt.smoothed().unwrap_or_default() / 4;
+            && quiet > flow.rtt.smoothed().unwrap_or_default() / 2 + REORDERING_TIME;
         let timed_out = quiet >= self.timeout(flow);
         if overtaken || timed_out {
             if timed_out {

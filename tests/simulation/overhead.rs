@@ -1,0 +1,64 @@
+//! What a bad network costs, in bytes.
+
+use proto_core::time::Duration;
+use sim::cluster::Cluster;
+use sim::network::Weather;
+use sim::rng::Rng;
+
+/// Bytes on the wire for a file of so many bytes, and the simulated time it took.
+fn cost(size: usize, weather: Weather) -> (u64, Duration) {
+    let mut rng = Rng::new(1);
+    let mut cluster = Cluster::new(2, &mut rng);
+    cluster.network.weather = weather;
+    assert!(cluster.start(0) && cluster.start(1));
+    assert!(cluster.drive_until(Duration::from_secs(30), Cluster::in_sync));
+    let mut filler = Rng::new(2);
+    let bytes: Vec<u8> = std::iter::repeat_with(|| filler.bits().to_be_bytes())
+        .flatten()
+        .take(size)
+        .collect();
+    let (before, begin) = (cluster.network.bytes, cluster.now());
+    cluster.machines[0]
+        .disk
+        .user_write(b"file", &bytes)
+        .unwrap();
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        cluster.machines[1]
+            .disk
+            .tree(peer_mio::disk::Place::Share)
+            .contains_key(b"file".as_slice())
+    }));
+    (cluster.network.bytes - before, cluster.now() - begin)
+}
+
+#[test]
+fn five_percent_loss_each_way_costs_little_more_than_what_is_lost() {
+    let size = 8_000_000;
+    for delay in [100, 1_000, 10_000] {
+        let weather = Weather {
+            loss: 50,
+            delay: Duration::from_micros(delay),
+            ..Weather::default()
+        };
+        let (sent, time) = cost(size, weather);
+        println!(
+            "5 % loss, {delay} us: {:.3} of the size in {time:?}",
+            sent as f64 / size as f64
+        );
+        assert!(
+            sent < size as u64 * 118 / 100,
+            "{sent} bytes for {size} at {delay} us"
+        );
+    }
+}
+
+#[test]
+fn a_good_network_costs_only_the_headers() {
+    let size = 8_000_000;
+    let (sent, time) = cost(size, Weather::default());
+    println!(
+        "no loss: {:.3} of the size in {time:?}",
+        sent as f64 / size as f64
+    );
+    assert!(sent < size as u64 * 106 / 100, "{sent} bytes for {size}");
+}
