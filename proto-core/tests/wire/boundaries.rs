@@ -20,7 +20,7 @@ const PIECE: u64 = MAX_PIECE as u64;
 type Field = (&'static str, usize, usize, &'static [u64], &'static [u64]);
 
 /// Sets each field to each value in turn.
-fn walk(name: &str, whole: &[u8], fields: &[Field], passes: impl Fn(&mut Vec<u8>) -> bool) {
+fn walk(name: &str, whole: &[u8], fields: &[Field], passes: impl Fn(&mut [u8]) -> bool) {
     for (field, at, width, good, bad) in fields {
         let values = good
             .iter()
@@ -34,7 +34,7 @@ fn walk(name: &str, whole: &[u8], fields: &[Field], passes: impl Fn(&mut Vec<u8>
     }
 }
 
-fn decodes(bytes: &mut Vec<u8>) -> bool {
+fn decodes(bytes: &mut [u8]) -> bool {
     Message::decode(bytes).is_ok()
 }
 
@@ -196,7 +196,7 @@ pub fn set_checksum(page: &mut [u8]) {
     page[36..40].copy_from_slice(&sum.to_be_bytes());
 }
 
-fn reads(bytes: &mut Vec<u8>) -> bool {
+fn reads(bytes: &mut [u8]) -> bool {
     set_checksum(bytes);
     Page::parse(bytes).is_ok()
 }
