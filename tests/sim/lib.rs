@@ -1,3 +1,4 @@
 //! The simulator.
 
+pub mod fuzz_bodies;
 pub mod hostile_session;
