@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod disk;
+pub mod fuzz_bodies;
 pub mod hostile_session;
 pub mod model;
 pub mod network;

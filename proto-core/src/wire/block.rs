@@ -2,15 +2,17 @@
 
 use super::Operation;
 use super::cursor::{Reader, WireError, Writer};
+use crate::limits::MAX_PIECE;
+use crate::storage::segment_bitmap::MAX_SEGMENTS;
 
 /// The head of a BLOCK; the segment's bytes follow it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Block {
-    /// Place of the segment in the piece.
+    /// Place of the segment in the piece, below [`MAX_SEGMENTS`].
     pub segment: u16,
     /// As in the REQUEST.
     pub tag: u32,
-    /// Length of the whole piece in bytes.
+    /// Length of the whole piece in bytes: 1 to [`MAX_PIECE`].
     pub length: u32,
 }
 
@@ -26,6 +28,12 @@ impl Block {
         let payload = reader.rest();
         if payload.is_empty() {
             return Err(WireError::Short("payload"));
+        }
+        if usize::from(segment) >= MAX_SEGMENTS {
+            return Err(WireError::Invalid("segment"));
+        }
+        if length as usize > MAX_PIECE || payload.len() > length as usize {
+            return Err(WireError::Invalid("length"));
         }
         Ok((
             Self {

@@ -25,9 +25,7 @@ impl<'a> Have<'a> {
         let first = reader.u32("first chunk")?;
         let held = reader.take(usize::from(count).div_ceil(8), "bitmap")?;
         reader.end()?;
-        if count == 0 {
-            return Err(WireError::Invalid("count"));
-        }
+        check(first, count)?;
         Ok(Self {
             content,
             first,
@@ -39,8 +37,9 @@ impl<'a> Have<'a> {
     /// Writes it; how many bytes it took.
     ///
     /// # Errors
-    /// [`WireError::NoRoom`].
+    /// [`WireError::NoRoom`], or [`WireError::Invalid`] for what no HAVE may say.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, WireError> {
+        check(self.first, self.count)?;
         let mut writer = Writer::new(out);
         writer.put(&[Operation::HAVE.0, 0])?;
         writer.put(&self.count.to_be_bytes())?;
@@ -53,4 +52,12 @@ impl<'a> Have<'a> {
         )?;
         Ok(writer.len())
     }
+}
+
+/// At least one chunk, and none whose number is not a u32.
+fn check(first: u32, count: u16) -> Result<(), WireError> {
+    let last = u32::from(count)
+        .checked_sub(1)
+        .and_then(|more| first.checked_add(more));
+    last.map(drop).ok_or(WireError::Invalid("count"))
 }

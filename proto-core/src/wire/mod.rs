@@ -20,8 +20,6 @@ pub mod page;
 mod print;
 pub mod refuse;
 pub mod request;
-#[cfg(test)]
-mod tests;
 
 use announce::Announce;
 use block::Block;

@@ -1,0 +1,99 @@
+//! The fuzzers' corpus, replayed by an ordinary test.
+#![cfg(test)]
+
+mod seeds;
+
+use sim::{fuzz_bodies, hostile_session};
+use std::path::{Path, PathBuf};
+
+/// Every target with its body.
+const TARGETS: [(&str, fn(&[u8])); 6] = [
+    ("decode_message", fuzz_bodies::decode_message),
+    ("decode_handshake", fuzz_bodies::decode_handshake),
+    ("decode_page", fuzz_bodies::decode_page),
+    ("decode_legacy", fuzz_bodies::decode_legacy),
+    ("check_path", fuzz_bodies::check_path),
+    ("hostile_session", hostile_session::hostile_session),
+];
+
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    names.sort();
+    names
+}
+
+fn replay(target: &str) {
+    let (_, body) = TARGETS
+        .iter()
+        .find(|(name, _)| *name == target)
+        .expect("a target");
+    let inputs = names(&fuzz().join("corpus").join(target));
+    assert!(inputs.len() >= 24, "{target}: {} inputs", inputs.len());
+    for input in inputs {
+        // A panic names the input.
+        eprintln!("{}", input.display());
+        body(&std::fs::read(&input).expect("an input"));
+    }
+}
+
+#[test]
+fn decode_message() {
+    replay("decode_message");
+}
+
+#[test]
+fn decode_handshake() {
+    replay("decode_handshake");
+}
+
+#[test]
+fn decode_page() {
+    replay("decode_page");
+}
+
+#[test]
+fn decode_legacy() {
+    replay("decode_legacy");
+}
+
+#[test]
+fn check_path() {
+    replay("check_path");
+}
+
+#[test]
+fn hostile_session() {
+    replay("hostile_session");
+}
+
+#[test]
+fn every_fuzz_target_is_replayed() {
+    let targets: Vec<_> = names(&fuzz().join("fuzz_targets"))
+        .iter()
+        .map(|path| path.file_stem().expect("a name").to_owned())
+        .collect();
+    let mut replayed = TARGETS.map(|(name, _)| name);
+    replayed.sort_unstable();
+    assert_eq!(targets, replayed);
+}
+
+/// Writes the seeds; for when a format has changed:
+/// `cargo test -p tests --test replay -- --ignored write_seeds`.
+#[test]
+#[ignore = "writes to fuzz/corpus"]
+fn write_seeds() {
+    for (target, _) in TARGETS {
+        let folder = fuzz().join("corpus").join(target);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, bytes) in seeds::seeds(target) {
+            std::fs::write(folder.join(name), bytes).expect("a seed");
+        }
+    }
+}

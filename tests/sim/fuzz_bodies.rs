@@ -1,0 +1,255 @@
+//! What the fuzz targets do with their input, as plain functions, so that ordinary tests can replay
+//! it. Each decodes bytes from outside, and asserts what holds for whatever passes.
+
+use proto_core::index::entry::IndexId;
+use proto_core::legacy::{
+    InformationQuery, InformationReply, MAX_INFORMATION_REPLY, Reply, Request as LegacyRequest,
+};
+use proto_core::limits::{MAX_NAME, MAX_PATH, MAX_PIECE};
+use proto_core::path;
+use proto_core::session::{
+    Config, DatagramKind, Entropy, INITIATION_LEN, Incoming, PeerSessions, receiver_prefix,
+};
+use proto_core::storage::segment_bitmap::SegmentBitmap;
+use proto_core::time::Instant;
+use proto_core::wire::page::{HEAD_LEN, Page, PageWriter};
+use proto_core::wire::request::RequestWriter;
+use proto_core::wire::{Message, WireError, goodbye};
+
+/// Room for every message that can be written.
+const ROOM: usize = 128 * 1024;
+
+/// What `emit` writes.
+///
+/// # Panics
+/// If it does not write.
+fn written(emit: impl FnOnce(&mut [u8]) -> Result<usize, WireError>) -> Vec<u8> {
+    let mut out = vec![0; ROOM];
+    let written = emit(&mut out);
+    assert!(written.is_ok(), "what was read cannot be written");
+    out.truncate(written.unwrap_or_default());
+    out
+}
+
+/// Decodes one message; what passes is written again and read alike.
+///
+/// # Panics
+/// If it is not.
+pub fn decode_message(data: &[u8]) {
+    let Ok(message) = Message::decode(data) else {
+        return;
+    };
+    assert!(!message.to_string().contains('\n'));
+    let again = match &message {
+        Message::Announce(announce) => {
+            decode_page(announce.page);
+            written(|out| announce.emit(out))
+        }
+        Message::Request(request) => written(|out| {
+            let mut writer = RequestWriter::new(out, request.object(), request.segment())?;
+            for item in request.items() {
+                assert!((1..=MAX_PIECE).contains(&(item.length as usize)));
+                let segments = item.length.div_ceil(u32::from(request.segment())) as usize;
+                let wanted = SegmentBitmap::read(item.wanted).unwrap_or_default();
+                assert!(!wanted.is_empty() && wanted.iter().all(|place| place < segments));
+                writer.push(item.tag, item.start, item.length, segments, &wanted)?;
+            }
+            Ok(writer.finish())
+        }),
+        Message::Block(block, payload) => {
+            assert!((1..=block.length as usize).contains(&payload.len()));
+            let mut again = written(|out| block.emit_header(out));
+            again.extend_from_slice(payload);
+            again
+        }
+        Message::Have(have) => written(|out| have.emit(out)),
+        Message::Refuse(refuse) => written(|out| refuse.emit(out)),
+        Message::Goodbye => written(goodbye::emit),
+    };
+    assert_eq!(Message::decode(&again), Ok(message));
+}
+
+/// Gives one datagram to sessions in each of their states: not connected, waiting for a RESPONSE,
+/// connected. Nothing that is made without a session's keys comes out as a message.
+///
+/// # Panics
+/// If it does.
+pub fn decode_handshake(data: &[u8]) {
+    let now = Instant::from_micros(1_000_000);
+    let _ = (DatagramKind::of(data), receiver_prefix(data));
+    let (mut near, mut far) = (side(0), side(1));
+    for _ in 0..3 {
+        receive(now, &mut near, data);
+        receive(now, &mut side(2), data);
+        // Another step of the handshake, and one more state.
+        exchange(now, &mut near, &mut far);
+        exchange(now, &mut far, &mut near);
+    }
+    assert!(near.sessions.is_connected() && far.sessions.is_connected());
+}
+
+/// Sessions with one peer, and what they need.
+struct Side {
+    sessions: PeerSessions,
+    config: Config,
+    entropy: Entropy,
+}
+
+fn side(number: u8) -> Side {
+    Side {
+        sessions: PeerSessions::new(number, 1 << 40, None),
+        config: Config {
+            key: [0x42; 32],
+            index_id: IndexId(u64::from(number) + 1),
+            boot_id: 1,
+            aes: true,
+        },
+        entropy: Entropy::new(&[number; 32]),
+    }
+}
+
+fn receive(now: Instant, side: &mut Side, data: &[u8]) {
+    let mut datagram = data.to_vec();
+    let incoming =
+        side.sessions
+            .handle_datagram(now, &side.config, &mut side.entropy, &mut datagram);
+    assert!(matches!(incoming, Err(_) | Ok(Incoming::Handshake)));
+}
+
+fn exchange(now: Instant, from: &mut Side, to: &mut Side) {
+    let mut out = [0; INITIATION_LEN];
+    while let Some(len) =
+        from.sessions
+            .poll_transmit(now, &from.config, &mut from.entropy, &mut out)
+    {
+        if let Some(datagram) = out.get_mut(..len) {
+            let _ = to
+                .sessions
+                .handle_datagram(now, &to.config, &mut to.entropy, datagram);
+        }
+    }
+}
+
+/// The INITIATION that a peer with the key of [`decode_handshake`] sends first: a seed.
+#[must_use]
+pub fn genuine_initiation(number: u8) -> Vec<u8> {
+    let mut sender = side(number);
+    let mut out = vec![0; INITIATION_LEN];
+    let now = Instant::from_micros(1_000_000);
+    let sent = sender
+        .sessions
+        .poll_transmit(now, &sender.config, &mut sender.entropy, &mut out);
+    assert_eq!(sent, Some(INITIATION_LEN));
+    out
+}
+
+/// CRC-32 (IEEE) bit by bit.
+fn crc32<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
+    !bytes.fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
+}
+
+/// Reads a journal page as it is, and with its checksum made right so that the input gets behind it;
+/// what passes keeps the rules of pages and is written again and read alike.
+///
+/// # Panics
+/// If it does not.
+pub fn decode_page(data: &[u8]) {
+    check_page(data);
+    let mut mended = data.to_vec();
+    if let Some((head, entries)) = mended.split_first_chunk_mut::<HEAD_LEN>() {
+        let [fields @ .., a, b, c, d] = head;
+        let sum = crc32(fields.iter().chain(entries.iter()));
+        [*a, *b, *c, *d] = sum.to_be_bytes();
+    }
+    check_page(&mended);
+}
+
+fn check_page(data: &[u8]) {
+    let Ok(page) = Page::parse(data) else {
+        return;
+    };
+    assert!(page.after <= page.through && page.through <= page.newest);
+    let mut last = page.after;
+    let again = written(|out| {
+        let mut writer = PageWriter::new(out, page.index_id, page.after)?;
+        for told in page.entries() {
+            assert_eq!(path::check(told.path), Ok(()));
+            assert!(last < told.entry.sequence && told.entry.sequence <= page.through);
+            last = told.entry.sequence;
+            writer.push(&told.entry, told.path, told.target)?;
+        }
+        Ok(writer.finish(page.through, page.newest))
+    });
+    assert_eq!(again.len(), data.len());
+    assert_eq!(Page::parse(&again).map(|again| again.entries().count()), {
+        Ok(page.entries().count())
+    });
+    // All but the two ignored bytes and the checksum, which depends on them.
+    let same = |bytes: &[u8]| {
+        let kept = bytes.iter().enumerate();
+        let kept = kept.filter(|(at, _)| !(34..HEAD_LEN).contains(at));
+        kept.map(|(_, byte)| *byte).collect::<Vec<_>>()
+    };
+    assert_eq!(same(&again), same(data));
+}
+
+/// Reads a datagram as each of the ancestor's; what passes is written to the same bytes.
+///
+/// # Panics
+/// If it is not.
+pub fn decode_legacy(data: &[u8]) {
+    if let Ok(query) = InformationQuery::parse(data) {
+        assert_eq!(written(|out| query.emit(out)), data);
+    }
+    if let Ok(reply) = InformationReply::parse(data)
+        && data.len() <= MAX_INFORMATION_REPLY
+    {
+        assert_eq!(written(|out| reply.emit(out)), data);
+    }
+    if let Ok(reply) = Reply::parse(data) {
+        assert_eq!(written(|out| reply.emit(out)), data);
+    }
+    if let Ok(request) = LegacyRequest::parse(data)
+        && data.len() <= ROOM
+    {
+        // What stands behind the header is ignored.
+        assert!(data.starts_with(&written(|out| request.emit(out))));
+    }
+}
+
+/// Checks bytes as a path; what passes stays below the folder whatever is done with it.
+///
+/// # Panics
+/// If it does not.
+pub fn check_path(data: &[u8]) {
+    let printed = path::Escaped(data).to_string();
+    assert!(!printed.chars().any(char::is_control));
+    let halves = data.split_at_checked(data.len() / 2).unwrap_or_default();
+    let order = path::tree_cmp(halves.0, halves.1);
+    assert_eq!(path::tree_cmp(halves.1, halves.0), order.reverse());
+    if path::check(data).is_err() {
+        return;
+    }
+    assert!(data.len() <= MAX_PATH && !data.contains(&0));
+    let mut depth = 0;
+    for component in data.split(|byte| *byte == b'/') {
+        assert!((1..=MAX_NAME).contains(&component.len()));
+        assert!(component != b"." && component != b"..");
+        depth += 1;
+    }
+    assert!(path::is_below(data, b"") && !path::is_below(data, data));
+    let mut rest = data;
+    while let Some(parent) = path::parent(rest) {
+        assert_eq!(path::check(parent), Ok(()));
+        assert!(path::is_below(data, parent));
+        assert_eq!(path::tree_cmp(parent, data), core::cmp::Ordering::Less);
+        assert_eq!(parent.len() + 1 + path::name(rest).len(), rest.len());
+        rest = parent;
+        depth -= 1;
+    }
+    assert_eq!(depth, 1);
+}
