@@ -1,5 +1,8 @@
 //! Plays many seeds of the simulator: `SEEDS=n` of them, or `SEED=n` only one.
 
+// A test may panic: that is how it fails.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
 mod overhead;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
