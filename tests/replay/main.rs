@@ -6,8 +6,10 @@ mod seeds;
 use sim::{fuzz_bodies, hostile_session};
 use std::path::{Path, PathBuf};
 
+type Body = fn(&[u8]);
+
 /// Every target with its body.
-const TARGETS: [(&str, fn(&[u8])); 6] = [
+const TARGETS: [(&str, Body); 6] = [
     ("decode_message", fuzz_bodies::decode_message),
     ("decode_handshake", fuzz_bodies::decode_handshake),
     ("decode_page", fuzz_bodies::decode_page),
