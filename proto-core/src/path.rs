@@ -65,7 +65,14 @@ pub fn is_below(path: &[u8], directory: &[u8]) -> bool {
 /// all that is in it.
 #[must_use]
 pub fn tree_cmp(a: &[u8], b: &[u8]) -> Ordering {
-    let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    // One more than the byte, so that also a NUL, which no path holds, sorts behind `/`.
+    let key = |byte: &u8| {
+        if *byte == b'/' {
+            0
+        } else {
+            u16::from(*byte) + 1
+        }
+    };
     a.iter().map(key).cmp(b.iter().map(key))
 }
 

@@ -48,7 +48,7 @@ pub(super) fn parse<'a>(reader: &mut Reader<'a>) -> Result<EntryRef<'a>, WireErr
     let sequence = reader.u64("sequence")?;
     let modified_by = IndexId(reader.u64("modified by")?);
     let content = ContentId(reader.array("content")?);
-    if versions == 0 || usize::from(versions) > MAX_VERSIONS {
+    if usize::from(versions) > MAX_VERSIONS {
         return Err(WireError::Invalid("version count"));
     }
     let mut changes = heapless::Vec::<_, MAX_VERSIONS>::new();
@@ -95,6 +95,9 @@ fn check(entry: &Entry, path: &[u8], target: &[u8]) -> Result<(), WireError> {
     if entry.sequence == 0 {
         return Err(WireError::Invalid("sequence"));
     }
+    if entry.version.is_empty() {
+        return Err(WireError::Invalid("version count"));
+    }
     let is_link = entry.kind == Kind::Symlink;
     if is_link == target.is_empty() || target.len() > MAX_TARGET || target.contains(&0) {
         return Err(WireError::Invalid("target"));
@@ -116,21 +119,21 @@ pub fn len(entry: &Entry, path: &[u8], target: &[u8]) -> usize {
     HEAD_LEN + entry.version.len() * 16 + path.len() + target.len()
 }
 
-/// Writes all of it or nothing that counts.
+/// Writes all of it or nothing.
 pub(super) fn emit(
     writer: &mut Writer<'_>,
     entry: &Entry,
     path: &[u8],
     target: &[u8],
 ) -> Result<(), WireError> {
-    if writer.room() < len(entry, path, target) {
-        return Err(WireError::NoRoom);
-    }
     let path_len = u16::try_from(path.len()).map_err(|_| WireError::Invalid("path"))?;
     let target_len = u16::try_from(target.len()).map_err(|_| WireError::Invalid("target"))?;
     let versions =
         u8::try_from(entry.version.len()).map_err(|_| WireError::Invalid("version count"))?;
     check(entry, path, target)?;
+    if writer.room() < len(entry, path, target) {
+        return Err(WireError::NoRoom);
+    }
     writer.put(&[kind_code(entry.kind), versions])?;
     writer.put(&entry.mode.to_be_bytes())?;
     writer.put(&path_len.to_be_bytes())?;

@@ -86,6 +86,7 @@ impl<'a> Page<'a> {
 pub struct PageWriter<'a> {
     writer: Writer<'a>,
     count: u16,
+    last: Sequence,
 }
 
 impl<'a> PageWriter<'a> {
@@ -98,24 +99,33 @@ impl<'a> PageWriter<'a> {
         writer.put(&index_id.0.to_be_bytes())?;
         writer.put(&after.to_be_bytes())?;
         writer.put(&[0; HEAD_LEN - 16])?;
-        Ok(Self { writer, count: 0 })
+        Ok(Self {
+            writer,
+            count: 0,
+            last: after,
+        })
     }
 
-    /// Adds an entry; sequences must ascend.
+    /// Adds an entry whose sequence is above all before it.
     ///
     /// # Errors
-    /// [`WireError::NoRoom`]: the page is full; `Invalid`: no entry that may be sent.
+    /// [`WireError::NoRoom`]: the page is full; `Invalid`: no entry that may be sent, in any page.
+    /// Either leaves the page as it was.
     pub fn push(&mut self, entry: &Entry, path: &[u8], target: &[u8]) -> Result<(), WireError> {
         if self.count == u16::MAX {
             return Err(WireError::NoRoom);
         }
+        if entry.sequence <= self.last {
+            return Err(WireError::Invalid("sequence"));
+        }
         entry::emit(&mut self.writer, entry, path, target)?;
+        self.last = entry.sequence;
         self.count += 1;
         Ok(())
     }
 
-    /// Ends the page: it covers all changes up to `through`; `newest` is the index's newest
-    /// sequence. The length of the page.
+    /// Ends the page: it covers all changes up to `through`, at least those of its entries; `newest`
+    /// is the index's newest sequence, not less. The length of the page.
     pub fn finish(mut self, through: Sequence, newest: Sequence) -> usize {
         let written = self.writer.written();
         set(written, THROUGH_AT, &through.to_be_bytes());

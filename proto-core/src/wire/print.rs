@@ -54,7 +54,7 @@ impl Display for Message<'_> {
                 have.content, have.first, have.count
             ),
             Self::Refuse(refuse) => {
-                write!(f, "REFUSE {:08x}: reason {}", refuse.tag, refuse.reason.0)
+                write!(f, "REFUSE {:08x}: {}", refuse.tag, refuse.reason)
             }
             Self::Goodbye => f.write_str("GOODBYE"),
         }

@@ -3,7 +3,7 @@
 use super::Operation;
 use super::cursor::{Reader, WireError, Writer};
 
-/// Why a piece is not served.
+/// Why a piece is not served. A reason that is not named here counts like [`Self::GONE`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RefuseReason(pub u8);
 
@@ -16,6 +16,18 @@ impl RefuseReason {
     pub const BUSY: Self = Self(3);
     /// The request makes no sense for this object.
     pub const MALFORMED: Self = Self(4);
+}
+
+impl core::fmt::Display for RefuseReason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match *self {
+            Self::GONE => f.write_str("gone"),
+            Self::CHANGED => f.write_str("changed"),
+            Self::BUSY => f.write_str("busy"),
+            Self::MALFORMED => f.write_str("malformed"),
+            Self(reason) => write!(f, "reason {reason}"),
+        }
+    }
 }
 
 /// A piece that is not served.

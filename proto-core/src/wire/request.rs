@@ -61,9 +61,7 @@ impl<'a> Request<'a> {
         let segment = reader.u16("segment")?;
         reader.u16("reserved")?;
         let object = ObjectId::from_wire(kind, reader.array("object id")?)?;
-        if segment == 0 || usize::from(segment) > MAX_DATAGRAM {
-            return Err(WireError::Invalid("segment"));
-        }
+        check_segment(segment)?;
         if count == 0 || count > MAX_REQUEST_ITEMS {
             return Err(WireError::Invalid("item count"));
         }
@@ -81,17 +79,30 @@ impl<'a> Request<'a> {
     }
 }
 
+fn check_segment(segment: u16) -> Result<(), WireError> {
+    if segment == 0 || usize::from(segment) > MAX_DATAGRAM {
+        return Err(WireError::Invalid("segment"));
+    }
+    Ok(())
+}
+
+/// Segments of a piece of this length.
+fn segments(length: u32, segment: u16) -> Result<usize, WireError> {
+    let length = length as usize;
+    if length == 0 || length > MAX_PIECE {
+        return Err(WireError::Invalid("length"));
+    }
+    match length.div_ceil(usize::from(segment.max(1))) {
+        segments @ ..=MAX_SEGMENTS => Ok(segments),
+        _ => Err(WireError::Invalid("segment")),
+    }
+}
+
 fn item<'a>(reader: &mut Reader<'a>, segment: u16) -> Result<RequestItem<'a>, WireError> {
     let tag = reader.u32("tag")?;
     let start = reader.u64("start")?;
     let length = reader.u32("length")?;
-    if length == 0 || length as usize > MAX_PIECE {
-        return Err(WireError::Invalid("length"));
-    }
-    let segments = (length as usize).div_ceil(usize::from(segment.max(1)));
-    if segments > MAX_SEGMENTS {
-        return Err(WireError::Invalid("segment"));
-    }
+    let segments = segments(length, segment)?;
     let wanted = reader.take(segments.div_ceil(8), "bitmap")?;
     let bits = SegmentBitmap::read(wanted).ok_or(WireError::Invalid("bitmap"))?;
     if bits.is_empty() || bits.iter().any(|place| place >= segments) {
@@ -109,6 +120,7 @@ fn item<'a>(reader: &mut Reader<'a>, segment: u16) -> Result<RequestItem<'a>, Wi
 #[derive(Debug)]
 pub struct RequestWriter<'a> {
     writer: Writer<'a>,
+    segment: u16,
     count: u8,
 }
 
@@ -116,14 +128,19 @@ impl<'a> RequestWriter<'a> {
     /// A REQUEST without items yet.
     ///
     /// # Errors
-    /// [`WireError::NoRoom`].
+    /// [`WireError::NoRoom`]; `Invalid`: segments of this many bytes cannot be asked for.
     pub fn new(out: &'a mut [u8], object: ObjectId, segment: u16) -> Result<Self, WireError> {
+        check_segment(segment)?;
         let mut writer = Writer::new(out);
         writer.put(&[Operation::REQUEST.0, object.kind(), 0, 0])?;
         writer.put(&segment.to_be_bytes())?;
         writer.put(&[0, 0])?;
         writer.put(&object.bytes())?;
-        Ok(Self { writer, count: 0 })
+        Ok(Self {
+            writer,
+            segment,
+            count: 0,
+        })
     }
 
     /// Whether an item with this many segments fits.
@@ -132,10 +149,10 @@ impl<'a> RequestWriter<'a> {
         self.count < MAX_REQUEST_ITEMS && self.writer.room() >= ITEM_HEAD + segments.div_ceil(8)
     }
 
-    /// Adds a piece of which `wanted` of `segments` segments are wanted.
+    /// Adds a piece of `segments` segments, of which those in `wanted` are wanted.
     ///
     /// # Errors
-    /// [`WireError::NoRoom`]; then nothing was added.
+    /// [`WireError::NoRoom`]: full; `Invalid`: no piece that can be asked for. Either adds nothing.
     pub fn push(
         &mut self,
         tag: u32,
@@ -144,11 +161,15 @@ impl<'a> RequestWriter<'a> {
         segments: usize,
         wanted: &SegmentBitmap,
     ) -> Result<(), WireError> {
+        if segments != self::segments(length, self.segment)? {
+            return Err(WireError::Invalid("length"));
+        }
         let mut bits = [0; MAX_BITMAP_BYTES];
         let bits = wanted
             .write(segments, &mut bits)
             .and_then(|len| bits.get(..len))
-            .ok_or(WireError::NoRoom)?;
+            .filter(|bits| bits.iter().any(|byte| *byte != 0))
+            .ok_or(WireError::Invalid("bitmap"))?;
         if !self.has_room(segments) {
             return Err(WireError::NoRoom);
         }
