@@ -13,6 +13,7 @@ mod harness;
 
 mod command_line;
 mod conflict;
+mod hostile;
 mod large;
 mod latency;
 mod lossy;

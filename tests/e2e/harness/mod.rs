@@ -6,6 +6,7 @@ pub mod group;
 pub mod netns;
 pub mod peer;
 pub mod program;
+pub mod relay;
 pub mod scratch;
 pub mod skip;
 pub mod status;
