@@ -62,9 +62,17 @@ impl Rtt {
     pub fn retransmission_timeout(&self) -> Duration {
         match self.smoothed {
             None => INITIAL_RTO,
-            Some(smoothed) => (smoothed + self.variance * 4).clamp(MIN_RTO, MAX_RTO),
+            Some(smoothed) => {
+                whole_micros(smoothed + self.variance * 4).clamp(MIN_RTO, MAX_RTO)
+            }
         }
     }
+}
+
+/// Rounded up to what an [`Instant`] holds: a deadline must not lie before the time that it stands for.
+pub(crate) fn whole_micros(duration: Duration) -> Duration {
+    let micros = duration.as_nanos().div_ceil(1000);
+    Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
