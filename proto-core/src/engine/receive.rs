@@ -124,7 +124,7 @@ impl Engine {
             return None;
         }
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        let order = piece.order_of(usize::from(block.segment));
+        let order = piece.order();
         match piece.arrived(
             now,
             &mut remote.flow,
@@ -132,8 +132,10 @@ impl Engine {
             block.length as usize,
             payload.len(),
         ) {
-            Arrived::New { at, .. } => {
-                remote.newest_answered = remote.newest_answered.max(order.unwrap_or(0));
+            Arrived::New { at, latest, .. } => {
+                if latest {
+                    remote.newest_answered = remote.newest_answered.max(order);
+                }
                 Some(Delivery::Arrival(Arrival {
                     pull,
                     at,

@@ -62,9 +62,7 @@ impl Rtt {
     pub fn retransmission_timeout(&self) -> Duration {
         match self.smoothed {
             None => INITIAL_RTO,
-            Some(smoothed) => {
-                whole_micros(smoothed + self.variance * 4).clamp(MIN_RTO, MAX_RTO)
-            }
+            Some(smoothed) => whole_micros(smoothed + self.variance * 4).clamp(MIN_RTO, MAX_RTO),
         }
     }
 }

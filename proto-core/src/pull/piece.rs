@@ -49,6 +49,8 @@ pub struct Piece {
     answered: bool,
     /// Segments of the latest request; an answer to an earlier one says nothing of what overtook what.
     latest: SegmentBitmap,
+    /// Segments of earlier requests: whether one of them answers the latest is not sure.
+    earlier: SegmentBitmap,
     /// Place of the latest request in the order of all requests to the source.
     order: u64,
     last_arrival: Instant,
@@ -67,6 +69,8 @@ pub enum Arrived {
         at: usize,
         /// Whether the piece is complete now.
         complete: bool,
+        /// Whether it answers the latest request for the piece and not an earlier one.
+        latest: bool,
     },
     /// Seen before, not asked for, or not of the right length.
     Useless,
@@ -89,6 +93,7 @@ impl Piece {
             sent: Sent::default(),
             answered: false,
             latest: SegmentBitmap::new(),
+            earlier: SegmentBitmap::new(),
             order: 0,
             last_arrival: Instant::ZERO,
             timeouts: 0,
@@ -166,9 +171,13 @@ impl Piece {
             self.segment = segment;
             self.here = SegmentBitmap::new();
             self.asked = SegmentBitmap::new();
+            self.latest = SegmentBitmap::new();
+            self.earlier = SegmentBitmap::new();
         }
         self.source = Some(source);
-        self.latest = SegmentBitmap::new();
+        for place in core::mem::take(&mut self.latest).iter() {
+            self.earlier.set(place);
+        }
         let mut missing = Missing {
             segments: 0,
             bytes: 0,
@@ -206,11 +215,18 @@ impl Piece {
         !others && !unwanted && !reserved && self.wants_asking(now)
     }
 
-    /// Place in the order of all requests to the source of the one that asked for this segment last,
-    /// if that was the latest one for this piece.
+    /// Place of the latest request in the order of all requests to the source.
     #[must_use]
-    pub fn order_of(&self, segment: usize) -> Option<u64> {
-        self.latest.get(segment).then_some(self.order)
+    pub fn order(&self) -> u64 {
+        self.order
+    }
+
+    /// Whether a segment that arrives now answers the latest request. If that one repeats an
+    /// earlier one: only if a round trip has gone by since (RFC 8985 section 6.2, step 2).
+    fn answers_latest(&self, now: Instant, flow: &Flow, place: usize) -> bool {
+        self.latest.get(place)
+            && (!self.earlier.get(place)
+                || now.saturating_since(self.sent.at) >= flow.rtt.min().unwrap_or_default())
     }
 
     /// Takes note of the request that [`Self::ask`] was made for.
@@ -248,13 +264,21 @@ impl Piece {
         self.here.set(place);
         self.asked.set(place);
         self.outstanding = self.outstanding.saturating_sub(counted);
-        flow.arrived(now, &self.sent, len, counted, !self.answered);
-        self.answered = true;
+        let latest = self.answers_latest(now, flow, place);
+        if latest {
+            // Karn's algorithm: no round trip is measured where the answer may be to an earlier request.
+            let first = !self.answered && !self.earlier.get(place);
+            flow.arrived(now, Some(&self.sent), len, counted, first);
+            self.answered = true;
+        } else {
+            flow.arrived(now, None, len, counted, false);
+        }
         self.timeouts = 0;
         self.last_arrival = now;
         Arrived::New {
             at: place * self.segment,
             complete: self.is_complete(),
+            latest,
         }
     }
 
