@@ -431,6 +431,9 @@ impl Engine {
                 remote.flow.stalled();
             }
         }
+        for (_, piece) in self.pulls.iter_mut() {
+            piece.end_pause(now);
+        }
         self.pull_journals();
     }
 

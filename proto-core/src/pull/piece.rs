@@ -16,7 +16,9 @@ const REORDERING: u64 = 3;
 const REORDERING_TIME: Duration = Duration::from_millis(5);
 
 /// First pause after a peer said that it is busy; doubles each time.
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// How often it doubles at most.
+const BUSY_DOUBLINGS: u32 = 4;
 
 /// Which segments of a piece should be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +57,8 @@ pub struct Piece {
     order: u64,
     last_arrival: Instant,
     timeouts: u32,
+    /// How often in a row somebody was busy.
+    busy: u32,
     not_before: Instant,
     /// Whether its end was reported to the driver.
     pub reported: bool,
@@ -97,6 +101,7 @@ impl Piece {
             order: 0,
             last_arrival: Instant::ZERO,
             timeouts: 0,
+            busy: 0,
             not_before: Instant::ZERO,
             reported: false,
         }
@@ -274,6 +279,7 @@ impl Piece {
             flow.arrived(now, None, len, counted, false);
         }
         self.timeouts = 0;
+        self.busy = 0;
         self.last_arrival = now;
         Arrived::New {
             at: place * self.segment,
@@ -319,6 +325,13 @@ impl Piece {
         timed_out
     }
 
+    /// Once a pause is over there is nothing more to wake for.
+    pub fn end_pause(&mut self, now: Instant) {
+        if self.not_before <= now {
+            self.not_before = Instant::ZERO;
+        }
+    }
+
     /// When what is outstanding counts as lost by time.
     #[must_use]
     pub fn deadline(&self, flow: &Flow) -> Option<Instant> {
@@ -342,8 +355,8 @@ impl Piece {
         self.give_up(flow);
         self.source = None;
         if busy {
-            self.timeouts += 1;
-            self.not_before = now + BUSY_PAUSE * (1 << self.timeouts.min(5));
+            self.not_before = now + BUSY_PAUSE * (1 << self.busy.min(BUSY_DOUBLINGS));
+            self.busy += 1;
         } else {
             self.refused_by.insert(by);
         }
