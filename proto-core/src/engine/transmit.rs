@@ -5,6 +5,7 @@ use super::remote::Remote;
 use crate::boundary::{Objects, PeerSlot, PullId, Read, Transmit};
 use crate::limits::{MAX_PEERS, MAX_PULLS, MIN_DATAGRAM};
 use crate::pull;
+use crate::pull::Pulls;
 use crate::serve::Built;
 use crate::session;
 use crate::storage::segment_bitmap::SegmentBitmap;
@@ -157,21 +158,18 @@ impl Engine {
             .config
             .datagram
             .saturating_sub(SEAL + Block::HEADER_LEN);
+        let object = next_object(&self.pulls, now, peer)?;
         let mut candidates: Vec<(u64, PullId), MAX_PULLS> = Vec::new();
-        let mut object: Option<ObjectId> = None;
         for (id, piece) in self.pulls.iter() {
-            if !piece.may_ask(now, peer) || object.is_some_and(|object| object != piece.want.object)
-            {
-                continue;
+            if piece.want.object == object && piece.may_ask(now, peer) {
+                let _ = candidates.push((piece.want.start, id));
             }
-            object = Some(piece.want.object);
-            let _ = candidates.push((piece.want.start, id));
         }
         candidates.sort_unstable_by_key(|(start, _)| *start);
         let end = MIN_DATAGRAM - SEAL + PLAINTEXT;
         let mut writer = RequestWriter::new(
             buffer.get_mut(PLAINTEXT..end)?,
-            object?,
+            object,
             u16::try_from(segment).ok()?,
         )
         .ok()?;
@@ -248,6 +246,23 @@ impl Engine {
             segment_size: first?,
         })
     }
+}
+
+/// The object to ask a peer for next: its journal, else what was not asked for the longest, so that
+/// nothing waits for a large content to be whole, or for one that is never answered.
+fn next_object(pulls: &Pulls, now: Instant, peer: PeerSlot) -> Option<ObjectId> {
+    let turn = |object: ObjectId| {
+        let of_it = pulls
+            .iter()
+            .filter(|(_, piece)| piece.source == Some(peer) && piece.want.object == object);
+        let is_journal = matches!(object, ObjectId::Journal(_));
+        (!is_journal, of_it.map(|(_, piece)| piece.order()).max())
+    };
+    pulls
+        .iter()
+        .filter(|(_, piece)| piece.may_ask(now, peer))
+        .map(|(_, piece)| piece.want.object)
+        .min_by_key(|object| turn(*object))
 }
 
 fn rest_too_short(body: usize, datagram: usize) -> bool {
