@@ -182,7 +182,9 @@ impl Engine {
                 break;
             }
             let mut wanted = SegmentBitmap::new();
-            let missing = piece.ask(peer, segment, room, &mut wanted);
+            // What was not answered may never be: one segment tells whether it is now.
+            let room_for_it = if piece.has_timed_out() { segment } else { room };
+            let missing = piece.ask(peer, segment, room_for_it, &mut wanted);
             if missing.segments == 0 {
                 continue;
             }

@@ -152,7 +152,9 @@ impl Piece {
     /// Whether there is anything to ask for at `now`.
     #[must_use]
     pub fn wants_asking(&self, now: Instant) -> bool {
+        let probed = self.timeouts > 0 && self.outstanding > 0;
         now >= self.not_before
+            && !probed
             && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.segments()))
     }
 
@@ -218,6 +220,12 @@ impl Piece {
                 .prefer
                 .is_some_and(|prefer| prefer != peer && !self.refused_by.contains(prefer));
         !others && !unwanted && !reserved && self.wants_asking(now)
+    }
+
+    /// Whether nothing has come since it was last given up by time.
+    #[must_use]
+    pub fn has_timed_out(&self) -> bool {
+        self.timeouts > 0
     }
 
     /// Place of the latest request in the order of all requests to the source.
