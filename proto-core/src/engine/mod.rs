@@ -418,16 +418,16 @@ impl Engine {
         }
         for remote in self.remotes.iter_mut().flatten() {
             let newest = remote.newest_answered;
-            let (mut timed_out, mut asked) = (0, 0);
+            let (mut stalled, mut asked) = (0, 0);
             for (_, piece) in self
                 .pulls
                 .iter_mut()
                 .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
             {
                 asked += 1;
-                timed_out += usize::from(piece.find_lost(now, &mut remote.flow, newest));
+                stalled += usize::from(piece.find_lost(now, &mut remote.flow, newest));
             }
-            if asked > 0 && timed_out == asked {
+            if asked > 0 && stalled == asked {
                 remote.flow.stalled();
             }
         }

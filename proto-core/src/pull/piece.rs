@@ -15,6 +15,10 @@ const REORDERING: u64 = 3;
 /// machine deliver their datagrams in different order (RFC 8985 section 6.2, reordering window).
 const REORDERING_TIME: Duration = Duration::from_millis(5);
 
+/// Timeouts in a row, without any answer, after which what was measured of the path holds no more
+/// (persistent congestion, RFC 9002 section 7.6). One alone is the loss of a request or of the last BLOCK.
+const STALLED: u32 = 2;
+
 /// First pause after a peer said that it is busy; doubles each time.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 /// How often it doubles at most.
@@ -314,8 +318,8 @@ impl Piece {
         flow.given_up(before.saturating_sub(self.outstanding));
     }
 
-    /// Gives up what is lost by order (answers to later requests came) or by time; whether all of it
-    /// by time. `newest` is the order of the newest request that was answered by the source.
+    /// Gives up what is lost by order (answers to later requests came) or by time; whether nothing
+    /// came for several timeouts in a row. `newest` is the order of the newest request that was answered by the source.
     pub fn find_lost(&mut self, now: Instant, flow: &mut Flow, newest: u64) -> bool {
         if self.outstanding == 0 {
             return false;
@@ -330,7 +334,7 @@ impl Piece {
             }
             self.give_up(flow);
         }
-        timed_out
+        timed_out && self.timeouts >= STALLED
     }
 
     /// Once a pause is over there is nothing more to wake for.
