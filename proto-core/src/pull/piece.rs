@@ -304,14 +304,19 @@ impl Piece {
     /// went on; in that case it begins anew.
     fn take_length(&mut self, flow: &mut Flow, length: usize) {
         let before = self.outstanding;
-        if self.length_known {
-            self.here = SegmentBitmap::new();
-        }
+        // What is here of another state is to be asked for again; the rest is still under way.
+        let stale = if self.length_known {
+            core::mem::take(&mut self.here)
+        } else {
+            SegmentBitmap::new()
+        };
         self.length = length;
         self.length_known = true;
         let mut asked = SegmentBitmap::new();
         for place in (0..self.segments()).filter(|place| self.asked.get(*place)) {
-            asked.set(place);
+            if !stale.get(place) {
+                asked.set(place);
+            }
         }
         self.asked = asked;
         self.outstanding = self.count_outstanding();
