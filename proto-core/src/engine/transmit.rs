@@ -151,7 +151,9 @@ impl Engine {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         let mut room = remote.flow.room(budget);
         let outstanding = remote.flow.outstanding();
-        if outstanding > 0 && room < (remote.flow.window() / BATCH_DIVISOR).min(BATCH) {
+        // The receive buffer may allow less than the window.
+        let most = remote.flow.window().min(self.config.receive_buffer);
+        if outstanding > 0 && room < (most / BATCH_DIVISOR).min(BATCH) {
             return None;
         }
         let segment = self
