@@ -24,6 +24,9 @@ const PLAINTEXT: usize = session::SEALED_HEADER;
 const BATCH_DIVISOR: usize = 4;
 /// But not for more than this many bytes.
 const BATCH: usize = 256 * 1024;
+/// Segments to ask for of a piece of which nothing came: it may never be answered. More than one,
+/// so that the loss of one answer is not silence again.
+const PROBE: usize = 4;
 
 impl Engine {
     /// Builds datagrams for one peer into `buffer` (at least one largest datagram long), reading
@@ -184,8 +187,11 @@ impl Engine {
                 break;
             }
             let mut wanted = SegmentBitmap::new();
-            // What was not answered may never be: one segment tells whether it is now.
-            let room_for_it = if piece.has_timed_out() { segment } else { room };
+            let room_for_it = if piece.has_timed_out() {
+                room.min(PROBE * segment)
+            } else {
+                room
+            };
             let missing = piece.ask(peer, segment, room_for_it, &mut wanted);
             if missing.segments == 0 {
                 continue;
