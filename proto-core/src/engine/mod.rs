@@ -276,7 +276,7 @@ impl Engine {
         let complete = self
             .pulls
             .iter_mut()
-            .find(|(_, piece)| piece.is_complete() && !piece.reported);
+            .find(|(_, piece)| piece.is_complete() && !piece.reported && !piece.ended);
         if let Some((pull, piece)) = complete {
             piece.reported = true;
             return Some(Event::Complete {
@@ -345,12 +345,19 @@ impl Engine {
         {
             piece.want.prefer = None;
         }
+        if let Some(piece) = remote.journal.and_then(|pull| self.pulls.get_mut(pull)) {
+            // It may be another index that comes next to this address.
+            piece.ended = true;
+        }
         remote.forget_connection();
     }
 
     /// Why a piece cannot be had, if so.
     fn failure(&self, pull: PullId) -> Option<Failure> {
         let piece = self.pulls.get(pull)?;
+        if piece.ended {
+            return Some(Failure::Disconnected);
+        }
         if piece.is_complete() {
             return None;
         }

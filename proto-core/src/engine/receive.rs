@@ -47,8 +47,10 @@ impl Engine {
         let Incoming::Message(plaintext) = incoming else {
             return None;
         };
-        // Not yet told to the driver: `poll_event` comes first; its sender repeats everything.
-        remote.reported?;
+        // A life not yet told to the driver: `poll_event` comes first; its sender repeats everything.
+        if remote.reported != Some(remote.sessions.incarnation()) {
+            return None;
+        }
         match Message::decode(plaintext).ok()? {
             Message::Announce(announce) => self.handle_announce(now, peer, &announce),
             Message::Request(request) => {

@@ -124,6 +124,7 @@ impl Remote {
         self.serve.clear();
         self.announced = None;
         self.cursor = None;
+        self.journal = None;
         self.echo = None;
         self.order = 0;
         self.newest_answered = 0;

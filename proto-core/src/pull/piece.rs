@@ -66,6 +66,8 @@ pub struct Piece {
     not_before: Instant,
     /// Whether its end was reported to the driver.
     pub reported: bool,
+    /// Whether nothing is to come of it any more, not even what is here.
+    pub ended: bool,
 }
 
 /// What an arriving segment means.
@@ -108,6 +110,7 @@ impl Piece {
             busy: 0,
             not_before: Instant::ZERO,
             reported: false,
+            ended: false,
         }
     }
 
@@ -158,6 +161,7 @@ impl Piece {
     pub fn wants_asking(&self, now: Instant) -> bool {
         let probed = self.timeouts > 0 && self.outstanding > 0;
         now >= self.not_before
+            && !self.ended
             && !probed
             && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.segments()))
     }
