@@ -8,6 +8,7 @@
 //! 3. [`Engine::poll_transmit`] until `None`;
 //! 4. [`Engine::poll_timeout`], to be woken then for `handle_timeout`.
 
+mod journals;
 mod receive;
 mod remote;
 mod transmit;
@@ -18,7 +19,6 @@ use crate::limits::MAX_PEERS;
 use crate::pull::{Failure, Pulls, Want};
 use crate::session::{Config as SessionConfig, Entropy, Seen};
 use crate::time::{Duration, Instant};
-use crate::wire::ObjectId;
 pub use receive::Delivery;
 pub use remote::PeerStatus;
 use remote::Remote;
@@ -27,8 +27,6 @@ use remote::Remote;
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Changes within this time are told in one announcement.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(2);
-/// Most that a journal page may have.
-const PAGE: u32 = crate::limits::MAX_PAGE as u32;
 /// Places in the table of pulls that are kept for journal pages.
 const JOURNAL_PULLS: usize = 4;
 
@@ -162,7 +160,7 @@ impl Engine {
             remote.cursor = Some(cursor);
             remote.announce_soon(now);
         }
-        self.pull_journals();
+        self.pull_journals(now);
     }
 
     /// Asks for a piece of a content or recipe. `None` if the table of pulls is full: try again
@@ -383,27 +381,6 @@ impl Engine {
         })
     }
 
-    /// Starts to read the journal of whoever has told of more than we have read.
-    fn pull_journals(&mut self) {
-        for remote in self.remotes.iter_mut().flatten() {
-            if remote.journal.is_some() || !remote.is_connected() {
-                continue;
-            }
-            let (Some(told), Some(cursor)) = (remote.announced, remote.cursor) else {
-                continue;
-            };
-            if told.sequence > cursor {
-                remote.journal = self.pulls.insert(Want {
-                    object: ObjectId::Journal(told.index),
-                    start: cursor,
-                    length: PAGE,
-                    only: Some(remote.slot),
-                    prefer: None,
-                });
-            }
-        }
-    }
-
     fn end_pull(&mut self, pull: PullId) {
         let Some(mut piece) = self.pulls.remove(pull) else {
             return;
@@ -441,7 +418,7 @@ impl Engine {
         for (_, piece) in self.pulls.iter_mut() {
             piece.end_pause(now);
         }
-        self.pull_journals();
+        self.pull_journals(now);
     }
 
     /// When to call [`Self::handle_timeout`] and [`Self::poll_transmit`] again if nothing else happens.

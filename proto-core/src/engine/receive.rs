@@ -106,7 +106,7 @@ impl Engine {
         match page {
             Some(page) => Some(Delivery::Page { peer, page }),
             None => {
-                self.pull_journals();
+                self.pull_journals(now);
                 None
             }
         }

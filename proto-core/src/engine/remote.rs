@@ -1,5 +1,6 @@
 //! One configured peer as the engine sees it.
 
+use super::journals::Reading;
 use super::{ANNOUNCE_PAUSE, HEARTBEAT};
 use crate::boundary::{PeerSlot, PullId};
 use crate::flow::Flow;
@@ -33,6 +34,7 @@ pub(super) struct Remote {
     pub cursor: Option<Sequence>,
     /// The page being read.
     pub journal: Option<PullId>,
+    pub reading: Reading,
     pub announce_at: Instant,
     last_announce: Instant,
     /// Requests sent, and the newest one that was answered.
@@ -81,6 +83,7 @@ impl Remote {
             announced: None,
             cursor: None,
             journal: None,
+            reading: Reading::new(),
             announce_at: Instant::ZERO,
             last_announce: Instant::ZERO,
             order: 0,
@@ -125,6 +128,7 @@ impl Remote {
         self.announced = None;
         self.cursor = None;
         self.journal = None;
+        self.reading = Reading::new();
         self.echo = None;
         self.order = 0;
         self.newest_answered = 0;
@@ -137,7 +141,8 @@ impl Remote {
         } else {
             Instant::FAR_FUTURE
         };
-        self.sessions.poll_timeout().min(announce)
+        let page = self.next_page_at().unwrap_or(Instant::FAR_FUTURE);
+        self.sessions.poll_timeout().min(announce).min(page)
     }
 
     pub fn in_sync_with(&self, own_index: IndexId, own_sequence: Sequence) -> bool {

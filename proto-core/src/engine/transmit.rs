@@ -37,6 +37,7 @@ impl Engine {
         buffer: &mut [u8],
         objects: &mut impl Objects,
     ) -> Option<Transmit> {
+        self.pull_journals(now);
         for _ in 0..MAX_PEERS {
             let place = self.turn;
             self.turn = (self.turn + 1) % MAX_PEERS;
