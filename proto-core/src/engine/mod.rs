@@ -11,6 +11,7 @@
 mod journals;
 mod receive;
 mod remote;
+mod sources;
 mod transmit;
 
 use crate::boundary::{PeerSlot, PullId};
@@ -350,37 +351,6 @@ impl Engine {
         remote.forget_connection();
     }
 
-    /// Why a piece cannot be had, if so.
-    fn failure(&self, pull: PullId) -> Option<Failure> {
-        let piece = self.pulls.get(pull)?;
-        if piece.ended {
-            return Some(Failure::Disconnected);
-        }
-        if piece.is_complete() {
-            return None;
-        }
-        let mut refused = false;
-        for remote in self
-            .remotes
-            .iter()
-            .flatten()
-            .filter(|remote| remote.is_connected())
-        {
-            if piece.want.only.is_some_and(|only| only != remote.slot) {
-                continue;
-            }
-            if !piece.refused_by.contains(remote.slot) {
-                return None;
-            }
-            refused = true;
-        }
-        Some(if refused {
-            Failure::Gone
-        } else {
-            Failure::Disconnected
-        })
-    }
-
     fn end_pull(&mut self, pull: PullId) {
         let Some(mut piece) = self.pulls.remove(pull) else {
             return;
@@ -400,21 +370,7 @@ impl Engine {
         for remote in self.remotes.iter_mut().flatten() {
             remote.sessions.handle_timeout(now);
         }
-        for remote in self.remotes.iter_mut().flatten() {
-            let newest = remote.newest_answered;
-            let (mut stalled, mut asked) = (0, 0);
-            for (_, piece) in self
-                .pulls
-                .iter_mut()
-                .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
-            {
-                asked += 1;
-                stalled += usize::from(piece.find_lost(now, &mut remote.flow, newest));
-            }
-            if asked > 0 && stalled == asked {
-                remote.flow.stalled();
-            }
-        }
+        self.find_losses(now);
         for (_, piece) in self.pulls.iter_mut() {
             piece.end_pause(now);
         }

@@ -135,6 +135,7 @@ impl Engine {
             payload.len(),
         ) {
             Arrived::New { at, latest, .. } => {
+                remote.has_answered(now);
                 if latest {
                     remote.newest_answered = remote.newest_answered.max(order);
                 }

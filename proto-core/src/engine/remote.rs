@@ -44,6 +44,10 @@ pub(super) struct Remote {
     pub echo: Option<(u32, Instant)>,
     pub bytes_sent: u64,
     pub bytes_received: u64,
+    /// When it last sent something that was asked for.
+    pub answered_at: Instant,
+    /// Until then it is asked only for what nobody else has.
+    pub avoided_until: Instant,
     initiation: Option<Seen>,
 }
 
@@ -91,6 +95,8 @@ impl Remote {
             echo: None,
             bytes_sent: 0,
             bytes_received: 0,
+            answered_at: Instant::ZERO,
+            avoided_until: Instant::ZERO,
             initiation: last_seen,
         }
     }
@@ -132,6 +138,7 @@ impl Remote {
         self.echo = None;
         self.order = 0;
         self.newest_answered = 0;
+        self.avoided_until = Instant::ZERO;
         self.announce_at = Instant::ZERO;
     }
 

@@ -2,10 +2,11 @@
 
 use super::Engine;
 use super::remote::Remote;
+use super::sources::may_ask;
 use crate::boundary::{Objects, PeerSlot, PullId, Read, Transmit};
 use crate::limits::{MAX_PEERS, MAX_PULLS, MIN_DATAGRAM};
 use crate::pull;
-use crate::pull::Pulls;
+use crate::pull::{PeerSet, Pulls};
 use crate::serve::Built;
 use crate::session;
 use crate::storage::segment_bitmap::SegmentBitmap;
@@ -62,6 +63,7 @@ impl Engine {
         objects: &mut impl Objects,
     ) -> Option<Transmit> {
         let budget = self.receive_budget();
+        let speaking = self.speaking(now);
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         if let Some(len) =
             remote
@@ -117,7 +119,7 @@ impl Engine {
                 segment_size: len,
             });
         }
-        if let Some(len) = self.build_request(now, peer, budget, buffer) {
+        if let Some(len) = self.build_request(now, peer, speaking, budget, buffer) {
             let len = seal(
                 self.remotes.get_mut(peer.place())?.as_mut()?,
                 now,
@@ -149,6 +151,7 @@ impl Engine {
         &mut self,
         now: Instant,
         peer: PeerSlot,
+        speaking: PeerSet,
         budget: usize,
         buffer: &mut [u8],
     ) -> Option<usize> {
@@ -164,10 +167,10 @@ impl Engine {
             .config
             .datagram
             .saturating_sub(SEAL + Block::HEADER_LEN);
-        let object = next_object(&self.pulls, now, peer)?;
+        let object = next_object(&self.pulls, now, peer, speaking)?;
         let mut candidates: Vec<(u64, PullId), MAX_PULLS> = Vec::new();
         for (id, piece) in self.pulls.iter() {
-            if piece.want.object == object && piece.may_ask(now, peer) {
+            if piece.want.object == object && may_ask(piece, now, peer, speaking) {
                 let _ = candidates.push((piece.want.start, id));
             }
         }
@@ -188,7 +191,7 @@ impl Engine {
                 break;
             }
             let mut wanted = SegmentBitmap::new();
-            let room_for_it = if piece.has_timed_out() {
+            let room_for_it = if piece.timeouts() > 0 {
                 room.min(PROBE * segment)
             } else {
                 room
@@ -261,7 +264,7 @@ impl Engine {
 
 /// The object to ask a peer for next: its journal, else what was not asked for the longest, so that
 /// nothing waits for a large content to be whole, or for one that is never answered.
-fn next_object(pulls: &Pulls, now: Instant, peer: PeerSlot) -> Option<ObjectId> {
+fn next_object(pulls: &Pulls, now: Instant, peer: PeerSlot, speaking: PeerSet) -> Option<ObjectId> {
     let turn = |object: ObjectId| {
         let of_it = pulls
             .iter()
@@ -271,7 +274,7 @@ fn next_object(pulls: &Pulls, now: Instant, peer: PeerSlot) -> Option<ObjectId> 
     };
     pulls
         .iter()
-        .filter(|(_, piece)| piece.may_ask(now, peer))
+        .filter(|(_, piece)| may_ask(piece, now, peer, speaking))
         .map(|(_, piece)| piece.want.object)
         .min_by_key(|object| turn(*object))
 }

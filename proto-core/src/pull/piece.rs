@@ -3,6 +3,7 @@
 use super::{PeerSet, Want};
 use crate::boundary::PeerSlot;
 use crate::flow::{Flow, Sent};
+use crate::limits::MAX_PEERS;
 use crate::storage::segment_bitmap::SegmentBitmap;
 use crate::time::{Duration, Instant};
 use crate::wire::ObjectId;
@@ -230,10 +231,29 @@ impl Piece {
         !others && !unwanted && !reserved && self.wants_asking(now)
     }
 
-    /// Whether nothing has come since it was last given up by time.
+    /// How often it was given up by time since something of it came.
     #[must_use]
-    pub fn has_timed_out(&self) -> bool {
-        self.timeouts > 0
+    pub fn timeouts(&self) -> u32 {
+        self.timeouts
+    }
+
+    /// One of `peers` that may be asked for it, but `not`.
+    #[must_use]
+    pub fn other_source(&self, peers: PeerSet, not: PeerSlot) -> Option<PeerSlot> {
+        (0..MAX_PEERS).filter_map(PeerSlot::new).find(|peer| {
+            *peer != not
+                && peers.contains(*peer)
+                && !self.refused_by.contains(*peer)
+                && self.want.only.is_none_or(|only| only == *peer)
+        })
+    }
+
+    /// Leaves its source, whose flow this is, for another one.
+    pub fn leave(&mut self, flow: &mut Flow, other: PeerSlot) {
+        self.give_up(flow);
+        self.source = None;
+        self.timeouts = 0;
+        self.want.prefer = Some(other);
     }
 
     /// Place of the latest request in the order of all requests to the source.

@@ -1,6 +1,7 @@
 //! Who waits for whom: small things beside large ones, small receive buffers, and sources that send nothing.
 
-use crate::netsim::{MB, Path, Sim};
+use crate::netsim::{MB, Path, SECOND, Serving, Sim, slot};
+use proto_core::wire::ObjectId;
 
 /// What a Linux kernel grants without being asked for more.
 const DEFAULT_BUFFER: usize = 212_992;
@@ -71,4 +72,59 @@ fn a_small_receive_buffer_is_enough_for_a_fast_short_path_with_loss() {
         let at_most = if loss == 0 { 100_000 } else { 800_000 };
         assert!(took < at_most, "{loss}: {took}");
     }
+}
+
+/// A tunnel with a small MTU, say: heartbeats come, BLOCKs do not.
+#[test]
+fn a_source_whose_blocks_never_come_is_left_for_another() {
+    let path = Path::of_rate(100, 1000, 0);
+    let mut sim = Sim::group(1, path, 3);
+    let mut wants = sim.add_content(1, 5 * MB, &[1, 2]);
+    for want in &mut wants {
+        want.prefer = Some(slot(1));
+    }
+    let tunnel = Path {
+        longest: 1000,
+        ..path
+    };
+    sim.net.set_both(0, 1, tunnel);
+    sim.connect();
+    let took = sim.pull_all(0, &wants, 60);
+    assert!(took < 10 * SECOND, "{took}");
+}
+
+#[test]
+fn a_source_that_is_alone_and_silent_is_asked_until_it_answers() {
+    let mut sim = Sim::group(1, Path::of_rate(100, 1000, 0), 2);
+    let wants = sim.add_content(1, 5 * MB, &[1]);
+    sim.host(1).library.serving = Serving::NotYet;
+    sim.connect();
+    sim.want(0, &wants);
+    let before = sim.net.count(0, 1).datagrams;
+    sim.run_ms(60_000);
+    // Heartbeats, and a request or two every two seconds.
+    let datagrams = sim.net.count(0, 1).datagrams - before;
+    assert!(datagrams < 180, "{datagrams}");
+    sim.host(1).library.serving = Serving::Ready;
+    let took = sim.until_done(0, wants.len(), 60);
+    assert!(took < 4 * SECOND, "{took}");
+}
+
+/// One content that its source does not get from its disk, though it sends all others.
+#[test]
+fn a_piece_that_one_source_never_sends_comes_from_another() {
+    let mut sim = Sim::group(1, Path::of_rate(100, 1000, 0), 3);
+    let mut stuck = sim.add_content(1, MB, &[1, 2]);
+    let mut wants = sim.add_content(2, 20 * MB, &[1]);
+    wants.append(&mut stuck);
+    for want in &mut wants {
+        want.prefer = Some(slot(1));
+    }
+    let ObjectId::Content(id) = wants[wants.len() - 1].object else {
+        panic!("a content")
+    };
+    sim.host(1).library.slow = Some(id);
+    sim.connect();
+    let took = sim.pull_all(0, &wants, 60);
+    assert!(took < 8 * SECOND, "{took}");
 }
