@@ -8,6 +8,7 @@ mod window;
 
 pub use delivery::{Delivery, Sent};
 pub use rtt::Rtt;
+pub(crate) use rtt::whole_micros;
 pub use window::Window;
 
 use crate::time::{Duration, Instant};

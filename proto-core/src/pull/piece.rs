@@ -2,7 +2,7 @@
 
 use super::{PeerSet, Want};
 use crate::boundary::PeerSlot;
-use crate::flow::{Flow, Sent};
+use crate::flow::{Flow, Sent, whole_micros};
 use crate::limits::MAX_PEERS;
 use crate::storage::segment_bitmap::SegmentBitmap;
 use crate::time::{Duration, Instant};
@@ -354,8 +354,7 @@ impl Piece {
             return false;
         }
         let quiet = now.saturating_since(self.last_arrival);
-        let overtaken = newest >= self.order + REORDERING
-            && quiet > flow.rtt.smoothed().unwrap_or_default() / 2 + REORDERING_TIME;
+        let overtaken = self.is_overtaken(newest) && quiet >= reordering_time(flow);
         let timed_out = quiet >= self.timeout(flow);
         if overtaken || timed_out {
             if timed_out {
@@ -373,10 +372,19 @@ impl Piece {
         }
     }
 
-    /// When what is outstanding counts as lost by time.
+    fn is_overtaken(&self, newest: u64) -> bool {
+        newest >= self.order + REORDERING
+    }
+
+    /// When what is outstanding counts as lost, if nothing more comes; `newest` as for [`Self::find_lost`].
     #[must_use]
-    pub fn deadline(&self, flow: &Flow) -> Option<Instant> {
-        (self.outstanding > 0).then(|| self.last_arrival + self.timeout(flow))
+    pub fn deadline(&self, flow: &Flow, newest: u64) -> Option<Instant> {
+        let patience = if self.is_overtaken(newest) {
+            reordering_time(flow).min(self.timeout(flow))
+        } else {
+            self.timeout(flow)
+        };
+        (self.outstanding > 0).then(|| self.last_arrival + patience)
     }
 
     fn timeout(&self, flow: &Flow) -> Duration {
@@ -414,4 +422,9 @@ impl Piece {
         self.length = self.want.length as usize;
         self.length_known = matches!(self.want.object, ObjectId::Content(_));
     }
+}
+
+/// How long an answer may be late behind answers to later requests.
+fn reordering_time(flow: &Flow) -> Duration {
+    whole_micros(flow.rtt.smoothed().unwrap_or_default() / 2 + REORDERING_TIME)
 }
