@@ -4,12 +4,16 @@
 
 use crate::boundary::{Objects, Read};
 use crate::limits::{MAX_BURSTS, MAX_DATAGRAM};
+use crate::session::OVERHEAD;
 use crate::storage::segment_bitmap::SegmentBitmap;
 use crate::wire::ObjectId;
 use crate::wire::block::Block;
 use crate::wire::refuse::{Refuse, RefuseReason};
 use crate::wire::request::Request;
 use heapless::Deque;
+
+/// More does not fit into a datagram.
+const LONGEST_SEGMENT: usize = MAX_DATAGRAM - OVERHEAD - Block::HEADER_LEN;
 
 /// What one peer asked for and has not been sent yet.
 #[derive(Debug, Default)]
@@ -37,7 +41,7 @@ struct Burst {
 pub enum Built {
     /// A message of this many bytes.
     Message(usize),
-    /// Nothing to send now; ask again later if something is waiting for the disk.
+    /// Nothing more of this length, or nothing to send now; ask again later if something waits for the disk.
     Nothing,
 }
 
@@ -46,6 +50,10 @@ impl Serve {
     pub fn request(&mut self, request: &Request<'_>) {
         let segment = usize::from(request.segment());
         for item in request.items() {
+            if segment > LONGEST_SEGMENT {
+                self.refuse(item.tag, RefuseReason::MALFORMED);
+                continue;
+            }
             let asked_already = self.bursts.iter_mut().find(|burst| {
                 burst.tag == item.tag
                     && burst.object == request.object()
@@ -100,76 +108,98 @@ impl Serve {
         {
             return refuse.emit(out).map_or(Built::Nothing, Built::Message);
         }
+        let mut waiting = 0;
         while let Some(burst) = self.bursts.front_mut() {
-            if !burst.looked_up {
-                match objects.piece(burst.object, burst.start, burst.length) {
-                    Read::Ready(length) => {
-                        burst.length = length;
-                        burst.looked_up = true;
+            match burst.next(objects, out, same) {
+                Next::Message(len) => return Built::Message(len),
+                Next::Longer => return Built::Nothing,
+                Next::NotYet => {
+                    // To the end, so that it does not hold up the others.
+                    if let Some(burst) = self.bursts.pop_front() {
+                        let _ = self.bursts.push_back(burst);
                     }
-                    Read::NotYet => return Built::Nothing,
-                    refused => {
-                        let tag = burst.tag;
-                        self.bursts.pop_front();
-                        self.refuse(tag, reason(refused));
-                        if same.is_some() {
-                            return Built::Nothing;
-                        }
-                        return self
-                            .refusals
-                            .pop_front()
-                            .and_then(|refuse| refuse.emit(out).ok())
-                            .map_or(Built::Nothing, Built::Message);
+                    waiting += 1;
+                    if waiting >= self.bursts.len() {
+                        return Built::Nothing;
                     }
                 }
-            }
-            let segments = burst.length.div_ceil(burst.segment.max(1));
-            let Some(place) = (burst.next..segments).find(|place| burst.wanted.get(*place)) else {
-                self.bursts.pop_front();
-                if same.is_some() {
-                    return Built::Nothing;
-                }
-                continue;
-            };
-            let at = place * burst.segment;
-            let payload = burst.segment.min(burst.length - at);
-            let len = Block::HEADER_LEN + payload;
-            if same.is_some_and(|same| len > same) || len > MAX_DATAGRAM {
-                return Built::Nothing;
-            }
-            let header = Block {
-                segment: u16::try_from(place).unwrap_or(u16::MAX),
-                tag: burst.tag,
-                length: burst.length as u32,
-            };
-            let Some(body) = header
-                .emit_header(out)
-                .ok()
-                .and_then(|at| out.get_mut(at..len))
-            else {
-                self.bursts.pop_front();
-                return Built::Nothing;
-            };
-            match objects.read(burst.object, burst.start, burst.length, at, body) {
-                Read::Ready(read) if read == payload => {
-                    burst.next = place + 1;
-                    return Built::Message(len);
-                }
-                Read::NotYet => return Built::Nothing,
-                Read::Ready(_) => {
-                    // The journal page got shorter meanwhile: its puller asks again.
-                    self.bursts.pop_front();
-                    return Built::Nothing;
-                }
-                refused => {
+                Next::End => drop(self.bursts.pop_front()),
+                Next::Refused(reason) => {
                     let tag = burst.tag;
                     self.bursts.pop_front();
-                    self.refuse(tag, reason(refused));
-                    return Built::Nothing;
+                    self.refuse(tag, reason);
                 }
+            }
+            // What follows is of another length.
+            if same.is_some() {
+                return Built::Nothing;
+            }
+            if let Some(refuse) = self.refusals.pop_front() {
+                return refuse.emit(out).map_or(Built::Nothing, Built::Message);
             }
         }
         Built::Nothing
+    }
+}
+
+/// What a burst has next.
+enum Next {
+    /// A message of this many bytes.
+    Message(usize),
+    /// A message longer than may be now.
+    Longer,
+    /// The disk would have to be waited for.
+    NotYet,
+    /// Nothing more.
+    End,
+    /// It cannot be served.
+    Refused(RefuseReason),
+}
+
+impl Burst {
+    fn next(&mut self, objects: &mut impl Objects, out: &mut [u8], same: Option<usize>) -> Next {
+        if !self.looked_up {
+            match objects.piece(self.object, self.start, self.length) {
+                Read::Ready(length) => {
+                    self.length = length;
+                    self.looked_up = true;
+                }
+                Read::NotYet => return Next::NotYet,
+                refused => return Next::Refused(reason(refused)),
+            }
+        }
+        let segments = self.length.div_ceil(self.segment.max(1));
+        let Some(place) = (self.next..segments).find(|place| self.wanted.get(*place)) else {
+            return Next::End;
+        };
+        let at = place * self.segment;
+        let payload = self.segment.min(self.length - at);
+        let len = Block::HEADER_LEN + payload;
+        if same.is_some_and(|same| len > same) {
+            return Next::Longer;
+        }
+        let header = Block {
+            segment: u16::try_from(place).unwrap_or(u16::MAX),
+            tag: self.tag,
+            length: self.length as u32,
+        };
+        let Some(body) = header
+            .emit_header(out)
+            .ok()
+            .and_then(|at| out.get_mut(at..len))
+        else {
+            return Next::End;
+        };
+        match objects.read(self.object, self.start, self.length, at, body) {
+            Read::Ready(read) if read == payload => {
+                self.next = place + 1;
+                Next::Message(len)
+            }
+            // The journal page got shorter meanwhile: its puller asks again.
+            Read::Ready(_) => Next::End,
+            Read::NotYet => Next::NotYet,
+            refused => Next::Refused(reason(refused)),
+        }
     }
 }
 

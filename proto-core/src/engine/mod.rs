@@ -8,8 +8,10 @@
 //! 3. [`Engine::poll_transmit`] until `None`;
 //! 4. [`Engine::poll_timeout`], to be woken then for `handle_timeout`.
 
+mod journals;
 mod receive;
 mod remote;
+mod sources;
 mod transmit;
 
 use crate::boundary::{PeerSlot, PullId};
@@ -18,7 +20,6 @@ use crate::limits::MAX_PEERS;
 use crate::pull::{Failure, Pulls, Want};
 use crate::session::{Config as SessionConfig, Entropy, Seen};
 use crate::time::{Duration, Instant};
-use crate::wire::ObjectId;
 pub use receive::Delivery;
 pub use remote::PeerStatus;
 use remote::Remote;
@@ -27,8 +28,6 @@ use remote::Remote;
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Changes within this time are told in one announcement.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(2);
-/// Most that a journal page may have.
-const PAGE: u32 = crate::limits::MAX_PAGE as u32;
 /// Places in the table of pulls that are kept for journal pages.
 const JOURNAL_PULLS: usize = 4;
 
@@ -162,7 +161,7 @@ impl Engine {
             remote.cursor = Some(cursor);
             remote.announce_soon(now);
         }
-        self.pull_journals();
+        self.pull_journals(now);
     }
 
     /// Asks for a piece of a content or recipe. `None` if the table of pulls is full: try again
@@ -276,7 +275,7 @@ impl Engine {
         let complete = self
             .pulls
             .iter_mut()
-            .find(|(_, piece)| piece.is_complete() && !piece.reported);
+            .find(|(_, piece)| piece.is_complete() && !piece.reported && !piece.ended);
         if let Some((pull, piece)) = complete {
             piece.reported = true;
             return Some(Event::Complete {
@@ -345,56 +344,11 @@ impl Engine {
         {
             piece.want.prefer = None;
         }
+        if let Some(piece) = remote.journal.and_then(|pull| self.pulls.get_mut(pull)) {
+            // It may be another index that comes next to this address.
+            piece.ended = true;
+        }
         remote.forget_connection();
-    }
-
-    /// Why a piece cannot be had, if so.
-    fn failure(&self, pull: PullId) -> Option<Failure> {
-        let piece = self.pulls.get(pull)?;
-        if piece.is_complete() {
-            return None;
-        }
-        let mut refused = false;
-        for remote in self
-            .remotes
-            .iter()
-            .flatten()
-            .filter(|remote| remote.is_connected())
-        {
-            if piece.want.only.is_some_and(|only| only != remote.slot) {
-                continue;
-            }
-            if !piece.refused_by.contains(remote.slot) {
-                return None;
-            }
-            refused = true;
-        }
-        Some(if refused {
-            Failure::Gone
-        } else {
-            Failure::Disconnected
-        })
-    }
-
-    /// Starts to read the journal of whoever has told of more than we have read.
-    fn pull_journals(&mut self) {
-        for remote in self.remotes.iter_mut().flatten() {
-            if remote.journal.is_some() || !remote.is_connected() {
-                continue;
-            }
-            let (Some(told), Some(cursor)) = (remote.announced, remote.cursor) else {
-                continue;
-            };
-            if told.sequence > cursor {
-                remote.journal = self.pulls.insert(Want {
-                    object: ObjectId::Journal(told.index),
-                    start: cursor,
-                    length: PAGE,
-                    only: Some(remote.slot),
-                    prefer: None,
-                });
-            }
-        }
     }
 
     fn end_pull(&mut self, pull: PullId) {
@@ -416,22 +370,11 @@ impl Engine {
         for remote in self.remotes.iter_mut().flatten() {
             remote.sessions.handle_timeout(now);
         }
-        for remote in self.remotes.iter_mut().flatten() {
-            let newest = remote.newest_answered;
-            let (mut timed_out, mut asked) = (0, 0);
-            for (_, piece) in self
-                .pulls
-                .iter_mut()
-                .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
-            {
-                asked += 1;
-                timed_out += usize::from(piece.find_lost(now, &mut remote.flow, newest));
-            }
-            if asked > 0 && timed_out == asked {
-                remote.flow.stalled();
-            }
+        self.find_losses(now);
+        for (_, piece) in self.pulls.iter_mut() {
+            piece.end_pause(now);
         }
-        self.pull_journals();
+        self.pull_journals(now);
     }
 
     /// When to call [`Self::handle_timeout`] and [`Self::poll_transmit`] again if nothing else happens.
@@ -440,7 +383,7 @@ impl Engine {
         let remotes = self.remotes.iter().flatten().map(Remote::timeout);
         let pieces = self.pulls.iter().filter_map(|(_, piece)| {
             match piece.source.and_then(|source| self.remote(source)) {
-                Some(remote) => piece.deadline(&remote.flow),
+                Some(remote) => piece.deadline(&remote.flow, remote.newest_answered),
                 None => (piece.not_before() > Instant::ZERO).then_some(piece.not_before()),
             }
         });

@@ -47,8 +47,10 @@ impl Engine {
         let Incoming::Message(plaintext) = incoming else {
             return None;
         };
-        // Not yet told to the driver: `poll_event` comes first; its sender repeats everything.
-        remote.reported?;
+        // A life not yet told to the driver: `poll_event` comes first; its sender repeats everything.
+        if remote.reported != Some(remote.sessions.incarnation()) {
+            return None;
+        }
         match Message::decode(plaintext).ok()? {
             Message::Announce(announce) => self.handle_announce(now, peer, &announce),
             Message::Request(request) => {
@@ -104,7 +106,7 @@ impl Engine {
         match page {
             Some(page) => Some(Delivery::Page { peer, page }),
             None => {
-                self.pull_journals();
+                self.pull_journals(now);
                 None
             }
         }
@@ -124,7 +126,7 @@ impl Engine {
             return None;
         }
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        let order = piece.order_of(usize::from(block.segment));
+        let order = piece.order();
         match piece.arrived(
             now,
             &mut remote.flow,
@@ -132,8 +134,11 @@ impl Engine {
             block.length as usize,
             payload.len(),
         ) {
-            Arrived::New { at, .. } => {
-                remote.newest_answered = remote.newest_answered.max(order.unwrap_or(0));
+            Arrived::New { at, latest, .. } => {
+                remote.has_answered(now);
+                if latest {
+                    remote.newest_answered = remote.newest_answered.max(order);
+                }
                 Some(Delivery::Arrival(Arrival {
                     pull,
                     at,

@@ -1,5 +1,6 @@
 //! One configured peer as the engine sees it.
 
+use super::journals::Reading;
 use super::{ANNOUNCE_PAUSE, HEARTBEAT};
 use crate::boundary::{PeerSlot, PullId};
 use crate::flow::Flow;
@@ -33,6 +34,7 @@ pub(super) struct Remote {
     pub cursor: Option<Sequence>,
     /// The page being read.
     pub journal: Option<PullId>,
+    pub reading: Reading,
     pub announce_at: Instant,
     last_announce: Instant,
     /// Requests sent, and the newest one that was answered.
@@ -42,6 +44,10 @@ pub(super) struct Remote {
     pub echo: Option<(u32, Instant)>,
     pub bytes_sent: u64,
     pub bytes_received: u64,
+    /// When it last sent something that was asked for.
+    pub answered_at: Instant,
+    /// Until then it is asked only for what nobody else has.
+    pub avoided_until: Instant,
     initiation: Option<Seen>,
 }
 
@@ -81,6 +87,7 @@ impl Remote {
             announced: None,
             cursor: None,
             journal: None,
+            reading: Reading::new(),
             announce_at: Instant::ZERO,
             last_announce: Instant::ZERO,
             order: 0,
@@ -88,6 +95,8 @@ impl Remote {
             echo: None,
             bytes_sent: 0,
             bytes_received: 0,
+            answered_at: Instant::ZERO,
+            avoided_until: Instant::ZERO,
             initiation: last_seen,
         }
     }
@@ -124,9 +133,12 @@ impl Remote {
         self.serve.clear();
         self.announced = None;
         self.cursor = None;
+        self.journal = None;
+        self.reading = Reading::new();
         self.echo = None;
         self.order = 0;
         self.newest_answered = 0;
+        self.avoided_until = Instant::ZERO;
         self.announce_at = Instant::ZERO;
     }
 
@@ -136,7 +148,8 @@ impl Remote {
         } else {
             Instant::FAR_FUTURE
         };
-        self.sessions.poll_timeout().min(announce)
+        let page = self.next_page_at().unwrap_or(Instant::FAR_FUTURE);
+        self.sessions.poll_timeout().min(announce).min(page)
     }
 
     pub fn in_sync_with(&self, own_index: IndexId, own_sequence: Sequence) -> bool {

@@ -2,9 +2,11 @@
 
 use super::Engine;
 use super::remote::Remote;
+use super::sources::may_ask;
 use crate::boundary::{Objects, PeerSlot, PullId, Read, Transmit};
 use crate::limits::{MAX_PEERS, MAX_PULLS, MIN_DATAGRAM};
 use crate::pull;
+use crate::pull::{PeerSet, Pulls};
 use crate::serve::Built;
 use crate::session;
 use crate::storage::segment_bitmap::SegmentBitmap;
@@ -23,6 +25,9 @@ const PLAINTEXT: usize = session::SEALED_HEADER;
 const BATCH_DIVISOR: usize = 4;
 /// But not for more than this many bytes.
 const BATCH: usize = 256 * 1024;
+/// Segments to ask for of a piece of which nothing came: it may never be answered. More than one,
+/// so that the loss of one answer is not silence again.
+const PROBE: usize = 4;
 
 impl Engine {
     /// Builds datagrams for one peer into `buffer` (at least one largest datagram long), reading
@@ -33,6 +38,7 @@ impl Engine {
         buffer: &mut [u8],
         objects: &mut impl Objects,
     ) -> Option<Transmit> {
+        self.pull_journals(now);
         for _ in 0..MAX_PEERS {
             let place = self.turn;
             self.turn = (self.turn + 1) % MAX_PEERS;
@@ -57,6 +63,7 @@ impl Engine {
         objects: &mut impl Objects,
     ) -> Option<Transmit> {
         let budget = self.receive_budget();
+        let speaking = self.speaking(now);
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         if let Some(len) =
             remote
@@ -112,7 +119,7 @@ impl Engine {
                 segment_size: len,
             });
         }
-        if let Some(len) = self.build_request(now, peer, budget, buffer) {
+        if let Some(len) = self.build_request(now, peer, speaking, budget, buffer) {
             let len = seal(
                 self.remotes.get_mut(peer.place())?.as_mut()?,
                 now,
@@ -144,34 +151,34 @@ impl Engine {
         &mut self,
         now: Instant,
         peer: PeerSlot,
+        speaking: PeerSet,
         budget: usize,
         buffer: &mut [u8],
     ) -> Option<usize> {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         let mut room = remote.flow.room(budget);
         let outstanding = remote.flow.outstanding();
-        if outstanding > 0 && room < (remote.flow.window() / BATCH_DIVISOR).min(BATCH) {
+        // The receive buffer may allow less than the window.
+        let most = remote.flow.window().min(self.config.receive_buffer);
+        if outstanding > 0 && room < (most / BATCH_DIVISOR).min(BATCH) {
             return None;
         }
         let segment = self
             .config
             .datagram
             .saturating_sub(SEAL + Block::HEADER_LEN);
+        let object = next_object(&self.pulls, now, peer, speaking)?;
         let mut candidates: Vec<(u64, PullId), MAX_PULLS> = Vec::new();
-        let mut object: Option<ObjectId> = None;
         for (id, piece) in self.pulls.iter() {
-            if !piece.may_ask(now, peer) || object.is_some_and(|object| object != piece.want.object)
-            {
-                continue;
+            if piece.want.object == object && may_ask(piece, now, peer, speaking) {
+                let _ = candidates.push((piece.want.start, id));
             }
-            object = Some(piece.want.object);
-            let _ = candidates.push((piece.want.start, id));
         }
         candidates.sort_unstable_by_key(|(start, _)| *start);
         let end = MIN_DATAGRAM - SEAL + PLAINTEXT;
         let mut writer = RequestWriter::new(
             buffer.get_mut(PLAINTEXT..end)?,
-            object?,
+            object,
             u16::try_from(segment).ok()?,
         )
         .ok()?;
@@ -184,7 +191,12 @@ impl Engine {
                 break;
             }
             let mut wanted = SegmentBitmap::new();
-            let missing = piece.ask(peer, segment, room, &mut wanted);
+            let room_for_it = if piece.timeouts() > 0 {
+                room.min(PROBE * segment)
+            } else {
+                room
+            };
+            let missing = piece.ask(peer, segment, room_for_it, &mut wanted);
             if missing.segments == 0 {
                 continue;
             }
@@ -248,6 +260,23 @@ impl Engine {
             segment_size: first?,
         })
     }
+}
+
+/// The object to ask a peer for next: its journal, else what was not asked for the longest, so that
+/// nothing waits for a large content to be whole, or for one that is never answered.
+fn next_object(pulls: &Pulls, now: Instant, peer: PeerSlot, speaking: PeerSet) -> Option<ObjectId> {
+    let turn = |object: ObjectId| {
+        let of_it = pulls
+            .iter()
+            .filter(|(_, piece)| piece.source == Some(peer) && piece.want.object == object);
+        let is_journal = matches!(object, ObjectId::Journal(_));
+        (!is_journal, of_it.map(|(_, piece)| piece.order()).max())
+    };
+    pulls
+        .iter()
+        .filter(|(_, piece)| may_ask(piece, now, peer, speaking))
+        .map(|(_, piece)| piece.want.object)
+        .min_by_key(|object| turn(*object))
 }
 
 fn rest_too_short(body: usize, datagram: usize) -> bool {

@@ -44,10 +44,15 @@ impl Delivery {
         self.delivered_at = now;
     }
 
-    /// Takes note of bytes that answer a request; the rate to believe in bytes per second, if there is one.
-    pub fn arrived(&mut self, now: Instant, sent: &Sent, bytes: usize) -> Option<u64> {
+    /// Takes note of bytes that answer a request of which the moment is not known.
+    pub fn count(&mut self, now: Instant, bytes: usize) {
         self.delivered = self.delivered.saturating_add(bytes as u64);
         self.delivered_at = now;
+    }
+
+    /// Takes note of bytes that answer a request; the rate to believe in bytes per second, if there is one.
+    pub fn arrived(&mut self, now: Instant, sent: &Sent, bytes: usize) -> Option<u64> {
+        self.count(now, bytes);
         let span = now
             .saturating_since(sent.delivered_at.min(sent.at))
             .max(SHORTEST_SPAN);

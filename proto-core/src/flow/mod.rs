@@ -8,6 +8,7 @@ mod window;
 
 pub use delivery::{Delivery, Sent};
 pub use rtt::Rtt;
+pub(crate) use rtt::whole_micros;
 pub use window::Window;
 
 use crate::time::{Duration, Instant};
@@ -57,17 +58,21 @@ impl Flow {
         self.delivery.sent(now)
     }
 
-    /// `bytes` arrived of what was asked for with `sent`, `outstanding` of them not given up before;
-    /// `first` if they are the first ones of that request.
+    /// `bytes` arrived of what was asked for with `sent` (`None`: it is not known when), `outstanding`
+    /// of them not given up before; `first` if they are surely the first ones of that request.
     pub fn arrived(
         &mut self,
         now: Instant,
-        sent: &Sent,
+        sent: Option<&Sent>,
         bytes: usize,
         outstanding: usize,
         first: bool,
     ) {
         self.outstanding = self.outstanding.saturating_sub(outstanding);
+        let Some(sent) = sent else {
+            self.delivery.count(now, bytes);
+            return;
+        };
         if first {
             self.rtt.sample(now, now.saturating_since(sent.at));
         }

@@ -6,8 +6,9 @@ use crate::time::{Duration, Instant};
 const MIN_RTT_WINDOW: Duration = Duration::from_secs(10);
 /// Before the first sample (RFC 6298 section 2.1 says 1 s; answers here come from a loop that serves at once).
 const INITIAL_RTO: Duration = Duration::from_millis(300);
-/// A turn of the serving peer's loop may take a while when it flushes; asking twice is worse than waiting.
-const MIN_RTO: Duration = Duration::from_millis(120);
+/// Least that is waited beyond a round trip. A turn of the serving peer's loop may take a while when it
+/// flushes; asking twice is worse than waiting.
+const MARGIN: Duration = Duration::from_millis(120);
 /// Longer silence is the session's business.
 const MAX_RTO: Duration = Duration::from_secs(2);
 
@@ -57,14 +58,20 @@ impl Rtt {
         self.smoothed
     }
 
-    /// RFC 6298 section 2.3: SRTT + 4 RTTVAR, within bounds.
+    /// RFC 6298 section 2.3: SRTT + 4 RTTVAR, within bounds; a path without jitter has no variance.
     #[must_use]
     pub fn retransmission_timeout(&self) -> Duration {
         match self.smoothed {
             None => INITIAL_RTO,
-            Some(smoothed) => (smoothed + self.variance * 4).clamp(MIN_RTO, MAX_RTO),
+            Some(smoothed) => whole_micros(smoothed + (self.variance * 4).max(MARGIN)).min(MAX_RTO),
         }
     }
+}
+
+/// Rounded up to what an [`Instant`] holds: a deadline must not lie before the time that it stands for.
+pub(crate) fn whole_micros(duration: Duration) -> Duration {
+    let micros = duration.as_nanos().div_ceil(1000);
+    Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -88,7 +95,8 @@ mod tests {
         for turn in 0..100 {
             rtt.sample(Instant::from_micros(turn), Duration::from_micros(100));
         }
-        assert_eq!(rtt.retransmission_timeout(), MIN_RTO);
+        let least = Duration::from_micros(100) + MARGIN;
+        assert_eq!(rtt.retransmission_timeout(), least);
         for turn in 0..100 {
             rtt.sample(Instant::from_micros(turn), Duration::from_secs(9));
         }

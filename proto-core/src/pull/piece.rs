@@ -1,22 +1,19 @@
 //! One piece being pulled: which segments are here, which are asked for, and when they count as lost.
 
+mod loss;
+
 use super::{PeerSet, Want};
 use crate::boundary::PeerSlot;
 use crate::flow::{Flow, Sent};
+use crate::limits::MAX_PEERS;
 use crate::storage::segment_bitmap::SegmentBitmap;
 use crate::time::{Duration, Instant};
 use crate::wire::ObjectId;
 
-/// A request counts as lost when answers to this many later requests have come (RFC 5681's three
-/// duplicate acknowledgements, per request item).
-const REORDERING: u64 = 3;
-
-/// ... and this much time, with half a round trip, went by without an answer: two cores of one
-/// machine deliver their datagrams in different order (RFC 8985 section 6.2, reordering window).
-const REORDERING_TIME: Duration = Duration::from_millis(5);
-
 /// First pause after a peer said that it is busy; doubles each time.
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// How often it doubles at most.
+const BUSY_DOUBLINGS: u32 = 4;
 
 /// Which segments of a piece should be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,13 +46,19 @@ pub struct Piece {
     answered: bool,
     /// Segments of the latest request; an answer to an earlier one says nothing of what overtook what.
     latest: SegmentBitmap,
+    /// Segments of earlier requests: whether one of them answers the latest is not sure.
+    earlier: SegmentBitmap,
     /// Place of the latest request in the order of all requests to the source.
     order: u64,
     last_arrival: Instant,
     timeouts: u32,
+    /// How often in a row somebody was busy.
+    busy: u32,
     not_before: Instant,
     /// Whether its end was reported to the driver.
     pub reported: bool,
+    /// Whether nothing is to come of it any more, not even what is here.
+    pub ended: bool,
 }
 
 /// What an arriving segment means.
@@ -67,6 +70,8 @@ pub enum Arrived {
         at: usize,
         /// Whether the piece is complete now.
         complete: bool,
+        /// Whether it answers the latest request for the piece and not an earlier one.
+        latest: bool,
     },
     /// Seen before, not asked for, or not of the right length.
     Useless,
@@ -89,11 +94,14 @@ impl Piece {
             sent: Sent::default(),
             answered: false,
             latest: SegmentBitmap::new(),
+            earlier: SegmentBitmap::new(),
             order: 0,
             last_arrival: Instant::ZERO,
             timeouts: 0,
+            busy: 0,
             not_before: Instant::ZERO,
             reported: false,
+            ended: false,
         }
     }
 
@@ -142,7 +150,10 @@ impl Piece {
     /// Whether there is anything to ask for at `now`.
     #[must_use]
     pub fn wants_asking(&self, now: Instant) -> bool {
+        let probed = self.timeouts > 0 && self.outstanding > 0;
         now >= self.not_before
+            && !self.ended
+            && !probed
             && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.segments()))
     }
 
@@ -166,9 +177,13 @@ impl Piece {
             self.segment = segment;
             self.here = SegmentBitmap::new();
             self.asked = SegmentBitmap::new();
+            self.latest = SegmentBitmap::new();
+            self.earlier = SegmentBitmap::new();
         }
         self.source = Some(source);
-        self.latest = SegmentBitmap::new();
+        for place in core::mem::take(&mut self.latest).iter() {
+            self.earlier.set(place);
+        }
         let mut missing = Missing {
             segments: 0,
             bytes: 0,
@@ -206,11 +221,43 @@ impl Piece {
         !others && !unwanted && !reserved && self.wants_asking(now)
     }
 
-    /// Place in the order of all requests to the source of the one that asked for this segment last,
-    /// if that was the latest one for this piece.
+    /// How often it was given up by time since something of it came.
     #[must_use]
-    pub fn order_of(&self, segment: usize) -> Option<u64> {
-        self.latest.get(segment).then_some(self.order)
+    pub fn timeouts(&self) -> u32 {
+        self.timeouts
+    }
+
+    /// One of `peers` that may be asked for it, but `not`.
+    #[must_use]
+    pub fn other_source(&self, peers: PeerSet, not: PeerSlot) -> Option<PeerSlot> {
+        (0..MAX_PEERS).filter_map(PeerSlot::new).find(|peer| {
+            *peer != not
+                && peers.contains(*peer)
+                && !self.refused_by.contains(*peer)
+                && self.want.only.is_none_or(|only| only == *peer)
+        })
+    }
+
+    /// Leaves its source, whose flow this is, for another one.
+    pub fn leave(&mut self, flow: &mut Flow, other: PeerSlot) {
+        self.give_up(flow);
+        self.source = None;
+        self.timeouts = 0;
+        self.want.prefer = Some(other);
+    }
+
+    /// Place of the latest request in the order of all requests to the source.
+    #[must_use]
+    pub fn order(&self) -> u64 {
+        self.order
+    }
+
+    /// Whether a segment that arrives now answers the latest request. If that one repeats an
+    /// earlier one: only if a round trip has gone by since (RFC 8985 section 6.2, step 2).
+    fn answers_latest(&self, now: Instant, flow: &Flow, place: usize) -> bool {
+        self.latest.get(place)
+            && (!self.earlier.get(place)
+                || now.saturating_since(self.sent.at) >= flow.rtt.min().unwrap_or_default())
     }
 
     /// Takes note of the request that [`Self::ask`] was made for.
@@ -248,13 +295,22 @@ impl Piece {
         self.here.set(place);
         self.asked.set(place);
         self.outstanding = self.outstanding.saturating_sub(counted);
-        flow.arrived(now, &self.sent, len, counted, !self.answered);
-        self.answered = true;
+        let latest = self.answers_latest(now, flow, place);
+        if latest {
+            // Karn's algorithm: no round trip is measured where the answer may be to an earlier request.
+            let first = !self.answered && !self.earlier.get(place);
+            flow.arrived(now, Some(&self.sent), len, counted, first);
+            self.answered = true;
+        } else {
+            flow.arrived(now, None, len, counted, false);
+        }
         self.timeouts = 0;
+        self.busy = 0;
         self.last_arrival = now;
         Arrived::New {
             at: place * self.segment,
             complete: self.is_complete(),
+            latest,
         }
     }
 
@@ -262,55 +318,23 @@ impl Piece {
     /// went on; in that case it begins anew.
     fn take_length(&mut self, flow: &mut Flow, length: usize) {
         let before = self.outstanding;
-        if self.length_known {
-            self.here = SegmentBitmap::new();
-        }
+        // What is here of another state is to be asked for again; the rest is still under way.
+        let stale = if self.length_known {
+            core::mem::take(&mut self.here)
+        } else {
+            SegmentBitmap::new()
+        };
         self.length = length;
         self.length_known = true;
         let mut asked = SegmentBitmap::new();
         for place in (0..self.segments()).filter(|place| self.asked.get(*place)) {
-            asked.set(place);
+            if !stale.get(place) {
+                asked.set(place);
+            }
         }
         self.asked = asked;
         self.outstanding = self.count_outstanding();
         flow.given_up(before.saturating_sub(self.outstanding));
-    }
-
-    /// Gives up what is lost by order (answers to later requests came) or by time; whether all of it
-    /// by time. `newest` is the order of the newest request that was answered by the source.
-    pub fn find_lost(&mut self, now: Instant, flow: &mut Flow, newest: u64) -> bool {
-        if self.outstanding == 0 {
-            return false;
-        }
-        let quiet = now.saturating_since(self.last_arrival);
-        let overtaken = newest >= self.order + REORDERING
-            && quiet > flow.rtt.smoothed().unwrap_or_default() / 2 + REORDERING_TIME;
-        let timed_out = quiet >= self.timeout(flow);
-        if overtaken || timed_out {
-            if timed_out {
-                self.timeouts += 1;
-            }
-            self.give_up(flow);
-        }
-        timed_out
-    }
-
-    /// When what is outstanding counts as lost by time.
-    #[must_use]
-    pub fn deadline(&self, flow: &Flow) -> Option<Instant> {
-        (self.outstanding > 0).then(|| self.last_arrival + self.timeout(flow))
-    }
-
-    fn timeout(&self, flow: &Flow) -> Duration {
-        // RFC 6298 section 5.5: back off by doubling.
-        (flow.retransmission_timeout() * (1 << self.timeouts.min(5))).min(Duration::from_secs(2))
-    }
-
-    /// Everything outstanding is to be asked for again.
-    pub fn give_up(&mut self, flow: &mut Flow) {
-        flow.given_up(self.outstanding);
-        self.outstanding = 0;
-        self.asked = self.here.clone();
     }
 
     /// The source refused: ask somebody else, or the same again after a pause.
@@ -318,8 +342,8 @@ impl Piece {
         self.give_up(flow);
         self.source = None;
         if busy {
-            self.timeouts += 1;
-            self.not_before = now + BUSY_PAUSE * (1 << self.timeouts.min(5));
+            self.not_before = now + BUSY_PAUSE * (1 << self.busy.min(BUSY_DOUBLINGS));
+            self.busy += 1;
         } else {
             self.refused_by.insert(by);
         }

@@ -1,0 +1,120 @@
+//! Whom pieces may be asked from, and which sources are given up.
+
+use super::{Engine, Remote};
+use crate::boundary::{PeerSlot, PullId};
+use crate::pull::{Failure, PeerSet, Piece};
+use crate::time::{Duration, Instant};
+
+/// A piece that was given up by time this often in a row is asked from another source, if there is one.
+const LEAVE: u32 = 3;
+/// A source from which no BLOCK came for this long besides is silent: a tunnel that large datagrams do
+/// not pass, a disk that hangs.
+const SILENCE: Duration = Duration::from_secs(1);
+/// How long a silent source is asked only for what nobody else has.
+const AVOIDED: Duration = Duration::from_secs(30);
+
+impl Remote {
+    fn is_silent(&self, now: Instant) -> bool {
+        now < self.avoided_until
+    }
+
+    /// It sent something that was asked for.
+    pub fn has_answered(&mut self, now: Instant) {
+        self.answered_at = now;
+        self.avoided_until = Instant::ZERO;
+    }
+}
+
+impl Engine {
+    /// Gives up what is lost, and sources that send nothing.
+    pub(super) fn find_losses(&mut self, now: Instant) {
+        for remote in self.remotes.iter_mut().flatten() {
+            let newest = remote.newest_answered;
+            let (mut stalled, mut asked) = (0, 0);
+            for (_, piece) in self
+                .pulls
+                .iter_mut()
+                .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
+            {
+                asked += 1;
+                stalled += usize::from(piece.find_lost(now, &mut remote.flow, newest));
+            }
+            if asked > 0 && stalled == asked {
+                remote.flow.stalled();
+            }
+        }
+        for remote in self.remotes.iter_mut().flatten() {
+            let left = self
+                .pulls
+                .iter()
+                .any(|(_, piece)| piece.source == Some(remote.slot) && piece.timeouts() >= LEAVE);
+            if left && now.saturating_since(remote.answered_at) >= SILENCE {
+                remote.avoided_until = now + AVOIDED;
+            }
+        }
+        let speaking = self.speaking(now);
+        for remote in self.remotes.iter_mut().flatten() {
+            let silent = remote.is_silent(now);
+            for (_, piece) in self.pulls.iter_mut() {
+                if piece.source == Some(remote.slot) && piece.timeouts() >= LEAVE {
+                    if let Some(other) = piece.other_source(speaking, remote.slot) {
+                        piece.leave(&mut remote.flow, other);
+                    }
+                } else if silent && piece.source.is_none() && piece.want.prefer == Some(remote.slot)
+                {
+                    piece.want.prefer = piece.other_source(speaking, remote.slot);
+                }
+            }
+        }
+    }
+
+    /// Connected peers that are not silent.
+    pub(super) fn speaking(&self, now: Instant) -> PeerSet {
+        let mut speaking = PeerSet::EMPTY;
+        for remote in self.remotes.iter().flatten() {
+            if remote.is_connected() && !remote.is_silent(now) {
+                speaking.insert(remote.slot);
+            }
+        }
+        speaking
+    }
+
+    /// Why a piece cannot be had, if so.
+    pub(super) fn failure(&self, pull: PullId) -> Option<Failure> {
+        let piece = self.pulls.get(pull)?;
+        if piece.ended {
+            return Some(Failure::Disconnected);
+        }
+        if piece.is_complete() {
+            return None;
+        }
+        let mut refused = false;
+        for remote in self
+            .remotes
+            .iter()
+            .flatten()
+            .filter(|remote| remote.is_connected())
+        {
+            if piece.want.only.is_some_and(|only| only != remote.slot) {
+                continue;
+            }
+            if !piece.refused_by.contains(remote.slot) {
+                return None;
+            }
+            refused = true;
+        }
+        Some(if refused {
+            Failure::Gone
+        } else {
+            Failure::Disconnected
+        })
+    }
+}
+
+/// Whether `peer` may be asked for `piece`, with `speaking` the peers that are not silent.
+pub(super) fn may_ask(piece: &Piece, now: Instant, peer: PeerSlot, speaking: PeerSet) -> bool {
+    piece.may_ask(now, peer)
+        && (speaking.contains(peer)
+            || piece.source == Some(peer)
+            || piece.other_source(speaking, peer).is_none())
+}

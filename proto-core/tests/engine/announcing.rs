@@ -1,0 +1,96 @@
+//! What peers tell each other of themselves.
+
+use crate::netsim::{Path, Sim, instant};
+use proto_core::engine::{HEARTBEAT, Own};
+
+fn pair(path: Path) -> Sim {
+    let mut sim = Sim::group(1, path, 2);
+    sim.connect();
+    sim
+}
+
+#[test]
+fn a_change_is_told_within_milliseconds_and_its_page_comes_along() {
+    let mut sim = pair(Path::default());
+    let before = sim.net.total();
+    sim.change(1, "a");
+    let took = sim.until(1, |sim| sim.learned(0, 1) == 1);
+    assert!(took.is_some_and(|took| took < 3000), "{took:?}");
+    sim.run_ms(10);
+    assert!(sim.net.total() - before <= 4, "one announcement each way");
+}
+
+#[test]
+fn many_changes_at_once_are_told_in_few_datagrams() {
+    let mut sim = pair(Path::default());
+    let before = sim.net.total();
+    sim.changes(1, 1000);
+    let took = sim.until(1, |sim| sim.learned(0, 1) == 1000);
+    assert!(took.is_some_and(|took| took < 50_000), "{took:?}");
+    // 130 KB of entries in datagrams of 1,452 bytes.
+    let datagrams = sim.net.total() - before;
+    assert!(datagrams < 170, "{datagrams}");
+}
+
+#[test]
+fn a_lost_announcement_is_repaired_by_the_next() {
+    let mut sim = pair(Path::default());
+    let cut = Path {
+        cut: true,
+        ..Path::default()
+    };
+    sim.net.set(1, 0, cut);
+    sim.change(1, "a");
+    sim.run_ms(100);
+    sim.net.set(1, 0, Path::default());
+    assert_eq!(sim.learned(0, 1), 0);
+    let took = sim.until(5, |sim| sim.learned(0, 1) == 1).unwrap();
+    assert!(took <= HEARTBEAT.as_micros() as u64 + 10_000, "{took}");
+}
+
+#[test]
+fn in_sync_is_said_only_when_it_is_so() {
+    let mut sim = pair(Path {
+        delay: 5000,
+        ..Path::default()
+    });
+    sim.run_ms(2000);
+    assert!(sim.host(0).engine.in_sync() && sim.host(1).engine.in_sync());
+    sim.change(1, "a");
+    assert!(!sim.host(1).engine.in_sync(), "the other has not read it");
+    assert!(!sim.host(1).engine.all_have_seen(1));
+    sim.run_ms(8);
+    assert!(!sim.host(1).engine.in_sync(), "it has not said so yet");
+    sim.run_ms(20);
+    assert!(sim.host(0).engine.in_sync() && sim.host(1).engine.in_sync());
+    assert!(sim.host(1).engine.all_have_seen(1));
+    // Who wants something is not in sync.
+    let now = instant(sim.now);
+    let own = Own {
+        pending: 1,
+        ..sim.host(0).own
+    };
+    sim.host(0).engine.set_own(now, own);
+    sim.work(0);
+    sim.run_ms(20);
+    assert!(!sim.host(1).engine.in_sync());
+    let own = Own {
+        pending: 0,
+        busy: true,
+        ..own
+    };
+    let now = instant(sim.now);
+    sim.host(0).engine.set_own(now, own);
+    sim.work(0);
+    sim.run_ms(20);
+    assert!(!sim.host(1).engine.in_sync());
+    let own = Own { busy: false, ..own };
+    let now = instant(sim.now);
+    sim.host(0).engine.set_own(now, own);
+    sim.work(0);
+    sim.run_ms(20);
+    assert!(sim.host(1).engine.in_sync());
+    sim.kill(0);
+    sim.run_ms(10_000);
+    assert!(!sim.host(1).engine.in_sync(), "nobody is there");
+}

@@ -1,0 +1,16 @@
+//! Engines that talk over a simulated network under a simulated clock ([`netsim`]).
+#![cfg(test)]
+// A simulator is for its tests only; an index that is not there is a failed test.
+#![allow(clippy::indexing_slicing)]
+
+mod announcing;
+mod fairness;
+mod faults;
+mod hostile;
+mod journals;
+mod liveness;
+mod netsim;
+mod objects;
+mod sources;
+mod table;
+mod transfers;
