@@ -63,7 +63,7 @@ static: ## target/static/tinypeer-x86_64: static, stripped, runs on any Linux; T
 size: static ## bytes of the static binary, by section
 	@size -A target/static/tinypeer-$(firstword $(subst -, ,$(TARGET))) | awk '$$2 > 1000 || /Total/'
 
-guests: static ## the static binary on three virtual machines of 96 MB, with a power cut; needs root, VM_TOOLS=folder
+guests: ## the static binary on three virtual machines of 96 MB, with a power cut; needs root, VM_TOOLS=folder
 	@scripts/guests.sh
 
 bench: release ## 650 MB between namespaces, against rsync where there is one; needs root

@@ -6,14 +6,14 @@
 #
 # VM_TOOLS names the folder with `vm.py`, which boots the guests (default ../shared/vm; without it this
 # is skipped). Guests may be emulated and slow: the times are for information, the bounds are wide.
-# MEM=96: MB of memory of each. PATIENCE=300: seconds that one step may take.
+# TINYPEER_BIN=path tries another static binary than the one it builds. MEM=96: MB of memory of each.
+# PATIENCE=300: seconds that one step may take.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tools=${VM_TOOLS:-../shared/vm}
 memory=${MEM:-96}
 patience=${PATIENCE:-300}
-program=target/static/tinypeer-x86_64
 place=/home/tc/workplace
 # Each folder: one file of 10 MB and 40 of 256 KB.
 files_in_folder=41
@@ -22,7 +22,8 @@ skip() { scripts/skip.sh guests "$1"; exit 0; }
 [ -f "$tools/vm.py" ] || skip "VM_TOOLS names no folder with vm.py"
 command -v python3 >/dev/null || skip 'needs python3'
 [ "$(id -u)" = 0 ] || skip 'virtual machines and their network need root'
-[ -x "$program" ] || { echo "guests: $program is not there; run make guests" >&2; exit 1; }
+program=${TINYPEER_BIN:-}
+[ -n "$program" ] || { scripts/build-static.sh; program=target/static/tinypeer-x86_64; }
 
 vm() { python3 "$tools/vm.py" "$@"; }
 guest() { vm exec "$1" --timeout $((patience + 30)) "cd $place && $2"; }
