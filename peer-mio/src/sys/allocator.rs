@@ -40,9 +40,11 @@ fn map(size: usize) -> *mut u8 {
     }
 }
 
+// Not inlined: every place that allocates would get a copy.
 // SAFETY: each block comes from one of two allocators, which size and alignment tell, and goes back to
 // the same one with the same layout; nothing here unwinds.
 unsafe impl GlobalAlloc for Allocator {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if is_huge(layout.size(), layout.align()) {
             return map(layout.size());
@@ -51,6 +53,7 @@ unsafe impl GlobalAlloc for Allocator {
         unsafe { GlobalDlmalloc.alloc(layout) }
     }
 
+    #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if is_huge(layout.size(), layout.align()) {
             return map(layout.size());
@@ -59,6 +62,7 @@ unsafe impl GlobalAlloc for Allocator {
         unsafe { GlobalDlmalloc.alloc_zeroed(layout) }
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if is_huge(layout.size(), layout.align()) {
             // SAFETY: the block is a mapping of this size, by the caller's promise and `alloc`.
@@ -69,6 +73,7 @@ unsafe impl GlobalAlloc for Allocator {
         unsafe { GlobalDlmalloc.dealloc(block, layout) }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if !is_huge(layout.size(), layout.align()) && !is_huge(size, layout.align()) {
             // SAFETY: the block is dlmalloc's and stays so; the caller promises the rest.
