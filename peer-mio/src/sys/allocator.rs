@@ -1,5 +1,5 @@
 //! The heap of a static binary. What a musl tool chain brings may map every buffer of some 100 KB from
-//! the kernel and write zeros over it, each time: indexing 20,000 small files then takes 2.6 times as
+//! the kernel and write zeros over it, each time: indexing 20,000 small files then takes 2.7 times as
 //! long as with glibc (docs/performance.md, "The heap"). This is dlmalloc, and mmap(2) for what is huge.
 
 use dlmalloc::GlobalDlmalloc;
