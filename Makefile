@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 20
 TARGET ?= x86_64-unknown-linux-musl
 CASES ?=
 
-.PHONY: help check fmt test prepare unit sim e2e fuzz replay no-alloc demo release static size bench ci
+.PHONY: help check fmt test prepare unit sim e2e fuzz replay no-alloc demo release static size guests bench ci
 
 help: ## this list
 	@echo 'tinypeer: make TARGET'
@@ -62,6 +62,9 @@ static: ## target/static/tinypeer-x86_64: static, stripped, runs on any Linux; T
 
 size: static ## bytes of the static binary, by section
 	@size -A target/static/tinypeer-$(firstword $(subst -, ,$(TARGET))) | awk '$$2 > 1000 || /Total/'
+
+guests: ## the static binary on three virtual machines of 96 MB, with a power cut; needs root, VM_TOOLS=folder
+	@scripts/guests.sh
 
 bench: release ## 650 MB between namespaces, against rsync where there is one; needs root
 	@scripts/bench.sh

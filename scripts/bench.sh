@@ -41,6 +41,9 @@ for host in 1 2; do
     fi
 done
 within() { ip netns exec "$name-$1" "${@:2}"; }
+# A function put into the background has a shell of its own as its process, which must become the
+# program: else neither its memory nor a signal is the program's.
+become_within() { exec ip netns exec "$name-$1" "${@:2}"; }
 
 echo "bench: making $megabytes MB"
 mkdir -p "$work/source/small"
@@ -73,13 +76,16 @@ run_tinypeer() {
     "$program" keygen "$base/key"
     local own=()
     for host in 1 2; do
-        within $host "$program" --dir "$base/$host" --ip "10.78.0.$((3 - host))" --key-file "$base/key" -q \
+        become_within "$host" "$program" --dir "$base/$host" --ip "10.78.0.$((3 - host))" --key-file "$base/key" -q \
             >"$base/$host.log" 2>&1 &
         own+=($!)
         pids+=($!)
     done
-    sleep 0.3
-    "$program" status --dir "$base/2" --wait 20 >/dev/null
+    start=$(now)
+    until "$program" status --dir "$base/2" --wait 20 >/dev/null 2>&1; do
+        if awk "BEGIN { exit !($(now) - $start > 20) }"; then tail -5 "$base"/*.log >&2; return 1; fi
+        sleep 0.05
+    done
     cp -a "$work/source" "$base/staged"
     sync
     local before
@@ -106,7 +112,7 @@ run_rsync() {
     rm -rf -- "$base"
     mkdir -p "$base/received"
     printf 'use chroot = no\nuid = 0\ngid = 0\n[source]\npath = %s\n' "$work/source" >"$base/rsyncd.conf"
-    within 1 rsync --daemon --no-detach --config="$base/rsyncd.conf" --address=10.78.0.1 >"$base/log" 2>&1 &
+    become_within 1 rsync --daemon --no-detach --config="$base/rsyncd.conf" --address=10.78.0.1 >"$base/log" 2>&1 &
     local daemon=$!
     pids+=("$daemon")
     sleep 0.3

@@ -28,9 +28,12 @@ case $triple in
     *) die "unknown target $triple (x86_64-, i686-, aarch64-unknown-linux-musl, armv7-unknown-linux-musleabihf)" ;;
 esac
 
+# Nothing unwinds, so nothing needs the tables for it.
+small='-C panic=abort -C force-unwind-tables=no'
+
 with_rustup() {
     say "building for $triple with rustup's standard library"
-    cargo build --release --package peer-mio --bin tinypeer --target "$triple"
+    RUSTFLAGS=$small cargo build --release --package peer-mio --bin tinypeer --target "$triple"
 }
 
 as_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
@@ -70,10 +73,11 @@ with_zig() {
     say "building for $triple with $(/usr/bin/rustc --version), its library sources and zig $(python3 -m ziglang version)"
     # RUSTC_BOOTSTRAP: build-std is unstable. link-self-contained=no: musl's start files and libc
     # are zig's. static: without position independence the binary needs no relocation at start.
+    # No features of std: without symbols a backtrace says nothing, but its code is 90 KB.
     env -u RUSTUP_TOOLCHAIN PATH="/usr/bin:$PATH:$zigbuild_folder" RUSTC_BOOTSTRAP=1 \
-        RUSTFLAGS='-C panic=abort -C link-self-contained=no -C relocation-model=static' \
+        RUSTFLAGS="$small -C link-self-contained=no -C relocation-model=static" \
         /usr/bin/cargo zigbuild --release --package peer-mio --bin tinypeer \
-        -Z build-std=std,panic_abort --target "$triple"
+        -Z build-std=std,panic_abort -Z build-std-features= --target "$triple"
 }
 
 if command -v rustup >/dev/null && rustup target list --installed 2>/dev/null | grep -qx "$triple"; then

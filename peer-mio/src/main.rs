@@ -5,6 +5,10 @@ use peer_mio::cli::{Cli, Command};
 use peer_mio::{control, key, run};
 use std::process::ExitCode;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: peer_mio::sys::allocator::Allocator = peer_mio::sys::allocator::Allocator;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -21,7 +21,7 @@ pub struct Hashed {
     pub chunks: u32,
 }
 
-/// Hashes one open file. Memory: 256 KiB and a recipe block.
+/// Hashes one open file. Memory: 256 KiB (less for a smaller file) and a recipe block.
 #[derive(Debug)]
 pub struct HashJob<F> {
     reader: PieceReader<F>,
@@ -40,7 +40,7 @@ impl<F: DiskFile> HashJob<F> {
     /// A job for a file that has `size` bytes by its stat; how it is cut follows from that.
     pub fn new(file: F, size: u64) -> Self {
         Self {
-            reader: PieceReader::new(file),
+            reader: PieceReader::new(file, size),
             size,
             read: 0,
             cutter: Cutter::new(Params::for_size(size)),

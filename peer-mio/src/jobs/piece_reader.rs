@@ -16,10 +16,13 @@ pub struct PieceReader<F> {
 }
 
 impl<F: DiskFile> PieceReader<F> {
-    pub fn new(file: F) -> Self {
+    /// Reads a file that is thought to have `size` bytes: a small one needs only as large a buffer, and
+    /// one byte more to see its end. It may have more or fewer.
+    pub fn new(file: F, size: u64) -> Self {
+        let room = usize::try_from(size).map_or(PIECE, |size| size.saturating_add(1).min(PIECE));
         Self {
             file,
-            buffer: vec![0; PIECE],
+            buffer: vec![0; room],
             filled: 0,
             taken: 0,
             next: 0,

@@ -20,7 +20,7 @@ impl<F: DiskFile> VerifyJob<F> {
     /// A job for a file that may hold some chunks of a content, each at its offset.
     pub fn new(file: F) -> Self {
         Self {
-            reader: PieceReader::new(file),
+            reader: PieceReader::new(file, u64::MAX),
             hasher: ChunkHasher::new(),
             expected: None,
             index: 0,

@@ -2,7 +2,9 @@
 
 use super::error::StoreError;
 use super::row::{Fingerprint, Row};
-use super::tables::{CONTENTS, JOURNAL, ROWS, below, content_key, path_of, tree_key};
+use super::tables::{
+    CONTENTS, JOURNAL, ROWS, below, content_key, number_key, number_of, path_of, tree_key,
+};
 use super::{BATCH, Store, unreadable};
 use proto_core::content::ContentId;
 use proto_core::index::entry::{Entry, Kind, Sequence};
@@ -123,7 +125,7 @@ impl Store {
         let view = self.view(ROWS)?;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut batch = Vec::new();
-        for record in view.range::<&[u8]>((start, Bound::Unbounded))?.take(BATCH) {
+        for record in view.range((start, Bound::Unbounded))?.take(BATCH) {
             let (key, value) = record?;
             let row = Row::decode(value.value()).ok_or_else(|| unreadable("rows"))?;
             batch.push((key.value().to_vec(), row));
@@ -159,7 +161,7 @@ impl Store {
         let (first, end) = below(directory)?;
         let view = self.view(ROWS)?;
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        for record in view.range::<&[u8]>((Bound::Included(first.as_slice()), end))? {
+        for record in view.range((Bound::Included(first.as_slice()), end))? {
             let (key, value) = record?;
             let row = Row::decode(value.value()).ok_or_else(|| unreadable("rows"))?;
             // Not below itself: the row of the empty path, if there were one.
@@ -199,12 +201,14 @@ impl Store {
     fn journal_after(&self, after: Sequence) -> Result<Vec<(Sequence, Vec<u8>)>, StoreError> {
         let view = self.view(JOURNAL)?;
         let mut batch = Vec::new();
+        let after = number_key(after);
         for record in view
-            .range::<u64>((Bound::Excluded(after), Bound::Unbounded))?
+            .range((Bound::Excluded(after.as_slice()), Bound::Unbounded))?
             .take(BATCH)
         {
             let (sequence, key) = record?;
-            batch.push((sequence.value(), key.value().to_vec()));
+            let sequence = number_of(sequence.value(), JOURNAL)?;
+            batch.push((sequence, key.value().to_vec()));
         }
         Ok(batch)
     }
@@ -240,7 +244,7 @@ impl Store {
         let view = self.view(CONTENTS)?;
         let mut batch = Vec::new();
         for record in view
-            .range::<&[u8]>((Bound::Excluded(after), Bound::Unbounded))?
+            .range((Bound::Excluded(after), Bound::Unbounded))?
             .take(BATCH)
         {
             let (key, _) = record?;
@@ -262,10 +266,10 @@ fn relist(
 ) -> Result<(), StoreError> {
     let mut journal = transaction.open_table(JOURNAL)?;
     if let Some(before) = before {
-        journal.remove(before.sequence)?;
+        journal.remove(number_key(before.sequence).as_slice())?;
     }
     if let Some(after) = after {
-        journal.insert(after.sequence, key)?;
+        journal.insert(number_key(after.sequence).as_slice(), key)?;
     }
     let (old, new) = (before.and_then(content_of), after.and_then(content_of));
     if old == new {
@@ -276,7 +280,7 @@ fn relist(
         contents.remove(content_key(old, key).as_slice())?;
     }
     if let Some(new) = new {
-        contents.insert(content_key(new, key).as_slice(), ())?;
+        contents.insert(content_key(new, key).as_slice(), [].as_slice())?;
     }
     Ok(())
 }

@@ -3,14 +3,15 @@
 
 use super::error::{Durability, Opened, StoreError};
 use super::tables::{
-    CONTENTS, CURSORS, INITIATIONS, JOURNAL, META, PENDING, RECIPES, ROWS, WANTED,
+    CONTENTS, CURSORS, INITIATIONS, JOURNAL, META, PENDING, RECIPES, ROWS, Table, WANTED,
+    number_key, number_of,
 };
 use super::{Store, Totals, unreadable};
 use proto_core::index::entry::{Entry, IndexId, Kind, Sequence};
 use redb::{ReadableDatabase, TableError, WriteTransaction};
 
 /// Which tables there are and how their records lie. Another number costs a new index.
-const LAYOUT: &[u8] = &[1];
+const LAYOUT: &[u8] = &[2];
 const LAYOUT_KEY: &str = "layout";
 const INDEX_KEY: &str = "index id";
 const COUNTERS_KEY: &str = "counters";
@@ -159,10 +160,7 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn cursor(&self, index: IndexId) -> Result<Sequence, StoreError> {
-        Ok(self
-            .view(CURSORS)?
-            .get(index.0)?
-            .map_or(0, |cursor| cursor.value()))
+        Ok(self.number(CURSORS, index)?.unwrap_or(0))
     }
 
     /// The journal of this index was read up to this sequence.
@@ -170,17 +168,10 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn set_cursor(&mut self, index: IndexId, cursor: Sequence) -> Result<(), StoreError> {
-        if self
-            .view(CURSORS)?
-            .get(index.0)?
-            .is_some_and(|known| known.value() == cursor)
-        {
+        if self.number(CURSORS, index)? == Some(cursor) {
             return Ok(());
         }
-        self.change(|transaction| {
-            transaction.open_table(CURSORS)?.insert(index.0, cursor)?;
-            Ok(())
-        })
+        self.change(|transaction| put_number(transaction, CURSORS, index, cursor))
     }
 
     /// Remembers the counter of the last session initiation of a peer, against replays.
@@ -188,12 +179,7 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn set_last_initiation(&mut self, index: IndexId, counter: u64) -> Result<(), StoreError> {
-        self.change(|transaction| {
-            transaction
-                .open_table(INITIATIONS)?
-                .insert(index.0, counter)?;
-            Ok(())
-        })
+        self.change(|transaction| put_number(transaction, INITIATIONS, index, counter))
     }
 
     /// The counter of the last session initiation of this index; `None` if it never began one.
@@ -201,10 +187,7 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn last_initiation(&self, index: IndexId) -> Result<Option<u64>, StoreError> {
-        Ok(self
-            .view(INITIATIONS)?
-            .get(index.0)?
-            .map(|counter| counter.value()))
+        self.number(INITIATIONS, index)
     }
 
     /// The last session initiation of every index that ever began a session.
@@ -214,11 +197,22 @@ impl Store {
     pub fn initiations(&self) -> Result<Vec<(IndexId, u64)>, StoreError> {
         let view = self.view(INITIATIONS)?;
         let mut found = Vec::new();
-        for record in view.range::<u64>(..)? {
+        for record in view.range(..)? {
             let (index, counter) = record?;
-            found.push((IndexId(index.value()), counter.value()));
+            found.push((
+                IndexId(number_of(index.value(), INITIATIONS)?),
+                number_of(counter.value(), INITIATIONS)?,
+            ));
         }
         Ok(found)
+    }
+
+    /// What this table says of an index.
+    fn number(&self, table: Table, index: IndexId) -> Result<Option<u64>, StoreError> {
+        self.view(table)?
+            .get(&number_key(index.0))?
+            .map(|number| number_of(number.value(), table))
+            .transpose()
     }
 
     /// The value of this name.
@@ -228,7 +222,7 @@ impl Store {
     pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self
             .view(META)?
-            .get(name)?
+            .get(name.as_bytes())?
             .map(|value| value.value().to_vec()))
     }
 
@@ -242,22 +236,40 @@ impl Store {
 }
 
 fn put_meta(transaction: &WriteTransaction, name: &str, value: &[u8]) -> Result<(), StoreError> {
-    transaction.open_table(META)?.insert(name, value)?;
+    transaction
+        .open_table(META)?
+        .insert(name.as_bytes(), value)?;
+    Ok(())
+}
+
+fn put_number(
+    transaction: &WriteTransaction,
+    table: Table,
+    index: IndexId,
+    number: u64,
+) -> Result<(), StoreError> {
+    transaction.open_table(table)?.insert(
+        number_key(index.0).as_slice(),
+        number_key(number).as_slice(),
+    )?;
     Ok(())
 }
 
 /// Every table, so that reading need not ask whether there is one.
 fn create_tables(transaction: &WriteTransaction, id: IndexId) -> Result<(), StoreError> {
-    for table in [ROWS, PENDING, RECIPES] {
+    for table in [
+        ROWS,
+        JOURNAL,
+        CONTENTS,
+        PENDING,
+        WANTED,
+        RECIPES,
+        CURSORS,
+        INITIATIONS,
+        META,
+    ] {
         transaction.open_table(table)?;
     }
-    for table in [CONTENTS, WANTED] {
-        transaction.open_table(table)?;
-    }
-    for table in [CURSORS, INITIATIONS] {
-        transaction.open_table(table)?;
-    }
-    transaction.open_table(JOURNAL)?;
     put_meta(transaction, LAYOUT_KEY, LAYOUT)?;
     put_meta(transaction, INDEX_KEY, &id.0.to_be_bytes())?;
     put_meta(transaction, COUNTERS_KEY, &Counters::default().encode())

@@ -23,11 +23,11 @@ pub use error::{Durability, Opened, StoreError};
 use meta::Counters;
 use proto_core::content::ContentId;
 use proto_core::index::entry::{IndexId, Sequence};
-use redb::{Database, TableDefinition, WriteTransaction};
+use redb::{Database, WriteTransaction};
 pub use row::{Fingerprint, Pending, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tables::View;
+use tables::{Table, View};
 
 /// Bytes of the database that are held in memory. redb's own default is 1 GiB.
 const CACHE: usize = 512 * 1024;
@@ -214,10 +214,7 @@ impl Store {
     }
 
     /// A table to read from. It must be gone before anything else touches the same table.
-    fn view<K: redb::Key + 'static, V: redb::Value + 'static>(
-        &self,
-        table: TableDefinition<'_, K, V>,
-    ) -> Result<View<'_, K, V>, StoreError> {
+    fn view(&self, table: Table) -> Result<View<'_>, StoreError> {
         tables::view(
             self.writing.as_ref().map(|writing| &writing.0),
             self.database.as_ref(),

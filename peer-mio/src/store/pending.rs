@@ -90,7 +90,7 @@ impl Store {
         let after = after.map(tree_key).transpose()?;
         let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let view = self.view(PENDING)?;
-        let found = view.range::<&[u8]>((start, Bound::Unbounded))?.next();
+        let found = view.range((start, Bound::Unbounded))?.next();
         read(found)
     }
 
@@ -105,7 +105,7 @@ impl Store {
         let before = before.map(tree_key).transpose()?;
         let end = before.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let view = self.view(PENDING)?;
-        let found = view.range::<&[u8]>((Bound::Unbounded, end))?.next_back();
+        let found = view.range((Bound::Unbounded, end))?.next_back();
         read(found)
     }
 
@@ -118,7 +118,7 @@ impl Store {
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let view = self.view(PENDING)?;
         let found = view
-            .range::<&[u8]>((Bound::Included(first.as_slice()), end))?
+            .range((Bound::Included(first.as_slice()), end))?
             .next()
             .transpose()?;
         Ok(found.is_some())
@@ -131,7 +131,7 @@ impl Store {
     pub fn pending_wants(&self, content: ContentId) -> Result<bool, StoreError> {
         let view = self.view(WANTED)?;
         let found = view
-            .range::<&[u8]>((Bound::Included(content.0.as_slice()), Bound::Unbounded))?
+            .range((Bound::Included(content.0.as_slice()), Bound::Unbounded))?
             .next()
             .transpose()?;
         Ok(found.is_some_and(|(key, _)| key.value().starts_with(&content.0)))
@@ -163,7 +163,7 @@ fn want(
         wanted.remove(content_key(old, key).as_slice())?;
     }
     if let Some(new) = new {
-        wanted.insert(content_key(new, key).as_slice(), ())?;
+        wanted.insert(content_key(new, key).as_slice(), [].as_slice())?;
     }
     Ok(())
 }

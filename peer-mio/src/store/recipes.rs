@@ -53,7 +53,7 @@ impl Store {
         let view = self.view(RECIPES)?;
         let (first, end) = (recipe_key(content, 0), recipe_key(content, blocks));
         let mut found = 0;
-        for record in view.range::<&[u8]>(first.as_slice()..end.as_slice())? {
+        for record in view.range(first.as_slice()..end.as_slice())? {
             record?;
             found += 1;
         }
@@ -106,10 +106,7 @@ impl Store {
     /// The content of the first recipe block from a key on.
     fn recipe_from(&self, start: Bound<&[u8]>) -> Result<Option<ContentId>, StoreError> {
         let view = self.view(RECIPES)?;
-        let found = view
-            .range::<&[u8]>((start, Bound::Unbounded))?
-            .next()
-            .transpose()?;
+        let found = view.range((start, Bound::Unbounded))?.next().transpose()?;
         Ok(found.and_then(|(key, _)| key.value().first_chunk().copied().map(ContentId)))
     }
 

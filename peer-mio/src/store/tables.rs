@@ -2,27 +2,32 @@
 //! being written if there is one, else as of the last commit.
 
 use super::error::StoreError;
+use super::unreadable;
 use proto_core::content::ContentId;
-use redb::{Key, ReadableDatabase, ReadableTable, TableDefinition, Value};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+
+/// Keys and values are bytes in every table: each further pair of types would bring a B-tree of its
+/// own into the binary, 50 KB of code.
+pub type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// Tree key to row.
-pub const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("rows");
-/// Sequence to the tree key of the row that bears it.
-pub const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
-/// Content id and tree key of every live file.
-pub const CONTENTS: TableDefinition<&[u8], ()> = TableDefinition::new("contents");
+pub const ROWS: Table = TableDefinition::new("rows");
+/// Sequence (as of `number_key`) to the tree key of the row that bears it.
+pub const JOURNAL: Table = TableDefinition::new("journal");
+/// Content id and tree key of every live file, to nothing.
+pub const CONTENTS: Table = TableDefinition::new("contents");
 /// Tree key to pending change.
-pub const PENDING: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pending");
-/// Content id and tree key of every pending file.
-pub const WANTED: TableDefinition<&[u8], ()> = TableDefinition::new("wanted");
+pub const PENDING: Table = TableDefinition::new("pending");
+/// Content id and tree key of every pending file, to nothing.
+pub const WANTED: Table = TableDefinition::new("wanted");
 /// Content id and block number to a block of a recipe.
-pub const RECIPES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("recipes");
-/// Index id to how far its journal was read.
-pub const CURSORS: TableDefinition<u64, u64> = TableDefinition::new("cursors");
-/// Index id to the counter of its last session initiation.
-pub const INITIATIONS: TableDefinition<u64, u64> = TableDefinition::new("initiations");
+pub const RECIPES: Table = TableDefinition::new("recipes");
+/// Index id, as a number, to how far its journal was read.
+pub const CURSORS: Table = TableDefinition::new("cursors");
+/// Index id, as a number, to the counter of its last session initiation.
+pub const INITIATIONS: Table = TableDefinition::new("initiations");
 /// Name to value.
-pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+pub const META: Table = TableDefinition::new("meta");
 
 /// The path's place in the tree order (`proto_core::path::tree_cmp`): `/` becomes 0, which no path holds.
 ///
@@ -67,20 +72,36 @@ pub fn below(directory: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError>
     ))
 }
 
-/// A table to read from.
-pub enum View<'txn, K: Key + 'static, V: Value + 'static> {
-    /// With what is not committed yet. Only one view of a table can be open at a time.
-    Written(redb::Table<'txn, K, V>),
-    /// As of the last commit.
-    Committed(redb::ReadOnlyTable<K, V>),
+/// A number as a key or a value: the order of the bytes is that of the numbers.
+pub fn number_key(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
 }
 
-impl<K: Key + 'static, V: Value + 'static> View<'_, K, V> {
+/// The number in a key or a value of this table.
+///
+/// # Errors
+/// `Damaged` if there are not eight bytes.
+pub fn number_of(bytes: &[u8], table: Table) -> Result<u64, StoreError> {
+    bytes
+        .try_into()
+        .map(u64::from_be_bytes)
+        .map_err(|_| unreadable(table.name()))
+}
+
+/// A table to read from.
+pub enum View<'txn> {
+    /// With what is not committed yet. Only one view of a table can be open at a time.
+    Written(redb::Table<'txn, &'static [u8], &'static [u8]>),
+    /// As of the last commit.
+    Committed(redb::ReadOnlyTable<&'static [u8], &'static [u8]>),
+}
+
+impl View<'_> {
     /// Runs one lookup.
-    pub fn get<'a>(
+    pub fn get(
         &self,
-        key: impl std::borrow::Borrow<K::SelfType<'a>>,
-    ) -> Result<Option<redb::AccessGuard<'_, V>>, StoreError> {
+        key: &[u8],
+    ) -> Result<Option<redb::AccessGuard<'_, &'static [u8]>>, StoreError> {
         Ok(match self {
             Self::Written(table) => table.get(key),
             Self::Committed(table) => ReadableTable::get(table, key),
@@ -88,13 +109,10 @@ impl<K: Key + 'static, V: Value + 'static> View<'_, K, V> {
     }
 
     /// The records in a range of keys, from either end.
-    pub fn range<'a, R>(
+    pub fn range<'a>(
         &self,
-        range: impl std::ops::RangeBounds<R> + 'a,
-    ) -> Result<redb::Range<'_, K, V>, StoreError>
-    where
-        R: std::borrow::Borrow<K::SelfType<'a>> + 'a,
-    {
+        range: impl std::ops::RangeBounds<&'a [u8]> + 'a,
+    ) -> Result<redb::Range<'_, &'static [u8], &'static [u8]>, StoreError> {
         Ok(match self {
             Self::Written(table) => table.range(range),
             Self::Committed(table) => ReadableTable::range(table, range),
@@ -103,11 +121,11 @@ impl<K: Key + 'static, V: Value + 'static> View<'_, K, V> {
 }
 
 /// Opens a table to read from: in the transaction that is being written, or as of the last commit.
-pub fn view<'txn, K: Key + 'static, V: Value + 'static>(
+pub fn view<'txn>(
     writing: Option<&'txn redb::WriteTransaction>,
     database: Option<&redb::Database>,
-    table: TableDefinition<'_, K, V>,
-) -> Result<View<'txn, K, V>, StoreError> {
+    table: Table,
+) -> Result<View<'txn>, StoreError> {
     if let Some(transaction) = writing {
         return Ok(View::Written(transaction.open_table(table)?));
     }
