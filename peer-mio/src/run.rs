@@ -7,7 +7,7 @@ use crate::disk::instance_lock::InstanceLock;
 use crate::disk::real::RealDisk;
 use crate::event_loop::{Ended, EventLoop};
 use crate::key;
-use crate::net::socket::Socket;
+use crate::net::socket::{Socket, is_own_address};
 use crate::peer::{Config, Peer, WatchDirectory};
 use crate::watch::inotify::{WatchResult, Watcher};
 use proto_core::limits::MAX_PEERS;
@@ -100,6 +100,7 @@ fn run_once(options: &RunOptions) -> Result<Ended, String> {
         receive_buffer: socket.receive_buffer(),
         datagram: DATAGRAM,
         aes: session::has_aes(),
+        is_own_address,
     };
     let clock = SystemClock::new();
     let started =

@@ -5,6 +5,7 @@
 //! place: no component of the directory part may be followed if it is a symlink (docs/architecture.md,
 //! "Paths").
 
+mod birth;
 mod chmod;
 pub mod instance_lock;
 pub mod real;
@@ -74,6 +75,11 @@ pub struct Stat {
     pub links: u64,
 }
 
+/// What tells a file or folder from a copy of it, and from a later one with the same name and the
+/// inode number used again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Birth(pub [u8; 16]);
+
 /// How a rename treats what is at its target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RenameMode {
@@ -103,6 +109,10 @@ pub trait Disk: 'static {
     /// Whether `share/` is still the folder that was opened at the start (it may have been
     /// unmounted, moved or deleted); an error that says what is wrong if not.
     fn check_share(&self) -> io::Result<()>;
+    /// Whether `share/` was missing and had to be made.
+    fn made_share(&self) -> bool;
+    /// The birth of what is at a path, never of what a symlink leads to.
+    fn birth(&self, at: At<'_>) -> io::Result<Birth>;
     /// lstat.
     fn stat(&self, at: At<'_>) -> io::Result<Stat>;
     /// Opens a regular file for reading, without waiting on a fifo. `follow` allows the last

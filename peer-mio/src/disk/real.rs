@@ -1,10 +1,11 @@
 //! [`RealDisk`]: the folders of tinypeer in a directory of the operating system.
 
+use super::birth::birth;
 use super::chmod::change_mode;
 use super::real_file::{RealFile, describe, kind, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
-use super::{At, Disk, FileKind, Place, RenameMode, Space, Stat};
+use super::{At, Birth, Disk, FileKind, Place, RenameMode, Space, Stat};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
@@ -89,14 +90,6 @@ impl RealDisk {
         identity(&self.share)
     }
 
-    /// Whether [`Self::open`] found no `share/` and made it. With an index that says it held files,
-    /// that is a folder that vanished, not a mass deletion; the inode number alone does not tell,
-    /// because file systems use them again at once.
-    #[must_use]
-    pub const fn made_share(&self) -> bool {
-        self.made_share
-    }
-
     /// The directory that holds the folders.
     pub(crate) fn base(&self) -> BorrowedFd<'_> {
         self.base.as_fd()
@@ -175,6 +168,15 @@ impl Disk for RealDisk {
             Err(Errno::NOENT) => Err(gone("was moved or deleted")),
             Err(errno) => Err(explain(errno, "cannot look at", &path)),
         }
+    }
+
+    fn made_share(&self) -> bool {
+        self.made_share
+    }
+
+    fn birth(&self, at: At<'_>) -> io::Result<Birth> {
+        let (directory, name) = self.locate(at)?;
+        birth(&directory, name)
     }
 
     fn stat(&self, at: At<'_>) -> io::Result<Stat> {

@@ -30,6 +30,12 @@ pub enum SendOutcome {
     },
 }
 
+/// Whether an address is one of this machine's own: only then can a socket be bound to it.
+#[must_use]
+pub fn is_own_address(address: SocketAddr) -> bool {
+    std::net::UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok()
+}
+
 /// A bound UDP socket. To be registered for read and write; with mio's edge-triggered poll,
 /// [`Self::receive`] until it says that nothing is left.
 #[derive(Debug)]

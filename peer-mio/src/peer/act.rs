@@ -54,6 +54,7 @@ impl<D: Disk> Peer<D> {
         match event {
             Event::Connected { peer, index } => {
                 log::info!("peer {} is connected (index {index})", self.address(peer));
+                self.check_peers(Some(peer));
                 match self.store.cursor(index) {
                     Ok(cursor) => self.engine.set_cursor(now.mono, peer, cursor),
                     Err(error) => self.store_failed(&error),
@@ -61,7 +62,11 @@ impl<D: Disk> Peer<D> {
                 // It may have what nobody else could give.
                 self.plan.restart();
             }
-            Event::Disconnected { peer } => log::info!("peer {} is gone", self.address(peer)),
+            Event::Disconnected { peer } => {
+                log::info!("peer {} is gone", self.address(peer));
+                self.check_peers(None);
+            }
+            Event::Trouble { peer, trouble } => self.see_to(peer, trouble),
             Event::Initiation {
                 peer,
                 index,
@@ -130,7 +135,7 @@ impl<D: Disk> Peer<D> {
             .find(|peer| self.engine.connected_index(*peer) == Some(index))
     }
 
-    fn address(&self, peer: PeerSlot) -> String {
+    pub(super) fn address(&self, peer: PeerSlot) -> String {
         self.config
             .peers
             .get(peer.place())

@@ -47,6 +47,10 @@ impl<D: Disk> Peer<D> {
     /// Takes a page of a peer's journal: each entry is reconciled with ours; what is newer becomes
     /// pending. The cursor is noted in the same transaction.
     pub(super) fn take_page(&mut self, now: Now, peer: PeerSlot, page: &Page<'_>) {
+        if self.knows_our_future(page) {
+            self.index_went_back(peer);
+            return;
+        }
         let taken = self.reconcile_page(page);
         match taken {
             Ok(()) => {

@@ -21,6 +21,7 @@ mod scans;
 mod start;
 mod transfer;
 mod trash;
+mod trouble;
 mod uses;
 
 use crate::clock::Now;
@@ -37,7 +38,7 @@ use plan::Plan;
 use proto_core::boundary::{PeerSlot, Transmit};
 use proto_core::content::ContentId;
 use proto_core::engine::{Engine, Own};
-use proto_core::index::entry::IndexId;
+use proto_core::index::entry::{IndexId, Sequence};
 use proto_core::time::{Duration, Instant};
 use recheck::Recheck;
 use report::{Landed, PeerLine, Report, Status};
@@ -67,6 +68,8 @@ pub struct Config {
     pub datagram: usize,
     /// Whether this processor has AES instructions.
     pub aes: bool,
+    /// Whether an address is one of this machine's own.
+    pub is_own_address: fn(SocketAddr) -> bool,
 }
 
 /// Local changes since the last commit.
@@ -130,6 +133,14 @@ pub struct Peer<D: Disk> {
     housekeeping_at: Instant,
     /// Tombstones up to this sequence have been read by all since then.
     forget_below: (u64, Instant),
+    /// How far all peers have read our journal, as the store knows it.
+    agreed: Sequence,
+    /// Our index is to take a new id; changes of ours up to this sequence stay.
+    renewal: Option<Sequence>,
+    /// It has done so.
+    renewed: bool,
+    /// That id.
+    spare_id: IndexId,
     /// The time of the last call.
     now: Now,
 }
@@ -196,6 +207,7 @@ impl<D: Disk> Peer<D> {
             more |= self.commit_if_quiet(now);
             self.note_flushed(now);
             self.keep_house(now);
+            self.renew_index();
         }
         self.tell_own(now);
         more
@@ -286,11 +298,11 @@ impl<D: Disk> Peer<D> {
         Some((&largest.path, largest.here, largest.size))
     }
 
-    /// Whether the index cannot be used any more: start a new peer on the same disk, which makes a new
-    /// one if it is damaged.
+    /// Whether the index has a new id, or cannot be used any more: start a new peer on the same disk,
+    /// which makes a new index if this one is damaged.
     #[must_use]
     pub fn must_restart(&self) -> bool {
-        self.store_failures >= STORE_TRIES
+        self.renewed || self.store_failures >= STORE_TRIES
     }
 
     /// The name of this life of our index.
@@ -345,7 +357,10 @@ impl<D: Disk> Peer<D> {
     }
 
     fn commit_changes(&mut self, durability: Durability) -> bool {
-        match self.store.commit(durability) {
+        let committed = self
+            .note_agreed()
+            .and_then(|()| self.store.commit(durability));
+        match committed {
             Ok(()) => {
                 self.changes = Changes::default();
                 self.committed = self.store.sequence();

@@ -4,7 +4,7 @@ use super::recheck::Recheck;
 use super::recover::recover_downloads;
 use super::{Config, HOUSEKEEPING, Peer, WatchDirectory};
 use crate::clock::Now;
-use crate::disk::{At, Disk, Place};
+use crate::disk::{At, Birth, Disk, Place};
 use crate::store::{Durability, Opened, Store, StoreError};
 use proto_core::boundary::PeerSlot;
 use proto_core::engine::{self, Engine};
@@ -17,8 +17,12 @@ use std::net::SocketAddr;
 const INDEX: &[u8] = b"index.redb";
 /// Name of the stored initiation counter.
 const INITIATION: &str = "initiation";
+/// Name of the stored birth of the index file.
+const HOME: &str = "home";
+/// Name of the stored birth of `share/`.
+const SHARE: &str = "share";
 /// By how much the initiation counter grows at each start at least, in microseconds: more than one
-/// run uses up.
+/// run uses up, at one for each initiation.
 const START_STEP: u64 = 1 << 32;
 
 /// Why a peer cannot start.
@@ -28,7 +32,8 @@ pub enum StartError {
     Disk(io::Error),
     /// The index cannot be made.
     Store(StoreError),
-    /// `share/` is empty, and is not the folder that the index knows: it may be an unmounted one.
+    /// `share/` is missing or empty, and is not the folder that the index knows: it may be an
+    /// unmounted one.
     ShareVanished,
 }
 
@@ -76,7 +81,10 @@ impl<D: Disk> Peer<D> {
         watch: WatchDirectory,
     ) -> Result<Started<D>, StartError> {
         let mut entropy = Entropy::new(&config.seed);
-        let (mut store, new_index) = open_store(&disk, IndexId(entropy.u64().max(1)))?;
+        let fresh = IndexId(entropy.u64().max(1));
+        let (mut store, new_index) = open_store(&disk, fresh)?;
+        guard_index(&disk, &mut store, fresh)?;
+        let spare_id = IndexId(entropy.u64().max(1));
         guard_share(&disk, &mut store)?;
         recover_downloads(&disk, now)?;
         let initiation = next_initiation(&mut store, now)?;
@@ -126,8 +134,15 @@ impl<D: Disk> Peer<D> {
             store_retry: now.mono,
             housekeeping_at: now.mono + HOUSEKEEPING,
             forget_below: (0, now.mono),
+            agreed: 0,
+            renewal: None,
+            renewed: false,
+            spare_id,
             now,
         };
+        peer.agreed = peer.store.agreed()?;
+        // Before anybody can tell how far our journal was read.
+        peer.tell_own(now);
         peer.plan.restart();
         Ok(Started { peer, new_index })
     }
@@ -157,14 +172,34 @@ fn guard_share<D: Disk>(disk: &D, store: &mut Store) -> Result<(), StartError> {
         place: Place::Share,
         path: b"",
     };
-    let inode = disk.stat(root)?.inode.to_be_bytes();
-    let known = store.meta("share")?;
-    let same = known.as_deref() == Some(inode.as_slice());
+    let Birth(birth) = disk.birth(root)?;
+    let same = !disk.made_share() && store.meta(SHARE)?.as_deref() == Some(birth.as_slice());
     if !same && store.totals().files > 0 && disk.list(root)?.is_empty() {
         return Err(StartError::ShareVanished);
     }
     if !same {
-        store.set_meta("share", &inode)?;
+        store.set_meta(SHARE, &birth)?;
+    }
+    Ok(())
+}
+
+/// An index file that is a copy, or was put back, must not count on under the id of the other one
+/// (docs/architecture.md, section 2).
+fn guard_index<D: Disk>(disk: &D, store: &mut Store, fresh: IndexId) -> Result<(), StartError> {
+    let at = At {
+        place: Place::State,
+        path: INDEX,
+    };
+    let Birth(birth) = disk.birth(at)?;
+    match store.meta(HOME)? {
+        Some(known) if known == birth => return Ok(()),
+        Some(_) => {
+            log::warn!("the index was copied or put back: it goes on under a new id");
+            let agreed = store.agreed()?;
+            store.set_meta(HOME, &birth)?;
+            store.renew(fresh, agreed)?;
+        }
+        None => store.set_meta(HOME, &birth)?,
     }
     Ok(())
 }

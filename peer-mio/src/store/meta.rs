@@ -1,10 +1,8 @@
-//! The small things: counters over all rows, cursors into the journals of others, session
-//! initiations, and values by name.
+//! The small things: counters over all rows, cursors into the journals of others, and values by name.
 
 use super::error::{Durability, Opened, StoreError};
 use super::tables::{
-    CONTENTS, CURSORS, INITIATIONS, JOURNAL, META, PENDING, RECIPES, ROWS, Table, WANTED,
-    number_key, number_of,
+    CONTENTS, CURSORS, JOURNAL, META, PENDING, RECIPES, ROWS, Table, WANTED, number_key, number_of,
 };
 use super::{Store, Totals, unreadable};
 use proto_core::index::entry::{Entry, IndexId, Kind, Sequence};
@@ -15,6 +13,7 @@ const LAYOUT: &[u8] = &[2];
 const LAYOUT_KEY: &str = "layout";
 const INDEX_KEY: &str = "index id";
 const COUNTERS_KEY: &str = "counters";
+const AGREED_KEY: &str = "agreed";
 
 /// What is counted rather than searched for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -174,45 +173,38 @@ impl Store {
         self.change(|transaction| put_number(transaction, CURSORS, index, cursor))
     }
 
-    /// Remembers the counter of the last session initiation of a peer, against replays.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn set_last_initiation(&mut self, index: IndexId, counter: u64) -> Result<(), StoreError> {
-        self.change(|transaction| put_number(transaction, INITIATIONS, index, counter))
-    }
-
-    /// The counter of the last session initiation of this index; `None` if it never began one.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn last_initiation(&self, index: IndexId) -> Result<Option<u64>, StoreError> {
-        self.number(INITIATIONS, index)
-    }
-
-    /// The last session initiation of every index that ever began a session.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn initiations(&self) -> Result<Vec<(IndexId, u64)>, StoreError> {
-        let view = self.view(INITIATIONS)?;
-        let mut found = Vec::new();
-        for record in view.range(..)? {
-            let (index, counter) = record?;
-            found.push((
-                IndexId(number_of(index.value(), INITIATIONS)?),
-                number_of(counter.value(), INITIATIONS)?,
-            ));
-        }
-        Ok(found)
-    }
-
     /// What this table says of an index.
     fn number(&self, table: Table, index: IndexId) -> Result<Option<u64>, StoreError> {
         self.view(table)?
             .get(&number_key(index.0))?
             .map(|number| number_of(number.value(), table))
             .transpose()
+    }
+
+    /// Up to which sequence every configured peer once had read our journal (docs/architecture.md,
+    /// section 2).
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn agreed(&self) -> Result<Sequence, StoreError> {
+        let bytes = self
+            .meta(AGREED_KEY)?
+            .and_then(|bytes| bytes.try_into().ok());
+        Ok(bytes.map_or(0, u64::from_be_bytes))
+    }
+
+    /// Every configured peer has read our journal up to this sequence.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn set_agreed(&mut self, agreed: Sequence) -> Result<(), StoreError> {
+        self.set_meta(AGREED_KEY, &agreed.to_be_bytes())
+    }
+
+    /// Writes another id, of which nobody has read anything. What is held in memory stays.
+    pub(super) fn set_index_id(&mut self, id: IndexId) -> Result<(), StoreError> {
+        self.set_meta(INDEX_KEY, &id.0.to_be_bytes())?;
+        self.set_agreed(0)
     }
 
     /// The value of this name.
@@ -258,15 +250,7 @@ fn put_number(
 /// Every table, so that reading need not ask whether there is one.
 fn create_tables(transaction: &WriteTransaction, id: IndexId) -> Result<(), StoreError> {
     for table in [
-        ROWS,
-        JOURNAL,
-        CONTENTS,
-        PENDING,
-        WANTED,
-        RECIPES,
-        CURSORS,
-        INITIATIONS,
-        META,
+        ROWS, JOURNAL, CONTENTS, PENDING, WANTED, RECIPES, CURSORS, META,
     ] {
         transaction.open_table(table)?;
     }

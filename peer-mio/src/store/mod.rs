@@ -11,6 +11,7 @@ mod error;
 mod meta;
 mod pending;
 mod recipes;
+mod renew;
 mod row;
 mod tables;
 #[cfg(test)]

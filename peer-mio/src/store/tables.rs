@@ -24,8 +24,6 @@ pub const WANTED: Table = TableDefinition::new("wanted");
 pub const RECIPES: Table = TableDefinition::new("recipes");
 /// Index id, as a number, to how far its journal was read.
 pub const CURSORS: Table = TableDefinition::new("cursors");
-/// Index id, as a number, to the counter of its last session initiation.
-pub const INITIATIONS: Table = TableDefinition::new("initiations");
 /// Name to value.
 pub const META: Table = TableDefinition::new("meta");
 

@@ -8,21 +8,25 @@
 //! 3. [`Engine::poll_transmit`] until `None`;
 //! 4. [`Engine::poll_timeout`], to be woken then for `handle_timeout`.
 
+mod event;
 mod journals;
 mod receive;
 mod remote;
 mod sources;
 mod transmit;
+mod trouble;
 
 use crate::boundary::{PeerSlot, PullId};
 use crate::index::entry::{IndexId, Sequence};
 use crate::limits::MAX_PEERS;
-use crate::pull::{Failure, Pulls, Want};
+use crate::pull::{Pulls, Want};
 use crate::session::{Config as SessionConfig, Entropy, Seen};
 use crate::time::{Duration, Instant};
+pub use event::Event;
 pub use receive::Delivery;
 pub use remote::PeerStatus;
 use remote::Remote;
+pub use trouble::Trouble;
 
 /// A heartbeat for each connected peer, this often (docs/protocol.md, "Announce").
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -41,49 +45,6 @@ pub struct Config {
     /// Bytes of UDP payload of the datagrams to ask for, [`crate::limits::MIN_DATAGRAM`] to
     /// [`crate::limits::MAX_DATAGRAM`].
     pub datagram: usize,
-}
-
-/// What happened, for the driver to act on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// A peer is there, or there again with a new life: tell the engine how far its journal was
-    /// read with [`Engine::set_cursor`].
-    Connected {
-        /// Which.
-        peer: PeerSlot,
-        /// Its index.
-        index: IndexId,
-    },
-    /// A peer is gone.
-    Disconnected {
-        /// Which.
-        peer: PeerSlot,
-    },
-    /// An initiation was accepted: keep its counter, so that a replay is known after a restart.
-    Initiation {
-        /// From whom.
-        peer: PeerSlot,
-        /// Its index.
-        index: IndexId,
-        /// The counter.
-        counter: u64,
-    },
-    /// All bytes of a piece are here: verify it, then [`Engine::finish`] or [`Engine::corrupt`].
-    Complete {
-        /// Which.
-        pull: PullId,
-        /// What it is.
-        want: Want,
-    },
-    /// A piece cannot be had now; the pull has ended.
-    Failed {
-        /// Which.
-        pull: PullId,
-        /// What it was.
-        want: Want,
-        /// Why.
-        failure: Failure,
-    },
 }
 
 /// What this peer tells the others of itself.
@@ -232,7 +193,7 @@ impl Engine {
         self.remotes
             .iter()
             .flatten()
-            .filter(|remote| !remote.sessions.is_self())
+            .filter(|remote| !remote.is_self())
             .all(|remote| remote.in_sync_with(self.config.session.index_id, self.own.sequence))
     }
 
@@ -256,13 +217,26 @@ impl Engine {
         self.remotes
             .iter()
             .flatten()
-            .filter(|remote| !remote.sessions.is_self())
-            .all(|remote| {
-                remote.announced.is_some_and(|told| {
-                    told.seen_index == self.config.session.index_id
-                        && told.seen_sequence >= sequence
-                })
-            })
+            .filter(|remote| !remote.is_self())
+            .all(|remote| remote.has_seen(self.config.session.index_id) >= sequence)
+    }
+
+    /// How far every configured peer has read our journal, while all are connected; else 0.
+    #[must_use]
+    pub fn seen_by_all(&self) -> Sequence {
+        let others = self.remotes.iter().flatten();
+        others
+            .filter(|remote| !remote.is_self())
+            .map(|remote| remote.has_seen(self.config.session.index_id))
+            .min()
+            .unwrap_or(0)
+    }
+
+    /// The address of this peer is one of our own machine: after [`Trouble::Echo`], it is ourselves.
+    pub fn confirm_self(&mut self, peer: PeerSlot) {
+        if let Some(remote) = self.remote_mut(peer) {
+            remote.own_address = true;
+        }
     }
 
     /// What happened; call until `None`.
@@ -307,7 +281,10 @@ impl Engine {
                 counter,
             });
         }
-        let connected = remote.sessions.is_connected() && !remote.sessions.is_self();
+        if let Some(trouble) = remote.troubles.take() {
+            return Some(Event::Trouble { peer, trouble });
+        }
+        let connected = remote.sessions.is_connected();
         let life = remote.sessions.incarnation();
         if remote.reported == connected.then_some(life) {
             return None;
@@ -318,6 +295,7 @@ impl Engine {
         }
         let index = remote.sessions.remote_index_id()?;
         remote.reported = Some(life);
+        remote.troubles.clear();
         // Who refused in an earlier life may have it now.
         for (_, piece) in self.pulls.iter_mut() {
             piece.refused_by.remove(peer);

@@ -1,6 +1,7 @@
 //! What comes in: one datagram from one configured peer.
 
 use super::Engine;
+use super::Trouble;
 use super::remote::Announced;
 use crate::boundary::{Arrival, PeerSlot};
 use crate::pull;
@@ -39,10 +40,19 @@ impl Engine {
     ) -> Option<Delivery<'a>> {
         let len = datagram.len() as u64;
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        let incoming = remote
-            .sessions
-            .handle_datagram(now, &self.config.session, &mut self.entropy, datagram)
-            .ok()?;
+        let incoming =
+            remote
+                .sessions
+                .handle_datagram(now, &self.config.session, &mut self.entropy, datagram);
+        let incoming = match incoming {
+            Ok(incoming) => incoming,
+            Err(dropped) => {
+                if !remote.sessions.is_connected() {
+                    remote.troubles.note_dropped(dropped, &remote.sessions);
+                }
+                return None;
+            }
+        };
         remote.bytes_received = remote.bytes_received.saturating_add(len);
         let Incoming::Message(plaintext) = incoming else {
             return None;
@@ -99,6 +109,9 @@ impl Engine {
             pending: announce.pending,
             busy: announce.busy,
         });
+        if remote.has_seen(self.config.session.index_id) > self.own.sequence {
+            remote.troubles.note(Trouble::IndexWentBack);
+        }
         let cursor = remote.cursor?;
         let page = Page::parse(announce.page).ok().filter(|page| {
             page.index_id == announce.index_id && page.after <= cursor && page.through > cursor

@@ -1,6 +1,7 @@
 //! One configured peer as the engine sees it.
 
 use super::journals::Reading;
+use super::trouble::Troubles;
 use super::{ANNOUNCE_PAUSE, HEARTBEAT};
 use crate::boundary::{PeerSlot, PullId};
 use crate::flow::Flow;
@@ -49,6 +50,9 @@ pub(super) struct Remote {
     /// Until then it is asked only for what nobody else has.
     pub avoided_until: Instant,
     initiation: Option<Seen>,
+    pub troubles: Troubles,
+    /// Whether the driver knows this address as one of our own machine.
+    pub own_address: bool,
 }
 
 /// What is known of a peer, for whoever asks.
@@ -56,7 +60,7 @@ pub(super) struct Remote {
 pub struct PeerStatus {
     /// Whether there is a session and it is alive.
     pub connected: bool,
-    /// Whether this address is our own.
+    /// Whether this peer is ourselves.
     pub is_self: bool,
     /// Smoothed or least round trip.
     pub rtt: Option<Duration>,
@@ -98,12 +102,26 @@ impl Remote {
             answered_at: Instant::ZERO,
             avoided_until: Instant::ZERO,
             initiation: last_seen,
+            troubles: Troubles::default(),
+            own_address: false,
         }
     }
 
     /// Connected, and the driver knows it.
     pub fn is_connected(&self) -> bool {
         self.reported.is_some() && self.sessions.is_connected()
+    }
+
+    /// Whether this peer is ourselves.
+    pub fn is_self(&self) -> bool {
+        self.own_address && self.sessions.is_echo()
+    }
+
+    /// How far it told to have read the journal of this index.
+    pub fn has_seen(&self, index: IndexId) -> Sequence {
+        self.announced
+            .filter(|told| told.seen_index == index)
+            .map_or(0, |told| told.seen_sequence)
     }
 
     /// An initiation that was accepted since the last look.
@@ -166,7 +184,7 @@ impl Remote {
     pub fn status(&self, transfers: usize) -> PeerStatus {
         PeerStatus {
             connected: self.is_connected(),
-            is_self: self.sessions.is_self(),
+            is_self: self.is_self(),
             rtt: self.flow.rtt.smoothed().or(self.flow.rtt.min()),
             sequence: self.announced.map_or(0, |told| told.sequence),
             bytes_sent: self.bytes_sent,

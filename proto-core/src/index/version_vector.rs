@@ -94,6 +94,13 @@ impl VersionVector {
         let _ = self.changes.insert(at, (id, grown));
     }
 
+    /// Leaves out what it says of an index.
+    pub fn remove(&mut self, id: IndexId) {
+        if let Ok(at) = self.position(id) {
+            self.changes.remove(at);
+        }
+    }
+
     /// How `self` stands to `other`.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Order {

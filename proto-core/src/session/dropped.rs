@@ -1,4 +1,4 @@
-//! Why a datagram was dropped. None of these is answered; they are for counters and logs.
+//! Why a datagram was dropped. None of these is answered.
 
 /// Why a datagram had no effect. Where it had one after all, the variant says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -18,10 +18,11 @@ pub enum Dropped {
     OldInitiation,
     /// An INITIATION of the connected peer that was meant for another.
     NotForUs,
-    /// An INITIATION with our own index: our own one, from a peer that is ourselves (then
-    /// [`super::PeerSessions::is_self`]) or thrown back by a stranger.
+    /// An INITIATION of this program: from an address that sends back what it gets (then
+    /// [`super::PeerSessions::is_echo`]) or thrown at us by a stranger who kept it.
     Ourselves,
-    /// A handshake message of another program that has the same index id: a copied folder of ours.
+    /// A handshake message with our index id that is not of this program: of an earlier start of ours,
+    /// or of a copy of our index; which of them, a RESPONSE tells ([`super::PeerSessions::met_copy`]).
     SameIndex,
     /// A RESPONSE that chose a cipher that we did not offer.
     Cipher,

@@ -5,15 +5,20 @@ use crate::index::entry::IndexId;
 /// An initiator's index and its counter.
 pub type Seen = (IndexId, u64);
 
+/// How many indexes are remembered that have not proven to be there.
+const CLAIMED: usize = 8;
+
 /// The greatest counter accepted from the index that the peer had when it last proved to be there,
-/// and from one other that still has to prove it.
+/// and from some others that still have to prove it.
 ///
-/// The second place keeps a replay of a former life of the peer from wiping out what is known of
-/// its present one.
+/// Their places keep a replay of a former life of the peer from wiping out what is known of its
+/// present one; there are several, so that replays of a few lives do not wipe out each other.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InitiationMemory {
     proven: Option<Seen>,
-    claimed: Option<Seen>,
+    claimed: [Option<Seen>; CLAIMED],
+    /// Place of the next claim.
+    next: usize,
 }
 
 impl InitiationMemory {
@@ -21,7 +26,8 @@ impl InitiationMemory {
     pub const fn new(proven: Option<Seen>) -> Self {
         Self {
             proven,
-            claimed: None,
+            claimed: [None; CLAIMED],
+            next: 0,
         }
     }
 
@@ -32,30 +38,46 @@ impl InitiationMemory {
 
     /// The greatest counter accepted from `index`; 0 if none.
     pub fn counter_of(&self, index: IndexId) -> u64 {
-        let of = |seen: Option<Seen>| seen.filter(|seen| seen.0 == index).map_or(0, |seen| seen.1);
-        of(self.proven).max(of(self.claimed))
+        let all = self.proven.iter().chain(self.claimed.iter().flatten());
+        all.filter(|seen| seen.0 == index)
+            .map(|seen| seen.1)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Whether an INITIATION is newer than all accepted ones of that index.
     pub fn is_new(&self, (index, counter): Seen) -> bool {
-        let is_newer =
-            |seen: Option<Seen>| seen.is_none_or(|seen| seen.0 != index || counter > seen.1);
-        is_newer(self.proven) && is_newer(self.claimed)
+        let mut all = self.proven.iter().chain(self.claimed.iter().flatten());
+        all.all(|seen| seen.0 != index || counter > seen.1)
     }
 
     /// Remembers one that [`Self::is_new`] and is about to be answered.
     pub fn accept(&mut self, seen: Seen) {
         if self.proven.is_none_or(|proven| proven.0 == seen.0) {
             self.proven = Some(seen);
-        } else {
-            self.claimed = Some(seen);
+            return;
+        }
+        let known = self
+            .claimed
+            .iter()
+            .position(|claimed| claimed.is_some_and(|claimed| claimed.0 == seen.0));
+        let place = known.unwrap_or(self.next);
+        if known.is_none() {
+            self.next = (self.next + 1) % CLAIMED;
+        }
+        if let Some(place) = self.claimed.get_mut(place) {
+            *place = Some(seen);
         }
     }
 
     /// The initiator with this index has proven to hold the session that it began.
     pub fn prove(&mut self, index: IndexId) {
-        if let Some(claimed) = self.claimed.take_if(|claimed| claimed.0 == index) {
-            self.proven = Some(claimed);
+        let claimed = self
+            .claimed
+            .iter_mut()
+            .find(|claimed| claimed.is_some_and(|claimed| claimed.0 == index));
+        if let Some(claimed) = claimed {
+            self.proven = claimed.take();
         }
     }
 }
@@ -85,5 +107,19 @@ mod tests {
         assert_eq!(memory.proven(), Some((IndexId(1), 10)));
         memory.prove(IndexId(2));
         assert_eq!(memory.proven(), Some((IndexId(2), 5)));
+    }
+
+    #[test]
+    fn replays_of_several_lives_do_not_displace_each_other() {
+        let mut memory = InitiationMemory::new(Some((IndexId(1), 10)));
+        for life in 0..CLAIMED as u64 {
+            memory.accept((IndexId(100 + life), 5));
+        }
+        for life in 0..CLAIMED as u64 {
+            assert!(!memory.is_new((IndexId(100 + life), 5)));
+        }
+        memory.accept((IndexId(200), 5));
+        assert!(memory.is_new((IndexId(100), 5)), "the oldest one goes");
+        assert!(!memory.is_new((IndexId(101), 5)) && !memory.is_new((IndexId(1), 10)));
     }
 }

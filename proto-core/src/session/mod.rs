@@ -74,7 +74,7 @@ pub use framing::{
 pub use initiation_memory::Seen;
 pub use liveness::{
     DEAD_AFTER, REJECT_AFTER, REKEY_AFTER, REKEY_AFTER_DATAGRAMS, RESPONDER_WAITS,
-    RETRY_AFTER_CLOSE, RETRY_SELF,
+    RETRY_AFTER_CLOSE, RETRY_ECHO,
 };
 pub use peer_sessions::{Config, Incoming, PeerSessions, SealError};
 pub use replay_window::REPLAY_WINDOW;

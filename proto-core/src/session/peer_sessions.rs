@@ -25,6 +25,16 @@ pub struct Config {
     pub aes: bool,
 }
 
+/// How often one program can give one peer up before its connections might look like another's.
+const LOSSES: u32 = 1 << 24;
+
+impl Config {
+    /// Whether a connection of our index is one of this program, not of a copy of our index.
+    fn is_this_program(&self, connection: u32) -> bool {
+        connection.wrapping_sub(self.boot_id) < LOSSES
+    }
+}
+
 impl core::fmt::Debug for Config {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Config")
@@ -77,10 +87,11 @@ pub struct PeerSessions {
     counter: u64,
     /// How often we gave this connection up.
     losses: u32,
-    is_self: bool,
+    is_echo: bool,
+    met_copy: bool,
 }
 
-// 5,296 on x86-64; most of it are the four expanded keys.
+// 5,440 on x86-64; most of it are the four expanded keys.
 const _: () = assert!(size_of::<PeerSessions>() <= 6 * 1024);
 
 impl PeerSessions {
@@ -106,7 +117,8 @@ impl PeerSessions {
             memory: InitiationMemory::new(last_seen),
             counter: initiation_counter,
             losses: 0,
-            is_self: false,
+            is_echo: false,
+            met_copy: false,
         }
     }
 
@@ -117,11 +129,18 @@ impl PeerSessions {
         self.established.is_connected()
     }
 
-    /// Whether this peer is ourselves: one of our own INITIATIONs came back. Then it is only tried
-    /// again every [`super::RETRY_SELF`], or when another index answers at this address.
+    /// Whether our own INITIATIONs come back from this address: it is ours, or somebody who holds no
+    /// key throws them back. Then it is only tried again every [`super::RETRY_ECHO`], or when another
+    /// index answers there.
     #[must_use]
-    pub const fn is_self(&self) -> bool {
-        self.is_self
+    pub const fn is_echo(&self) -> bool {
+        self.is_echo
+    }
+
+    /// Whether another program has answered under our index id: our index is a copy, or was copied.
+    #[must_use]
+    pub const fn met_copy(&self) -> bool {
+        self.met_copy
     }
 
     /// The index of the peer as it is connected, or was last; `None` before the first connection.
@@ -180,7 +199,7 @@ impl PeerSessions {
             self.established_at = Some(now);
         }
         self.expected = [None, None];
-        self.is_self = false;
+        self.is_echo = false;
         self.liveness.established(now, entropy, initiated);
     }
 

@@ -5,7 +5,7 @@ mod tree;
 mod user;
 
 use crate::rng::Rng;
-use peer_mio::disk::{At, Disk, DiskFile, Place, RenameMode, Space, Stat};
+use peer_mio::disk::{At, Birth, Disk, DiskFile, Place, RenameMode, Space, Stat};
 use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
@@ -23,7 +23,7 @@ pub struct SimEvent {
     pub settled: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     tree: Tree,
     roots: [Ino; 5],
@@ -35,6 +35,8 @@ struct State {
     /// Permille of operations that fail with EIO, and their generator.
     failing: Option<(u64, Rng)>,
     share_gone: bool,
+    /// How often its files were copied to another disk: a copy has other births.
+    copied: u64,
 }
 
 /// A simulated disk; clones are handles of the same one.
@@ -82,6 +84,7 @@ impl SimDisk {
             stop_after: None,
             failing: None,
             share_gone: false,
+            copied: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -101,6 +104,26 @@ impl SimDisk {
             state: Arc::clone(&self.state),
             life,
         }
+    }
+
+    /// A snapshot of the whole disk, as of a virtual machine: not even the births differ.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        let mut state = self.lock().clone();
+        state.life += 1;
+        let life = state.life;
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            life,
+        }
+    }
+
+    /// A disk to which all files were copied.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = self.snapshot();
+        copy.lock().copied += 1;
+        copy
     }
 
     /// Sets the clock of the files.
@@ -326,6 +349,17 @@ impl Disk for SimDisk {
 
     fn check_share(&self) -> io::Result<()> {
         self.reading(|state| state.root(Place::Share).map(|_| ()))
+    }
+
+    fn made_share(&self) -> bool {
+        false
+    }
+
+    fn birth(&self, at: At<'_>) -> io::Result<Birth> {
+        self.reading(|state| {
+            let ino = u128::from(state.find(at)?);
+            Ok(Birth((u128::from(state.copied) << 64 | ino).to_be_bytes()))
+        })
     }
 
     fn stat(&self, at: At<'_>) -> io::Result<Stat> {

@@ -38,7 +38,7 @@ pub struct Inode {
 }
 
 /// How to take back one change of names or attributes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Undo {
     Name(Ino, Vec<u8>, Option<Ino>),
     Mode(Ino, u16),
@@ -46,7 +46,7 @@ enum Undo {
 }
 
 /// All inodes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tree {
     inodes: BTreeMap<Ino, Inode>,
     next: Ino,

@@ -142,7 +142,6 @@ struct Picture {
     wanted: Vec<bool>,
     recipes: Vec<Option<Vec<u8>>>,
     cursors: Vec<u64>,
-    initiations: Vec<(IndexId, u64)>,
     meta: Option<Vec<u8>>,
 }
 
@@ -203,7 +202,6 @@ fn picture(store: &Store) -> Picture {
         cursors: (0..FEW)
             .map(|index| store.cursor(IndexId(index.into())).unwrap())
             .collect(),
-        initiations: store.initiations().unwrap(),
         meta: store.meta("share").unwrap(),
     }
 }
@@ -260,10 +258,7 @@ fn change_anything(store: &mut Store, random: &mut Random) -> Result<(), super::
             }
         },
         10 => store.set_cursor(IndexId(random.small().into()), random.below(100)),
-        _ => match random.below(2) {
-            0 => store.set_last_initiation(IndexId(random.small().into()), random.below(100)),
-            _ => store.set_meta("share", &random.next().to_be_bytes()),
-        },
+        _ => store.set_meta("share", &random.next().to_be_bytes()),
     }
 }
 

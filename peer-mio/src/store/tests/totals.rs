@@ -166,7 +166,7 @@ fn sweeps_drop_recipes_that_nothing_needs_some_at_a_time() {
 }
 
 #[test]
-fn cursors_initiations_and_values_are_remembered() {
+fn cursors_and_values_are_remembered() {
     let (file, mut store) = begin();
     assert_eq!(
         (
@@ -176,20 +176,13 @@ fn cursors_initiations_and_values_are_remembered() {
         (0, None)
     );
     store.set_cursor(IndexId(4), 70).unwrap();
-    store.set_last_initiation(IndexId(9), 8).unwrap();
-    store.set_last_initiation(IndexId(4), 5).unwrap();
-    store.set_last_initiation(IndexId(9), 9).unwrap();
+    store.set_agreed(9).unwrap();
     store.set_meta("share", b"inode").unwrap();
     store.commit(Durability::Durable).unwrap();
     drop(store);
     let store = reopen(&file);
     assert_eq!(store.cursor(IndexId(4)).unwrap(), 70);
-    assert_eq!(store.last_initiation(IndexId(9)).unwrap(), Some(9));
-    assert_eq!(store.last_initiation(IndexId(8)).unwrap(), None);
-    assert_eq!(
-        store.initiations().unwrap(),
-        [(IndexId(4), 5), (IndexId(9), 9)]
-    );
+    assert_eq!(store.agreed().unwrap(), 9);
     assert_eq!(
         store.meta("share").unwrap().as_deref(),
         Some(b"inode".as_slice())

@@ -8,7 +8,7 @@ use crate::session::framing::{
     CipherKind, DatagramKind, InitiationPayload, Sealed, parse_response,
 };
 use crate::session::handshake::OweResponse;
-use crate::session::liveness::RETRY_SELF;
+use crate::session::liveness::RETRY_ECHO;
 use crate::time::Instant;
 
 impl PeerSessions {
@@ -46,16 +46,21 @@ impl PeerSessions {
             receiver_counter,
             ..
         } = owed.payload;
-        if life.index == config.index_id {
-            return Err(self.handle_own_index(now, owed.remote));
+        let is_own_index = life.index == config.index_id;
+        if is_own_index && config.is_this_program(life.connection) {
+            return Err(self.handle_own(now, owed.remote));
         }
         // What the peer would refuse is worth knowing even from an INITIATION that we refuse: it can
         // only be too low, never too high. So two peers whose clocks both went back meet at once.
-        if receiver == config.index_id {
+        if receiver == config.index_id && !is_own_index {
             self.counter = self.counter.max(receiver_counter.saturating_add(1));
         }
         if !self.memory.is_new((life.index, counter)) {
             return Err(Dropped::OldInitiation);
+        }
+        // An earlier start of ours, which somebody kept, has no answer (section 3, rule 8).
+        if is_own_index && counter <= self.counter {
+            return Err(Dropped::SameIndex);
         }
         if self.is_connected() && self.remote == Some(life) && receiver != config.index_id {
             return Err(Dropped::NotForUs);
@@ -65,21 +70,18 @@ impl PeerSessions {
         Ok(Incoming::Handshake)
     }
 
-    /// Our own index in an INITIATION. Only the one that we wait for an answer to, here and now, tells
-    /// that the peer is ourselves; anything else may be thrown at us by a stranger who kept it.
-    fn handle_own_index(&mut self, now: Instant, sender: u32) -> Dropped {
-        if !self
+    /// An INITIATION of this program. Only the one that we wait for an answer to, here and now, tells
+    /// that this address sends back what it gets; another may be thrown at us by a stranger who kept it.
+    fn handle_own(&mut self, now: Instant, sender: u32) -> Dropped {
+        let is_expected = self
             .expected
             .iter()
             .flatten()
-            .any(|expected| expected.local == sender)
-        {
-            return Dropped::SameIndex;
-        }
-        if !self.is_connected() {
-            self.is_self = true;
+            .any(|expected| expected.local == sender);
+        if is_expected && !self.is_connected() {
+            self.is_echo = true;
             self.expected = [None, None];
-            self.liveness.lost(now + RETRY_SELF);
+            self.liveness.lost(now + RETRY_ECHO);
         }
         Dropped::Ourselves
     }
@@ -98,6 +100,8 @@ impl PeerSessions {
             .ok_or(Dropped::UnknownSession)?;
         let (payload, keys) = expected.complete(datagram)?;
         if payload.life.index == config.index_id {
+            // Ours again if somebody led an answer of ours from one of our peers to another.
+            self.met_copy |= !config.is_this_program(payload.life.connection);
             return Err(Dropped::SameIndex);
         }
         if keys.cipher == CipherKind::Aes256Gcm && !config.aes {

@@ -76,8 +76,8 @@ impl PeerSessions {
             receiver_counter: self.memory.counter_of(receiver),
         };
         let connected = self.is_connected();
-        let step = self.liveness.initiated(now, entropy, connected);
-        self.counter = self.counter.saturating_add(step);
+        self.liveness.initiated(now, entropy, connected);
+        self.counter = self.counter.saturating_add(1);
         let local = self.unused_name(entropy);
         let expected =
             ExpectResponse::initiate(&config.key, local, entropy.secret(), &payload, out)?;

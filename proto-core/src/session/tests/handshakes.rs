@@ -2,6 +2,7 @@
 
 use super::network::{Network, Side, Weather};
 use crate::index::entry::IndexId;
+use crate::session::DatagramKind;
 use crate::session::{Dropped, INITIATION_LEN, OVERHEAD, RESPONSE_LEN, SealError, receiver_prefix};
 use crate::time::{Duration, Instant};
 
@@ -165,12 +166,12 @@ fn a_burst_of_initiations_costs_one_answer() {
 }
 
 #[test]
-fn our_own_address_is_found_out_and_given_up() {
+fn an_address_that_sends_back_what_it_gets_is_found_out_and_given_up() {
     let now = Instant::from_micros(5);
     let mut a = Side::new(0, 1, None);
     let initiation = a.transmits(now).remove(0);
     assert_eq!(a.receive(now, &initiation), Err(Dropped::Ourselves));
-    assert!(a.sessions.is_self());
+    assert!(a.sessions.is_echo());
     assert_eq!(a.transmits(now + Duration::from_secs(299)).len(), 0);
 
     // The address passed to another machine, which initiates.
@@ -181,7 +182,7 @@ fn our_own_address_is_found_out_and_given_up() {
     b.receive(now, &response).unwrap();
     let confirmation = b.transmits(now).remove(0);
     a.receive(now, &confirmation).unwrap();
-    assert!(a.sessions.is_connected() && !a.sessions.is_self());
+    assert!(a.sessions.is_connected() && !a.sessions.is_echo());
 }
 
 #[test]
@@ -190,10 +191,12 @@ fn what_a_stranger_throws_back_does_not_pass_for_ourselves() {
     let now = Instant::from_micros(5);
     let old = Side::new(0, 1, None).transmits(now).remove(0);
     let mut a = Side::new(0, 500, None);
+    a.config.boot_id = 0x5000_0000;
     a.entropy = crate::session::Entropy::new(&[77; 32]);
     a.transmits(now);
     assert_eq!(a.receive(now, &old), Err(Dropped::SameIndex));
-    assert!(!a.sessions.is_self());
+    assert_eq!(a.transmits(now).len(), 0);
+    assert!(!a.sessions.is_echo());
 
     // Thrown back while connected: the renewal of the keys goes on.
     let mut network = Network::connected();
@@ -208,18 +211,51 @@ fn what_a_stranger_throws_back_does_not_pass_for_ourselves() {
         network.sides[0].receive(due, &initiation),
         Err(Dropped::Ourselves)
     );
-    assert!(!network.sides[0].sessions.is_self() && network.sides[0].sessions.is_connected());
+    assert!(!network.sides[0].sessions.is_echo() && network.sides[0].sessions.is_connected());
+}
+
+/// Two programs with one index; the counters of their next INITIATIONs.
+fn copies(counters: [u64; 2]) -> (Side, Side) {
+    let (mut a, mut copy) = (
+        Side::new(0, counters[0], None),
+        Side::new(1, counters[1], None),
+    );
+    copy.config.index_id = a.config.index_id;
+    copy.config.boot_id = 0x9000_0007;
+    a.config.boot_id = 7;
+    (a, copy)
 }
 
 #[test]
-fn a_copied_folder_is_not_ourselves() {
+fn a_copy_of_our_index_is_found_out_by_the_one_that_started_later() {
     let now = Instant::from_micros(5);
-    let (mut a, mut copy) = (Side::new(0, 1, None), Side::new(1, 1, None));
-    copy.config.index_id = a.config.index_id;
-    a.transmits(now);
-    let initiation = copy.transmits(now).remove(0);
-    assert_eq!(a.receive(now, &initiation), Err(Dropped::SameIndex));
-    assert!(!a.sessions.is_self());
+    let (mut a, mut copy) = copies([500, 1]);
+    let of_copy = copy.transmits(now).remove(0);
+    let initiation = a.transmits(now).remove(0);
+    assert_eq!(a.receive(now, &of_copy), Err(Dropped::SameIndex));
+    assert_eq!(copy.receive(now, &initiation), Ok(None));
+    let response = copy.transmits(now).remove(0);
+    assert_eq!(a.receive(now, &response), Err(Dropped::SameIndex));
+    assert!(a.sessions.met_copy() && !a.sessions.is_echo() && !a.sessions.is_connected());
+    assert!(!copy.sessions.met_copy() && !copy.sessions.is_connected());
+    // The same INITIATION again has no answer.
+    assert_eq!(copy.receive(now, &initiation), Err(Dropped::OldInitiation));
+}
+
+#[test]
+fn our_own_answer_led_back_to_us_is_no_copy() {
+    // A stranger who sits between us and two of our peers sends what we sent to one from the address of the other.
+    let now = Instant::from_micros(5);
+    let (mut first, mut second) = (Side::new(0, 1, None), Side::new(0, 900, None));
+    let initiation = first.transmits(now).remove(0);
+    assert_eq!(second.receive(now, &initiation), Err(Dropped::Ourselves));
+    assert!(
+        second
+            .transmits(now)
+            .iter()
+            .all(|sent| DatagramKind::of(sent) == Some(DatagramKind::Initiation))
+    );
+    assert!(!second.sessions.is_echo() && !second.sessions.met_copy());
 }
 
 #[test]

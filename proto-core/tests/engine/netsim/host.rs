@@ -3,9 +3,9 @@
 use super::library::{Content, Library};
 use super::net::Net;
 use super::{DATAGRAM, instant, slot};
-use proto_core::boundary::PullId;
+use proto_core::boundary::{PeerSlot, PullId};
 use proto_core::content::ContentId;
-use proto_core::engine::{Delivery, Engine, Event, Own};
+use proto_core::engine::{Delivery, Engine, Event, Own, Trouble};
 use proto_core::index::entry::{IndexId, Sequence};
 use proto_core::pull::{Failure, Want};
 use proto_core::time::Instant;
@@ -33,6 +33,8 @@ pub struct Host {
     /// Pieces that were complete and right.
     pub done: Vec<Want>,
     pub failed: Vec<(Want, Failure)>,
+    /// Troubles that were told of.
+    pub troubles: Vec<(PeerSlot, Trouble)>,
     /// Entries read of each index, in the order of arrival.
     pub learned: BTreeMap<IndexId, Vec<(Sequence, Vec<u8>)>>,
     pub cursors: BTreeMap<IndexId, Sequence>,
@@ -68,6 +70,7 @@ impl Host {
             buffers: BTreeMap::new(),
             done: Vec::new(),
             failed: Vec::new(),
+            troubles: Vec::new(),
             learned: BTreeMap::new(),
             cursors: BTreeMap::new(),
             own: Own::default(),
@@ -212,6 +215,7 @@ impl Host {
                     }
                 }
             }
+            Event::Trouble { peer, trouble } => self.troubles.push((peer, trouble)),
             Event::Disconnected { .. } | Event::Initiation { .. } => {}
         }
     }
