@@ -3,12 +3,13 @@
 use crate::cli::{DEFAULT_PORT, RunOptions, listen_address, parse_address};
 use crate::clock::SystemClock;
 use crate::control::ControlSocket;
+use crate::disk::Disk;
 use crate::disk::instance_lock::InstanceLock;
 use crate::disk::real::RealDisk;
 use crate::event_loop::{Ended, EventLoop};
 use crate::key;
 use crate::net::socket::{Socket, is_own_address};
-use crate::peer::{Config, Peer, WatchDirectory};
+use crate::peer::{Config, Peer, StartError, WatchDirectory};
 use crate::watch::inotify::{WatchResult, Watcher};
 use proto_core::limits::MAX_PEERS;
 use proto_core::path::Escaped;
@@ -103,8 +104,14 @@ fn run_once(options: &RunOptions) -> Result<Ended, String> {
         is_own_address,
     };
     let clock = SystemClock::new();
-    let started =
-        Peer::start(disk, config, clock.now(), watch).map_err(|error| error.to_string())?;
+    let made_share = disk.made_share();
+    let started = Peer::start(disk, config, clock.now(), watch).map_err(|error| {
+        // Else the next start would find an empty folder where now there is none.
+        if made_share && matches!(error, StartError::ShareVanished) {
+            let _removed = std::fs::remove_dir(dir.join("share"));
+        }
+        error.to_string()
+    })?;
     if started.new_index {
         log::info!("a new index is made from share/");
     }

@@ -20,6 +20,7 @@ mod lossy;
 mod membership;
 mod quiet;
 mod restart;
+mod restored;
 mod slow_writer;
 mod symlinks;
 mod three_peers;

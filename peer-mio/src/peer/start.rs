@@ -45,7 +45,7 @@ impl std::fmt::Display for StartError {
             Self::ShareVanished => {
                 write!(
                     f,
-                    "share/ is empty but the index knows files in it: is it not mounted? Bring it back, or remove .tinypeer/index.redb to begin with an empty one"
+                    "share/ is missing or empty, and not the folder that the index knows: is it not mounted? Bring it back, or remove .tinypeer/index.redb to fill a new one from the others"
                 )
             }
         }
