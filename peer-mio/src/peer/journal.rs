@@ -8,6 +8,8 @@ use proto_core::boundary::PeerSlot;
 use proto_core::index::entry::{IndexId, Kind};
 use proto_core::index::reconcile::{Decision, reconcile};
 use proto_core::index::version_vector::Order;
+use proto_core::path::Escaped;
+use proto_core::wire::WireError;
 use proto_core::wire::page::{EntryRef, Page, PageWriter};
 use std::ops::ControlFlow;
 
@@ -31,9 +33,16 @@ pub fn build_page(
         if sequence > committed {
             return ControlFlow::Break(());
         }
-        if writer.push(&row.entry, path, &row.target).is_err() {
-            through = last;
-            return ControlFlow::Break(());
+        match writer.push(&row.entry, path, &row.target) {
+            Ok(()) => {}
+            // A row that no reader would take must not keep back what follows it.
+            Err(WireError::Invalid(what)) => {
+                log::error!("{} cannot be told to others: {what}", Escaped(path));
+            }
+            Err(_) => {
+                through = last;
+                return ControlFlow::Break(());
+            }
         }
         last = sequence;
         ControlFlow::Continue(())

@@ -211,7 +211,7 @@ impl Engine {
             })
     }
 
-    /// Whether every configured peer, connected or not, is known to have read our journal up to `sequence`.
+    /// Whether every configured peer is connected and has read our journal up to `sequence`.
     #[must_use]
     pub fn all_have_seen(&self, sequence: Sequence) -> bool {
         self.remotes

@@ -62,7 +62,7 @@ pub struct PeerStatus {
     pub connected: bool,
     /// Whether this peer is ourselves.
     pub is_self: bool,
-    /// Smoothed or least round trip.
+    /// Least round trip of late: what waits in queues is not counted.
     pub rtt: Option<Duration>,
     /// Newest sequence of its index that it told of.
     pub sequence: Sequence,
@@ -185,7 +185,7 @@ impl Remote {
         PeerStatus {
             connected: self.is_connected(),
             is_self: self.is_self(),
-            rtt: self.flow.rtt.smoothed().or(self.flow.rtt.min()),
+            rtt: self.flow.rtt.min().or(self.flow.rtt.smoothed()),
             sequence: self.announced.map_or(0, |told| told.sequence),
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
