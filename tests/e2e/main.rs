@@ -22,5 +22,6 @@ mod quiet;
 mod restart;
 mod restored;
 mod slow_writer;
+mod streams;
 mod symlinks;
 mod three_peers;
