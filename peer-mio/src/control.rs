@@ -1,13 +1,16 @@
 //! `tinypeer status`: a stream socket in `.tinypeer/`. The question is one line, `json` or `text` and
 //! the milliseconds to wait; the answer is `1` if all is in sync or `0` if not, then the status.
 
+mod ask;
+mod print;
+
 use crate::disk::Disk;
 use crate::peer::Peer;
-use crate::peer::report::Status;
+pub use ask::{answers, ask};
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
+pub use print::{to_json, to_text};
 use proto_core::time::{Duration, Instant};
-use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -20,8 +23,6 @@ const MAX_QUESTION: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a waiting asker's condition is looked at, besides after every change.
 const LOOK: Duration = Duration::from_millis(20);
-/// Longest answer that `status` reads, in bytes.
-const MAX_ANSWER: u64 = 4 * 1024 * 1024;
 /// Longest wait in milliseconds: a year.
 const MAX_WAIT: u64 = 365 * 24 * 3600 * 1000;
 
@@ -44,13 +45,6 @@ fn short_path(dir: &Path) -> io::Result<(PathBuf, Option<std::fs::File>)> {
     Ok((short, Some(folder)))
 }
 
-/// Whether a running peer answers for this folder.
-#[must_use]
-pub fn answers(dir: &Path) -> bool {
-    short_path(dir)
-        .is_ok_and(|(path, _folder)| std::os::unix::net::UnixStream::connect(path).is_ok())
-}
-
 /// The socket of a running peer.
 #[derive(Debug)]
 pub struct ControlSocket {
@@ -58,6 +52,8 @@ pub struct ControlSocket {
     token: Token,
     path: PathBuf,
     askers: Vec<Asker>,
+    /// Whether more may wait to be accepted: the poll tells of them only once.
+    backlog: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +85,7 @@ impl ControlSocket {
             token: Token(0),
             path: socket_path(dir),
             askers: Vec::new(),
+            backlog: false,
         })
     }
 
@@ -104,6 +101,9 @@ impl ControlSocket {
     /// When somebody's wait ends or is to be looked at.
     #[must_use]
     pub fn next_wake(&self) -> Instant {
+        if self.backlog && self.askers.len() < MAX_ASKERS {
+            return Instant::ZERO;
+        }
         self.askers
             .iter()
             .map(|asker| {
@@ -117,8 +117,10 @@ impl ControlSocket {
 
     /// Accepts, reads questions, answers those that can be answered now.
     pub fn serve<D: Disk>(&mut self, registry: &Registry, now: Instant, peer: &Peer<D>) {
+        self.backlog = true;
         while self.askers.len() < MAX_ASKERS {
             let Ok((mut stream, _)) = self.listener.accept() else {
+                self.backlog = false;
                 break;
             };
             if registry
@@ -157,7 +159,7 @@ impl Asker {
         let in_sync = peer.in_sync();
         if !in_sync && self.until.is_some_and(|until| now < until) {
             self.since = now;
-            return true;
+            return self.is_there();
         }
         let status = peer.status();
         let answer = format!(
@@ -172,6 +174,19 @@ impl Asker {
         // A buffer of its own holds far more than an answer; who does not read has bad luck.
         let _ = self.stream.write_all(answer.as_bytes());
         false
+    }
+
+    /// False once it has hung up: nobody will read the answer. What it says beyond its question is
+    /// dropped.
+    fn is_there(&mut self) -> bool {
+        let mut buffer = [0; MAX_QUESTION];
+        match self.stream.read(&mut buffer) {
+            Ok(read) => read > 0,
+            Err(error) => matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ),
+        }
     }
 
     /// How long to wait, once the whole line is here.
@@ -199,126 +214,4 @@ impl Asker {
         let millis: u64 = millis.parse().map_err(|_| io::ErrorKind::InvalidData)?;
         Ok(Some(Duration::from_millis(millis.min(MAX_WAIT))))
     }
-}
-
-/// Asks the running peer and prints the answer. True if all is in sync or nobody wanted to wait for it.
-///
-/// # Errors
-/// A sentence if there is no peer to ask.
-pub fn ask(dir: &Path, json: bool, wait: Option<f64>) -> Result<bool, String> {
-    let nobody = |error: io::Error| format!("no tinypeer runs on {}: {error}", dir.display());
-    let (path, _folder) = short_path(dir).map_err(nobody)?;
-    let mut stream = std::os::unix::net::UnixStream::connect(path).map_err(nobody)?;
-    let millis = match wait {
-        None => 0,
-        Some(seconds) if seconds.is_finite() && seconds >= 0.0 => {
-            std::time::Duration::try_from_secs_f64(seconds)
-                .ok()
-                .and_then(|wait| u64::try_from(wait.as_millis()).ok())
-                .unwrap_or(MAX_WAIT)
-        }
-        Some(_) => return Err("--wait takes a number of seconds".to_owned()),
-    };
-    let question = format!("{} {millis}\n", if json { "json" } else { "text" });
-    stream.write_all(question.as_bytes()).map_err(nobody)?;
-    let mut answer = String::new();
-    stream
-        .take(MAX_ANSWER)
-        .read_to_string(&mut answer)
-        .map_err(nobody)?;
-    let (in_sync, status) = answer
-        .split_at_checked(1)
-        .ok_or_else(|| "the running tinypeer gave no answer".to_owned())?;
-    print!("{status}");
-    Ok(wait.is_none() || in_sync == "1")
-}
-
-/// The status as one JSON object.
-#[must_use]
-pub fn to_json(status: &Status) -> String {
-    let mut out = String::new();
-    let _ = write!(
-        out,
-        r#"{{"files":{},"bytes":{},"sequence":{},"pending":{},"conflicts":{},"errors":["#,
-        status.files, status.bytes, status.sequence, status.pending, status.conflicts
-    );
-    for (place, error) in status.errors.iter().enumerate() {
-        out.push_str(if place > 0 { "," } else { "" });
-        write_string(&mut out, error);
-    }
-    out.push_str(r#"],"peers":["#);
-    for (place, peer) in status.peers.iter().enumerate() {
-        out.push_str(if place > 0 { "," } else { "" });
-        let _ = write!(
-            out,
-            r#"{{"address":"{}","connected":{},"rtt_us":{},"sequence":{},"bytes_sent":{},"bytes_received":{},"transfers":{}}}"#,
-            peer.address,
-            peer.connected,
-            peer.rtt_us,
-            peer.sequence,
-            peer.bytes_sent,
-            peer.bytes_received,
-            peer.transfers
-        );
-    }
-    out.push_str("]}\n");
-    out
-}
-
-/// The status for people.
-#[must_use]
-pub fn to_text(status: &Status) -> String {
-    let mut out = String::new();
-    let state = if status.in_sync {
-        "in sync"
-    } else {
-        "not in sync"
-    };
-    let _ = writeln!(
-        out,
-        "{state}: {} files, {} bytes, sequence {}",
-        status.files, status.bytes, status.sequence
-    );
-    if status.pending > 0 {
-        let _ = writeln!(out, "{} still to come from other peers", status.pending);
-    }
-    if status.conflicts > 0 {
-        let _ = writeln!(
-            out,
-            "{} conflict copies in share/ (names with '.conflict-'): keep what you want, delete the rest",
-            status.conflicts
-        );
-    }
-    for peer in &status.peers {
-        let state = if peer.connected {
-            format!("connected, {:.1} ms away", peer.rtt_us as f64 / 1000.0)
-        } else {
-            "not connected".to_owned()
-        };
-        let _ = writeln!(
-            out,
-            "peer {}: {state}; sequence {}, {} bytes sent, {} received",
-            peer.address, peer.sequence, peer.bytes_sent, peer.bytes_received
-        );
-    }
-    for error in &status.errors {
-        let _ = writeln!(out, "error: {error}");
-    }
-    out
-}
-
-/// A JSON string (RFC 8259 section 7).
-fn write_string(out: &mut String, text: &str) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            control if (control as u32) < 0x20 || control == '\u{7f}' => {
-                let _ = write!(out, "\\u{:04x}", control as u32);
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
 }

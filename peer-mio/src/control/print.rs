@@ -1,0 +1,94 @@
+//! The status as text: for people, and as JSON.
+
+use crate::peer::report::Status;
+use std::fmt::Write as _;
+
+/// The status as one JSON object.
+#[must_use]
+pub fn to_json(status: &Status) -> String {
+    let mut out = String::new();
+    let _ = write!(
+        out,
+        r#"{{"files":{},"bytes":{},"sequence":{},"pending":{},"conflicts":{},"errors":["#,
+        status.files, status.bytes, status.sequence, status.pending, status.conflicts
+    );
+    for (place, error) in status.errors.iter().enumerate() {
+        out.push_str(if place > 0 { "," } else { "" });
+        write_string(&mut out, error);
+    }
+    out.push_str(r#"],"peers":["#);
+    for (place, peer) in status.peers.iter().enumerate() {
+        out.push_str(if place > 0 { "," } else { "" });
+        let _ = write!(
+            out,
+            r#"{{"address":"{}","connected":{},"rtt_us":{},"sequence":{},"bytes_sent":{},"bytes_received":{},"transfers":{}}}"#,
+            peer.address,
+            peer.connected,
+            peer.rtt_us,
+            peer.sequence,
+            peer.bytes_sent,
+            peer.bytes_received,
+            peer.transfers
+        );
+    }
+    out.push_str("]}\n");
+    out
+}
+
+/// The status for people.
+#[must_use]
+pub fn to_text(status: &Status) -> String {
+    let mut out = String::new();
+    let state = if status.in_sync {
+        "in sync"
+    } else {
+        "not in sync"
+    };
+    let _ = writeln!(
+        out,
+        "{state}: {} files, {} bytes, sequence {}",
+        status.files, status.bytes, status.sequence
+    );
+    if status.pending > 0 {
+        let _ = writeln!(out, "{} still to come from other peers", status.pending);
+    }
+    if status.conflicts > 0 {
+        let _ = writeln!(
+            out,
+            "{} conflict copies in share/ (names with '.conflict-'): keep what you want, delete the rest",
+            status.conflicts
+        );
+    }
+    for peer in &status.peers {
+        let state = if peer.connected {
+            format!("connected, {:.1} ms away", peer.rtt_us as f64 / 1000.0)
+        } else {
+            "not connected".to_owned()
+        };
+        let _ = writeln!(
+            out,
+            "peer {}: {state}; sequence {}, {} bytes sent, {} received",
+            peer.address, peer.sequence, peer.bytes_sent, peer.bytes_received
+        );
+    }
+    for error in &status.errors {
+        let _ = writeln!(out, "error: {error}");
+    }
+    out
+}
+
+/// A JSON string (RFC 8259 section 7).
+fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            control if (control as u32) < 0x20 || control == '\u{7f}' => {
+                let _ = write!(out, "\\u{:04x}", control as u32);
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
