@@ -1,22 +1,24 @@
 //! Running a peer: everything that can be wrong is found before anything is touched.
 
-use crate::cli::{DEFAULT_PORT, RunOptions, listen_address, parse_address};
+use crate::addresses::Addresses;
+use crate::cli::RunOptions;
 use crate::clock::SystemClock;
-use crate::control::ControlSocket;
+use crate::control::{self, ControlSocket};
 use crate::disk::Disk;
 use crate::disk::instance_lock::InstanceLock;
+use crate::disk::preflight;
 use crate::disk::real::RealDisk;
 use crate::event_loop::{Ended, EventLoop};
 use crate::key;
 use crate::net::socket::{Socket, is_own_address};
 use crate::peer::{Config, Peer, StartError, WatchDirectory};
 use crate::watch::inotify::{WatchResult, Watcher};
-use proto_core::limits::MAX_PEERS;
 use proto_core::path::Escaped;
 use proto_core::session;
 use proto_core::time::Duration;
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -34,50 +36,23 @@ pub fn run(options: &RunOptions) -> Result<(), String> {
 }
 
 fn run_once(options: &RunOptions) -> Result<Ended, String> {
-    let port = options.listen.as_deref().map_or(Ok(DEFAULT_PORT), |text| {
-        parse_address(text, DEFAULT_PORT).map(|address| address.port())
-    });
-    let port = port.map_err(|why| format!("--listen: {why}"))?;
-    let mut peers = Vec::new();
-    for text in &options.ip {
-        let address = parse_address(text, port).map_err(|why| format!("--ip: {why}"))?;
-        if peers.contains(&address) {
-            return Err(format!("--ip: {address} is named twice"));
-        }
-        peers.push(address);
-    }
-    if peers.is_empty() || peers.len() > MAX_PEERS {
-        return Err(format!(
-            "--ip: name 1 to {MAX_PEERS} peers, not {}",
-            peers.len()
-        ));
-    }
-    let listen = listen_address(options.listen.as_deref(), &peers)
-        .map_err(|why| format!("--listen: {why}"))?;
+    // First all that can be wrong, then what changes something: the folders, the lock, the index.
+    let Addresses { listen, peers } = Addresses::read(options.listen.as_deref(), &options.ip)?;
     let dir = options.dir.as_path();
-    if !dir.is_dir() {
-        return Err(format!(
-            "the folder {} does not exist; make it or name another one with --dir",
-            dir.display()
-        ));
-    }
+    preflight::check(dir)?;
     let key_file = options
         .key_file
         .clone()
         .unwrap_or_else(|| dir.join(".tinypeer/key"));
     let key = key::read(&key_file)?;
-    if already_runs(dir) {
+    if control::answers(dir) {
         return Err(second_instance(dir));
     }
-    let socket = Socket::bind(listen).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("{listen} is taken by another program; name another port with --listen")
-        }
-        _ => format!("cannot listen on {listen}: {error}"),
-    })?;
-    let disk = RealDisk::open(dir).map_err(|error| error.to_string())?;
+    let socket = Socket::bind(listen).map_err(|error| cannot_listen(listen, &error))?;
+    let say = |error: io::Error| error.to_string();
+    let disk = RealDisk::open(dir).map_err(say)?;
     let lock = InstanceLock::acquire(&disk)
-        .map_err(|error| format!("{}/.tinypeer cannot be used: {error}", dir.display()))?;
+        .map_err(|error| format!("{}/.tinypeer cannot be locked: {error}", dir.display()))?;
     let Some(_lock) = lock else {
         return Err(second_instance(dir));
     };
@@ -87,7 +62,7 @@ fn run_once(options: &RunOptions) -> Result<Ended, String> {
             .map_err(|error| log::warn!("changes are only found by scanning: {error}"))
             .ok(),
     ));
-    let watch_disk = RealDisk::open(dir).map_err(|error| error.to_string())?;
+    let watch_disk = RealDisk::open(dir).map_err(say)?;
     let watch = watch_directories(Rc::clone(&watcher), watch_disk);
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
@@ -110,8 +85,9 @@ fn run_once(options: &RunOptions) -> Result<Ended, String> {
         if made_share && matches!(error, StartError::ShareVanished) {
             let _removed = std::fs::remove_dir(dir.join("share"));
         }
-        error.to_string()
+        format!("{}: {error}", dir.display())
     })?;
+    key::warn_if_exposed(&key_file);
     if started.new_index {
         log::info!("a new index is made from share/");
     }
@@ -136,9 +112,19 @@ fn second_instance(dir: &Path) -> String {
     )
 }
 
-/// Whether a running peer answers: found out before anything is touched or bound.
-fn already_runs(dir: &Path) -> bool {
-    crate::control::answers(dir)
+fn cannot_listen(listen: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{listen} is taken by another program; name another port with --listen")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{listen} is no address of this machine; name one of its own with --listen")
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "cannot listen on {listen}: {error}; name a port above 1023 with --listen, or run as root"
+        ),
+        _ => format!("cannot listen on {listen}: {error}; name another address with --listen"),
+    }
 }
 
 fn watch_directories(watcher: Rc<RefCell<Option<Watcher>>>, disk: RealDisk) -> WatchDirectory {

@@ -11,6 +11,8 @@
 #[allow(dead_code, reason = "the demo uses the rest of it")]
 mod harness;
 
+mod asking;
+mod cannot_start;
 mod command_line;
 mod conflict;
 mod hostile;

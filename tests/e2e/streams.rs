@@ -15,7 +15,8 @@ type Screen = Arc<Mutex<Vec<u8>>>;
 
 /// A terminal of 100 columns: the side that a program writes to, and what appears on the other.
 fn terminal() -> (File, Screen) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    let master =
+        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
     grantpt(&master).expect("a terminal of ours");
     unlockpt(&master).expect("a terminal that can be opened");
     let size = Winsize {

@@ -40,7 +40,10 @@ pub enum StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Disk(error) => write!(f, "{error}"),
+            Self::Disk(error) => write!(
+                f,
+                "share/, download/ or .tinypeer/index.redb cannot be used: {error}"
+            ),
             Self::Store(error) => write!(f, "the index in .tinypeer/ cannot be opened: {error}"),
             Self::ShareVanished => {
                 write!(

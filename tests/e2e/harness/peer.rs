@@ -170,6 +170,12 @@ impl Peer {
         status.expect("it has ended")
     }
 
+    /// Its process id; panics if it does not run.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Whether the process is there.
     pub fn is_running(&mut self) -> bool {
         self.child
