@@ -20,6 +20,7 @@ mod large;
 mod latency;
 mod lossy;
 mod membership;
+mod own_addresses;
 mod quiet;
 mod restart;
 mod restored;

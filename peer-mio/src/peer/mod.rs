@@ -146,10 +146,22 @@ pub struct Peer<D: Disk> {
 }
 
 impl<D: Disk> Peer<D> {
-    /// Takes one datagram. From an address that is not configured it is dropped unseen.
-    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) {
-        if let Some(peer) = self.slot_at(from) {
-            self.receive(now, peer, datagram);
+    /// Takes one datagram. From an address that is not configured it is dropped unseen. True if it
+    /// proved to be that peer's.
+    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) -> bool {
+        let Some(peer) = self.slot_at(from) else {
+            return false;
+        };
+        let before = self.engine.bytes_received(peer);
+        self.receive(now, peer, datagram);
+        self.engine.bytes_received(peer) > before
+    }
+
+    /// Something outside of the peer is wrong, in one sentence for `status`; `None`: it is well again.
+    pub fn set_trouble(&mut self, cause: &str, sentence: Option<String>) {
+        match sentence {
+            Some(sentence) => self.errors.set(cause, sentence),
+            None => self.errors.clear(cause),
         }
     }
 
