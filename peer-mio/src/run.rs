@@ -25,17 +25,45 @@ use std::rc::Rc;
 /// Bytes of UDP payload of a full datagram: what every path carries (docs/protocol.md, "Datagrams").
 const DATAGRAM: usize = proto_core::limits::MIN_DATAGRAM;
 
+/// Why a peer does not run: one sentence that says what is wrong and what to do.
+#[derive(Debug)]
+pub enum Failure {
+    /// It cannot start as it was called, and would not if it were called so again.
+    Start(String),
+    /// It had started.
+    Later(String),
+}
+
 /// Runs a peer until it is told to end.
 ///
 /// # Errors
-/// One sentence that says what is wrong and what to do.
-pub fn run(options: &RunOptions) -> Result<(), String> {
+/// Everything that [`Failure`] names.
+pub fn run(options: &RunOptions) -> Result<(), Failure> {
     start_log(options);
-    while run_once(options)? == Ended::IndexLost {}
-    Ok(())
+    let mut ended = start(options).map_err(Failure::Start)?.run();
+    loop {
+        match ended {
+            Ok(Ended::Told) => return Ok(()),
+            // Told by the loop: the old peer is gone, so its folders are free for a new one.
+            Ok(Ended::IndexLost) => ended = start(options).map_err(Failure::Later)?.run(),
+            Err(error) => return Err(Failure::Later(format!("the event loop failed: {error}"))),
+        }
+    }
 }
 
-fn run_once(options: &RunOptions) -> Result<Ended, String> {
+/// A peer that has started, with what it holds.
+struct Running {
+    event_loop: EventLoop,
+    _lock: InstanceLock,
+}
+
+impl Running {
+    fn run(mut self) -> io::Result<Ended> {
+        self.event_loop.run()
+    }
+}
+
+fn start(options: &RunOptions) -> Result<Running, String> {
     // First all that can be wrong, then what changes something: the folders, the lock, the index.
     let Addresses { listen, peers } = Addresses::read(options.listen.as_deref(), &options.ip)?;
     let dir = options.dir.as_path();
@@ -53,7 +81,7 @@ fn run_once(options: &RunOptions) -> Result<Ended, String> {
     let disk = RealDisk::open(dir).map_err(say)?;
     let lock = InstanceLock::acquire(&disk)
         .map_err(|error| format!("{}/.tinypeer cannot be locked: {error}", dir.display()))?;
-    let Some(_lock) = lock else {
+    let Some(lock) = lock else {
         return Err(second_instance(dir));
     };
 
@@ -94,15 +122,16 @@ fn run_once(options: &RunOptions) -> Result<Ended, String> {
     let control = ControlSocket::bind(dir)
         .map_err(|error| log::warn!("'tinypeer status' will not work: {error}"))
         .ok();
-    let mut event_loop = EventLoop::new(started.peer, clock, socket, watcher, control)
+    let event_loop = EventLoop::new(started.peer, clock, socket, watcher, control)
         .map_err(|error| format!("the event loop cannot be made: {error}"))?;
     log::info!(
         "keeping {} the same; listening on {listen}",
         dir.join("share").display()
     );
-    event_loop
-        .run()
-        .map_err(|error| format!("the event loop failed: {error}"))
+    Ok(Running {
+        event_loop,
+        _lock: lock,
+    })
 }
 
 fn second_instance(dir: &Path) -> String {
