@@ -24,7 +24,7 @@ pub fn to_json(status: &Status) -> String {
             r#"{{"address":"{}","connected":{},"rtt_us":{},"sequence":{},"bytes_sent":{},"bytes_received":{},"transfers":{}}}"#,
             peer.address,
             peer.connected,
-            peer.rtt_us,
+            peer.rtt_us.map_or("null".to_owned(), |rtt| rtt.to_string()),
             peer.sequence,
             peer.bytes_sent,
             peer.bytes_received,
@@ -60,10 +60,10 @@ pub fn to_text(status: &Status) -> String {
         );
     }
     for peer in &status.peers {
-        let state = if peer.connected {
-            format!("connected, {:.1} ms away", peer.rtt_us as f64 / 1000.0)
-        } else {
-            "not connected".to_owned()
+        let state = match (peer.connected, peer.rtt_us) {
+            (false, _) => "not connected".to_owned(),
+            (true, None) => "connected".to_owned(),
+            (true, Some(rtt)) => format!("connected, {:.1} ms away", rtt as f64 / 1000.0),
         };
         let _ = writeln!(
             out,
@@ -91,4 +91,43 @@ fn write_string(out: &mut String, text: &str) {
         }
     }
     out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::report::PeerLine;
+
+    fn status(rtt_us: Option<u64>) -> Status {
+        Status {
+            errors: vec!["a \"b\" \\ \u{1}\n".to_owned()],
+            peers: vec![PeerLine {
+                address: "10.0.0.2:22001".parse().unwrap(),
+                connected: true,
+                rtt_us,
+                sequence: 3,
+                bytes_sent: 4,
+                bytes_received: 5,
+                transfers: 6,
+            }],
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn a_round_trip_that_was_not_measured_is_null() {
+        assert!(to_json(&status(None)).contains(r#""rtt_us":null,"#));
+        assert!(to_json(&status(Some(1500))).contains(r#""rtt_us":1500,"#));
+        assert!(to_text(&status(None)).contains("connected; sequence 3"));
+        assert!(to_text(&status(Some(1500))).contains("connected, 1.5 ms away; "));
+    }
+
+    #[test]
+    fn what_json_would_misread_is_escaped() {
+        let json = to_json(&status(None));
+        assert!(
+            json.contains(r#""errors":["a \"b\" \\ \u0001\u000a"]"#),
+            "{json}"
+        );
+    }
 }

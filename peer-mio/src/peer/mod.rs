@@ -279,7 +279,7 @@ impl<D: Disk> Peer<D> {
                     connected: status.connected || status.is_self,
                     rtt_us: status
                         .rtt
-                        .map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+                        .map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
                     sequence: status.sequence,
                     bytes_sent: status.bytes_sent,
                     bytes_received: status.bytes_received,
