@@ -34,6 +34,12 @@ pub enum Command {
         #[arg(default_value = ".tinypeer/key")]
         file: PathBuf,
     },
+    /// Let a deletion go on that waits because it takes many files
+    Resume {
+        /// The folder of the peer
+        #[arg(long, default_value = ".")]
+        dir: PathBuf,
+    },
     /// Ask the running peer how it is doing
     Status {
         /// The folder of the peer
@@ -69,6 +75,9 @@ pub struct RunOptions {
     /// Seconds between two full scans
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400 * 365))]
     pub scan_interval: u64,
+    /// A deletion of more of the files here waits for 'tinypeer resume'; 100: none does
+    #[arg(long, default_value_t = crate::peer::guard::HALF, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub max_delete: u8,
     /// More log; twice for even more
     #[arg(short, action = clap::ArgAction::Count)]
     pub verbose: u8,

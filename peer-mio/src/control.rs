@@ -1,12 +1,13 @@
-//! `tinypeer status`: a stream socket in `.tinypeer/`. The question is one line, `json` or `text` and
-//! the milliseconds to wait; the answer is `1` if all is in sync or `0` if not, then the status.
+//! `tinypeer status` and `tinypeer resume`: a stream socket in `.tinypeer/`. The question is one line:
+//! `json` or `text` and the milliseconds to wait, or `resume 0`. The answer is `1` if all is in sync or
+//! `0` if not, then the status; for `resume` `1` and a sentence.
 
 mod ask;
 mod print;
 
 use crate::disk::Disk;
 use crate::peer::Peer;
-pub use ask::{answers, ask};
+pub use ask::{answers, ask, resume};
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 pub use print::{to_json, to_text};
@@ -56,11 +57,19 @@ pub struct ControlSocket {
     backlog: bool,
 }
 
+/// What somebody wants to hear.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Answer {
+    Text,
+    Json,
+    Resumed,
+}
+
 #[derive(Debug)]
 struct Asker {
     stream: UnixStream,
     question: Vec<u8>,
-    json: bool,
+    answer: Answer,
     /// Until when it waits for everything to be in sync; none while its question is not read.
     until: Option<Instant>,
     since: Instant,
@@ -115,8 +124,15 @@ impl ControlSocket {
             .unwrap_or(Instant::FAR_FUTURE)
     }
 
-    /// Accepts, reads questions, answers those that can be answered now.
-    pub fn serve<D: Disk>(&mut self, registry: &Registry, now: Instant, peer: &Peer<D>) {
+    /// Accepts, reads questions, answers those that can be answered now. True if the peer has more to
+    /// do at once.
+    pub fn serve<D: Disk>(
+        &mut self,
+        registry: &Registry,
+        now: Instant,
+        peer: &mut Peer<D>,
+    ) -> bool {
+        let mut resumed = false;
         self.backlog = true;
         while self.askers.len() < MAX_ASKERS {
             let Ok((mut stream, _)) = self.listener.accept() else {
@@ -130,13 +146,15 @@ impl ControlSocket {
                 self.askers.push(Asker {
                     stream,
                     question: Vec::new(),
-                    json: false,
+                    answer: Answer::Text,
                     until: None,
                     since: now,
                 });
             }
         }
-        self.askers.retain_mut(|asker| asker.serve(now, peer));
+        self.askers
+            .retain_mut(|asker| asker.serve(now, peer, &mut resumed));
+        resumed
     }
 }
 
@@ -148,13 +166,22 @@ impl Drop for ControlSocket {
 
 impl Asker {
     /// False when it has been answered or sent away.
-    fn serve<D: Disk>(&mut self, now: Instant, peer: &Peer<D>) -> bool {
+    fn serve<D: Disk>(&mut self, now: Instant, peer: &mut Peer<D>, resumed: &mut bool) -> bool {
         if self.until.is_none() {
             match self.read_question() {
                 Ok(None) => return now < self.since + PATIENCE,
                 Ok(Some(wait)) => self.until = Some(now + wait),
                 Err(_) => return false,
             }
+        }
+        if self.answer == Answer::Resumed {
+            *resumed = true;
+            let sentence = match peer.resume() {
+                Some(files) => format!("1{files} files are deleted on all peers\n"),
+                None => "1no deletion was stopped\n".to_owned(),
+            };
+            let _ = self.stream.write_all(sentence.as_bytes());
+            return false;
         }
         let in_sync = peer.in_sync();
         if !in_sync && self.until.is_some_and(|until| now < until) {
@@ -165,7 +192,7 @@ impl Asker {
         let answer = format!(
             "{}{}",
             u8::from(in_sync),
-            if self.json {
+            if self.answer == Answer::Json {
                 to_json(&status)
             } else {
                 to_text(&status)
@@ -210,7 +237,11 @@ impl Asker {
         };
         let line = std::str::from_utf8(line).map_err(|_| io::ErrorKind::InvalidData)?;
         let (format, millis) = line.split_once(' ').ok_or(io::ErrorKind::InvalidData)?;
-        self.json = format == "json";
+        self.answer = match format {
+            "json" => Answer::Json,
+            "resume" => Answer::Resumed,
+            _ => Answer::Text,
+        };
         let millis: u64 = millis.parse().map_err(|_| io::ErrorKind::InvalidData)?;
         Ok(Some(Duration::from_millis(millis.min(MAX_WAIT))))
     }

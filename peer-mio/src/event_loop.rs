@@ -141,7 +141,7 @@ impl EventLoop {
             more |= self.send(now);
             if let Some(control) = self.control.as_mut() {
                 // A change that was made before the question counts in the answer.
-                control.serve(self.poll.registry(), now.mono, &self.peer);
+                more |= control.serve(self.poll.registry(), now.mono, &mut self.peer);
             }
             self.progress.show(&mut self.peer);
             if self.peer.must_restart() {

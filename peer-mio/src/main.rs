@@ -33,6 +33,13 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => refuse(&sentence),
         },
+        Some(Command::Resume { dir }) => match control::resume(&dir) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => {
+                eprintln!("tinypeer: {sentence}");
+                ExitCode::FAILURE
+            }
+        },
         Some(Command::Status { dir, json, wait }) => match control::ask(&dir, json, wait) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,

@@ -100,6 +100,7 @@ fn start(options: &RunOptions) -> Result<Running, String> {
         key,
         symlinks: options.symlinks.into(),
         scan_interval: Duration::from_secs(options.scan_interval),
+        max_delete: options.max_delete,
         seed,
         receive_buffer: socket.receive_buffer(),
         datagram: DATAGRAM,

@@ -47,7 +47,7 @@ pub fn ask(dir: &Path, json: bool, wait: Option<f64>) -> Result<bool, String> {
     let begin = std::time::Instant::now();
     let answer = loop {
         let left = wait_time.saturating_sub(begin.elapsed());
-        match ask_once(dir, json, left) {
+        match ask_once(dir, if json { "json" } else { "text" }, left) {
             Ok(answer) => break answer,
             // Nobody is there, or it ends or begins anew just now.
             Err(error) if is_nobody(&error) && !left.is_zero() && dir.is_dir() => {
@@ -62,11 +62,22 @@ pub fn ask(dir: &Path, json: bool, wait: Option<f64>) -> Result<bool, String> {
     Ok(wait.is_none() || in_sync == "1")
 }
 
+/// Tells the running peer that a stopped deletion may go on, and prints what it says.
+///
+/// # Errors
+/// A sentence if there is no peer to tell, or if it does not answer.
+pub fn resume(dir: &Path) -> Result<(), String> {
+    let answer =
+        ask_once(dir, "resume", std::time::Duration::ZERO).map_err(|error| explain(dir, &error))?;
+    let (_, sentence) = answer.split_at_checked(1).unwrap_or_default();
+    let _ = io::stdout().write_all(sentence.as_bytes());
+    Ok(())
+}
+
 /// One question and its answer, which is not empty.
-fn ask_once(dir: &Path, json: bool, wait: std::time::Duration) -> io::Result<String> {
+fn ask_once(dir: &Path, format: &str, wait: std::time::Duration) -> io::Result<String> {
     let mut stream = connect(dir)?;
     stream.set_read_timeout(Some(wait.saturating_add(ANSWER_TIME)))?;
-    let format = if json { "json" } else { "text" };
     // In whole milliseconds, rounded up: none left means no wait.
     let millis = wait.as_micros().div_ceil(1000);
     stream.write_all(format!("{format} {millis}\n").as_bytes())?;

@@ -8,6 +8,7 @@ mod act;
 pub mod assembly;
 mod directory;
 mod errors;
+pub mod guard;
 mod journal;
 mod land;
 mod objects;
@@ -31,6 +32,7 @@ use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
 use assembly::Assembly;
 use errors::Errors;
+use guard::Guard;
 use land::Landing;
 use objects::{Served, Serving};
 use pickup::Hashing;
@@ -60,6 +62,9 @@ pub struct Config {
     pub symlinks: Symlinks,
     /// Between two full scans.
     pub scan_interval: Duration,
+    /// A local change that deletes more of the files, in percent, waits for [`Peer::resume`];
+    /// [`guard::ALL`]: none does.
+    pub max_delete: u8,
     /// 32 random bytes, different at each start.
     pub seed: [u8; 32],
     /// Bytes that the kernel buffers of what arrives.
@@ -116,6 +121,7 @@ pub struct Peer<D: Disk> {
     landing: Landing<D::File>,
     plan: Plan,
     dirty: Dirty,
+    guard: Guard,
     hashing: Option<Hashing<D::File>>,
     scans: Scans,
     /// Directories that could not be removed because of something unknown in them.
@@ -213,6 +219,7 @@ impl<D: Disk> Peer<D> {
         if now.mono >= self.store_retry {
             more |= self.step_scans(now);
             more |= self.pick_up(now);
+            more |= self.step_guard(now);
             more |= self.step_plan(now);
             more |= self.step_transfers(now);
             more |= self.step_landing(now);
@@ -230,6 +237,7 @@ impl<D: Disk> Peer<D> {
     pub fn next_wake(&self) -> Instant {
         let jobs = [
             self.dirty.next_due(),
+            self.guard.due(),
             self.plan.next_retry(),
             self.landing.due(),
             self.scans.next_due(self.config.scan_interval),
@@ -333,6 +341,7 @@ impl<D: Disk> Peer<D> {
         !self.is_scanned()
             || self.scans.is_partial()
             || !self.dirty.is_empty()
+            || self.guard.is_busy()
             || self.hashing.is_some()
             || !self.landing.is_empty()
             || self.changes.any()

@@ -125,6 +125,7 @@ impl<D: Disk> Peer<D> {
             landing: super::Landing::default(),
             plan: super::Plan::default(),
             dirty: super::Dirty::default(),
+            guard: super::Guard::default(),
             hashing: None,
             scans: super::Scans::default(),
             leftovers: std::collections::BTreeSet::new(),
