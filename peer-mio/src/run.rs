@@ -12,6 +12,7 @@ use crate::event_loop::{Ended, EventLoop};
 use crate::key;
 use crate::net::socket::{Socket, is_own_address};
 use crate::peer::{Config, Peer, StartError, WatchDirectory};
+use crate::progress;
 use crate::watch::inotify::{WatchResult, Watcher};
 use proto_core::path::Escaped;
 use proto_core::session;
@@ -186,6 +187,5 @@ fn start_log(options: &RunOptions) {
         (false, 1) => log::LevelFilter::Debug,
         (false, _) => log::LevelFilter::Trace,
     };
-    // A logger that is set already (in tests) stays.
-    let _ = simple_logger::SimpleLogger::new().with_level(level).init();
+    progress::start_log(level);
 }

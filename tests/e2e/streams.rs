@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What was written to a terminal so far.
 type Screen = Arc<Mutex<Vec<u8>>>;
@@ -58,6 +59,11 @@ fn standard_error_carries_the_log_and_nothing_else_is_written() {
     });
     group.wait_in_sync(seconds(20));
     group[0].write("large.bin", &random_bytes(7, 50_000_000));
+    // What is logged while the bar is there.
+    for number in 0..60 {
+        group[1].write(&format!("small {number}"), b"x");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let text = || String::from_utf8_lossy(&screen.lock().expect("no panic before")).into_owned();
     // The one line at the end: size, seconds and rate.
     wait_until(
@@ -72,6 +78,16 @@ fn standard_error_carries_the_log_and_nothing_else_is_written() {
         shown.contains("MiB/") && shown.contains("\u{1b}["),
         "{shown}"
     );
+    // Every line of the log begins where a line does, not in the bar.
+    for (at, _) in shown.match_indices("[peer_mio") {
+        let before = shown[..at]
+            .trim_end_matches(|character: char| character.is_ascii_uppercase() || character == ' ');
+        assert!(
+            before.is_empty() || before.ends_with('\n') || before.ends_with("\u{1b}[2"),
+            "{:?}",
+            &shown[..at]
+        );
+    }
     assert!(
         group[0].log().contains("listening on"),
         "{}",
