@@ -27,12 +27,14 @@ test: ## everything that must pass, cheap first; installs what it needs; under 2
 check: ## formatting, clippy without warnings, documentation without warnings
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/no-alloc-probe/Cargo.toml --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps --document-private-items
 
 fmt: ## formats all code
 	cargo fmt --all
 	cargo fmt --manifest-path tests/no-alloc-probe/Cargo.toml
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 unit: ## unit and property tests of the two crates
 	cargo test --quiet --package proto-core --package peer-mio

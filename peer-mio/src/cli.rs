@@ -2,7 +2,6 @@
 
 use crate::watch::scan::Symlinks;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// The port of the ancestor's block service, and ours.
@@ -34,6 +33,12 @@ pub enum Command {
         /// Where; an existing file is never overwritten
         #[arg(default_value = ".tinypeer/key")]
         file: PathBuf,
+    },
+    /// Let a deletion go on that waits because it takes many files
+    Resume {
+        /// The folder of the peer
+        #[arg(long, default_value = ".")]
+        dir: PathBuf,
     },
     /// Ask the running peer how it is doing
     Status {
@@ -70,6 +75,9 @@ pub struct RunOptions {
     /// Seconds between two full scans
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400 * 365))]
     pub scan_interval: u64,
+    /// A deletion of more of the files here waits for 'tinypeer resume'; 100: none does
+    #[arg(long, default_value_t = crate::peer::guard::HALF, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub max_delete: u8,
     /// More log; twice for even more
     #[arg(short, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -95,75 +103,6 @@ impl From<SymlinksOption> for Symlinks {
             SymlinksOption::Follow => Self::Follow,
             SymlinksOption::Keep => Self::Keep,
             SymlinksOption::Skip => Self::Skip,
-        }
-    }
-}
-
-/// Reads one address; without a port it has `port`: a group usually listens on the same one everywhere.
-///
-/// # Errors
-/// A sentence that says what was expected.
-pub fn parse_address(text: &str, port: u16) -> Result<SocketAddr, String> {
-    let text = text.trim();
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(address);
-    }
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
-    bare.parse::<IpAddr>()
-        .map(|ip| SocketAddr::new(ip, port))
-        .map_err(|_| {
-            format!(
-                "'{}' is no address; write ADDR, ADDR:PORT or [V6ADDR]:PORT",
-                text.escape_debug()
-            )
-        })
-}
-
-/// Where to listen: as asked, else the default port on all addresses of the kinds that the peers have.
-///
-/// # Errors
-/// A sentence that says what was expected.
-pub fn listen_address(asked: Option<&str>, peers: &[SocketAddr]) -> Result<SocketAddr, String> {
-    match asked {
-        Some(text) => parse_address(text, DEFAULT_PORT),
-        None if peers.iter().any(SocketAddr::is_ipv6) => {
-            Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), DEFAULT_PORT))
-        }
-        None => Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DEFAULT_PORT)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_with_and_without_port() {
-        assert_eq!(
-            parse_address("10.0.0.2", DEFAULT_PORT),
-            Ok("10.0.0.2:22001".parse().unwrap())
-        );
-        assert_eq!(
-            parse_address(" 10.0.0.2:7 ", DEFAULT_PORT),
-            Ok("10.0.0.2:7".parse().unwrap())
-        );
-        assert_eq!(
-            parse_address("fe80::1", DEFAULT_PORT),
-            Ok("[fe80::1]:22001".parse().unwrap())
-        );
-        assert_eq!(
-            parse_address("[::1]", DEFAULT_PORT),
-            Ok("[::1]:22001".parse().unwrap())
-        );
-        assert_eq!(
-            parse_address("[::1]:7", DEFAULT_PORT),
-            Ok("[::1]:7".parse().unwrap())
-        );
-        for wrong in ["", "host", "10.0.0", "10.0.0.2:70000", "[::1", "::1]:7"] {
-            assert!(parse_address(wrong, DEFAULT_PORT).is_err(), "{wrong}");
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::clock::{Now, SystemClock};
 use crate::control::ControlSocket;
 use crate::disk::real::RealDisk;
+use crate::net::send_errors::{News, SendErrors};
 use crate::net::socket::{SendOutcome, Socket};
 use crate::peer::Peer;
 use crate::progress::Progress;
@@ -47,6 +48,7 @@ pub struct EventLoop {
     clock: SystemClock,
     peer: Peer<RealDisk>,
     socket: Socket,
+    send_errors: SendErrors,
     watcher: Rc<RefCell<Option<Watcher>>>,
     signals: Signals,
     control: Option<ControlSocket>,
@@ -95,6 +97,7 @@ impl EventLoop {
             clock,
             peer,
             socket,
+            send_errors: SendErrors::default(),
             watcher,
             signals,
             control,
@@ -138,7 +141,7 @@ impl EventLoop {
             more |= self.send(now);
             if let Some(control) = self.control.as_mut() {
                 // A change that was made before the question counts in the answer.
-                control.serve(self.poll.registry(), now.mono, &self.peer);
+                more |= control.serve(self.poll.registry(), now.mono, &mut self.peer);
             }
             self.progress.show(&mut self.peer);
             if self.peer.must_restart() {
@@ -225,13 +228,23 @@ impl EventLoop {
             let Some(datagrams) = self.burst.get(from..end) else {
                 continue;
             };
-            match self.socket.send(to, datagrams, segment) {
-                Ok(SendOutcome::Sent) => {}
+            let error = match self.socket.send(to, datagrams, segment) {
+                Ok(SendOutcome::Sent) => self.socket.take_lost(),
                 Ok(SendOutcome::WouldBlock { taken }) => {
                     self.unsent = Some((to, from + taken, end, segment));
                     return false;
                 }
-                Err(error) => log::debug!("sending to {to} failed: {error}"),
+                Err(error) => Some(error),
+            };
+            match self.send_errors.note(now.mono, to, error.as_ref()) {
+                None => {}
+                Some(News::Begins(sentence)) => {
+                    self.peer.set_trouble(&sending_to(to), Some(sentence));
+                }
+                Some(News::Ends) => {
+                    log::info!("{to} can be sent to again");
+                    self.peer.set_trouble(&sending_to(to), None);
+                }
             }
         }
         true
@@ -245,4 +258,9 @@ impl EventLoop {
         self.send(now);
         self.progress.clear();
     }
+}
+
+/// What a trouble with sending is filed under.
+fn sending_to(peer: SocketAddr) -> String {
+    format!("sending to {peer}")
 }

@@ -68,19 +68,32 @@ pub fn read(path: &Path) -> Result<[u8; 32], String> {
                 "there is no key at {shown}; make one with 'tinypeer keygen {shown}' and copy it to every peer"
             ));
         }
-        Err(error) => return Err(format!("the key {shown} cannot be read: {error}")),
+        Err(error) => return Err(unreadable(path, &error)),
     };
     if !about.is_file() || about.len() > LONGEST {
         return Err(format!(
             "{shown} is no key file; make one with 'tinypeer keygen'"
         ));
     }
-    if about.permissions().mode() & 0o077 != 0 {
+    let text = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    parse(&text).ok_or_else(|| {
+        format!("{shown} holds no key: a key is one line of 64 hexadecimal digits, as 'tinypeer keygen' writes it")
+    })
+}
+
+/// Warns of a key that others than its owner may read.
+pub fn warn_if_exposed(path: &Path) {
+    let shown = path.display();
+    if fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o077 != 0) {
         log::warn!("others than its owner may read the key {shown}: 'chmod 600 {shown}'");
     }
-    let text =
-        fs::read(path).map_err(|error| format!("the key {shown} cannot be read: {error}"))?;
-    parse(&text).ok_or_else(|| format!("{shown} holds no key: a key is one line of 64 hexadecimal digits, as 'tinypeer keygen' writes it"))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!(
+        "the key {} cannot be read: {error}; run tinypeer as the user it belongs to, or name another one with --key-file",
+        path.display()
+    )
 }
 
 fn parse(text: &[u8]) -> Option<[u8; 32]> {

@@ -1,6 +1,7 @@
 //! The driver of tinypeer: one thread, one mio poll loop around `proto_core`.
 #![deny(unsafe_code)]
 
+pub mod addresses;
 pub mod cli;
 pub mod clock;
 pub mod control;

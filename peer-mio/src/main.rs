@@ -1,7 +1,9 @@
-//! The program: arguments, run, exit code. 0: well; 1: not in sync (`status --wait`) or no peer to ask; 2: cannot start.
+//! The program: arguments, run, exit code. 0: well; 1: not in sync (`status --wait`), no peer
+//! to ask, or ended by a failure; 2: cannot start.
 
 use clap::Parser;
 use peer_mio::cli::{Cli, Command};
+use peer_mio::run::Failure;
 use peer_mio::{control, key, run};
 use std::process::ExitCode;
 
@@ -31,6 +33,13 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => refuse(&sentence),
         },
+        Some(Command::Resume { dir }) => match control::resume(&dir) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => {
+                eprintln!("tinypeer: {sentence}");
+                ExitCode::FAILURE
+            }
+        },
         Some(Command::Status { dir, json, wait }) => match control::ask(&dir, json, wait) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
@@ -41,7 +50,11 @@ fn main() -> ExitCode {
         },
         None => match run::run(&cli.run) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(sentence) => refuse(&sentence),
+            Err(Failure::Start(sentence)) => refuse(&sentence),
+            Err(Failure::Later(sentence)) => {
+                eprintln!("tinypeer: {sentence}");
+                ExitCode::FAILURE
+            }
         },
     }
 }

@@ -5,10 +5,51 @@ use crate::disk::Disk;
 use crate::peer::Peer;
 use indicatif::{ProgressBar, ProgressStyle};
 use proto_core::path::Escaped;
+use simple_logger::SimpleLogger;
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 
 /// Smaller files are landed without a word but at `-v`, in bytes.
 const WORTH_A_LINE: u64 = 1024 * 1024;
+
+/// The bar that is drawn now: a line of the log goes above it.
+static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// The log, which shares the terminal with the bar.
+struct Log(SimpleLogger);
+
+impl log::Log for Log {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match drawn {
+            Some(bar) => bar.suspend(|| self.0.log(record)),
+            None => self.0.log(record),
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+/// Begins to log to standard error. A logger that is set already (in tests) stays.
+pub fn start_log(level: log::LevelFilter) {
+    let logger = Log(SimpleLogger::new().with_level(level));
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+fn set_drawn(bar: Option<ProgressBar>) {
+    *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
 
 /// The bar, if there is a terminal to draw it on.
 #[derive(Debug)]
@@ -55,7 +96,9 @@ impl Progress {
             Some((path, here, size)) => {
                 if self.bar.as_ref().is_none_or(|(shown, _)| shown != path) {
                     self.clear();
-                    self.bar = Some((path.to_vec(), bar(path, size)));
+                    let bar = bar(path, size);
+                    set_drawn(Some(bar.clone()));
+                    self.bar = Some((path.to_vec(), bar));
                 }
                 if let Some((_, bar)) = &self.bar {
                     bar.set_position(here);
@@ -67,6 +110,7 @@ impl Progress {
     /// Takes the bar away.
     pub fn clear(&mut self) {
         if let Some((_, bar)) = self.bar.take() {
+            set_drawn(None);
             bar.finish_and_clear();
         }
     }

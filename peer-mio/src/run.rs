@@ -1,84 +1,88 @@
 //! Running a peer: everything that can be wrong is found before anything is touched.
 
-use crate::cli::{DEFAULT_PORT, RunOptions, listen_address, parse_address};
+use crate::addresses::Addresses;
+use crate::cli::RunOptions;
 use crate::clock::SystemClock;
-use crate::control::ControlSocket;
+use crate::control::{self, ControlSocket};
 use crate::disk::Disk;
 use crate::disk::instance_lock::InstanceLock;
+use crate::disk::preflight;
 use crate::disk::real::RealDisk;
 use crate::event_loop::{Ended, EventLoop};
 use crate::key;
 use crate::net::socket::{Socket, is_own_address};
 use crate::peer::{Config, Peer, StartError, WatchDirectory};
+use crate::progress;
 use crate::watch::inotify::{WatchResult, Watcher};
-use proto_core::limits::MAX_PEERS;
 use proto_core::path::Escaped;
 use proto_core::session;
 use proto_core::time::Duration;
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 
 /// Bytes of UDP payload of a full datagram: what every path carries (docs/protocol.md, "Datagrams").
 const DATAGRAM: usize = proto_core::limits::MIN_DATAGRAM;
 
+/// Why a peer does not run: one sentence that says what is wrong and what to do.
+#[derive(Debug)]
+pub enum Failure {
+    /// It cannot start as it was called, and would not if it were called so again.
+    Start(String),
+    /// It had started.
+    Later(String),
+}
+
 /// Runs a peer until it is told to end.
 ///
 /// # Errors
-/// One sentence that says what is wrong and what to do.
-pub fn run(options: &RunOptions) -> Result<(), String> {
+/// Everything that [`Failure`] names.
+pub fn run(options: &RunOptions) -> Result<(), Failure> {
     start_log(options);
-    while run_once(options)? == Ended::IndexLost {}
-    Ok(())
+    let mut ended = start(options).map_err(Failure::Start)?.run();
+    loop {
+        match ended {
+            Ok(Ended::Told) => return Ok(()),
+            // Told by the loop: the old peer is gone, so its folders are free for a new one.
+            Ok(Ended::IndexLost) => ended = start(options).map_err(Failure::Later)?.run(),
+            Err(error) => return Err(Failure::Later(format!("the event loop failed: {error}"))),
+        }
+    }
 }
 
-fn run_once(options: &RunOptions) -> Result<Ended, String> {
-    let port = options.listen.as_deref().map_or(Ok(DEFAULT_PORT), |text| {
-        parse_address(text, DEFAULT_PORT).map(|address| address.port())
-    });
-    let port = port.map_err(|why| format!("--listen: {why}"))?;
-    let mut peers = Vec::new();
-    for text in &options.ip {
-        let address = parse_address(text, port).map_err(|why| format!("--ip: {why}"))?;
-        if peers.contains(&address) {
-            return Err(format!("--ip: {address} is named twice"));
-        }
-        peers.push(address);
+/// A peer that has started, with what it holds.
+struct Running {
+    event_loop: EventLoop,
+    _lock: InstanceLock,
+}
+
+impl Running {
+    fn run(mut self) -> io::Result<Ended> {
+        self.event_loop.run()
     }
-    if peers.is_empty() || peers.len() > MAX_PEERS {
-        return Err(format!(
-            "--ip: name 1 to {MAX_PEERS} peers, not {}",
-            peers.len()
-        ));
-    }
-    let listen = listen_address(options.listen.as_deref(), &peers)
-        .map_err(|why| format!("--listen: {why}"))?;
+}
+
+fn start(options: &RunOptions) -> Result<Running, String> {
+    // First all that can be wrong, then what changes something: the folders, the lock, the index.
+    let Addresses { listen, peers } = Addresses::read(options.listen.as_deref(), &options.ip)?;
     let dir = options.dir.as_path();
-    if !dir.is_dir() {
-        return Err(format!(
-            "the folder {} does not exist; make it or name another one with --dir",
-            dir.display()
-        ));
-    }
+    preflight::check(dir)?;
     let key_file = options
         .key_file
         .clone()
         .unwrap_or_else(|| dir.join(".tinypeer/key"));
     let key = key::read(&key_file)?;
-    if already_runs(dir) {
+    if control::answers(dir) {
         return Err(second_instance(dir));
     }
-    let socket = Socket::bind(listen).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("{listen} is taken by another program; name another port with --listen")
-        }
-        _ => format!("cannot listen on {listen}: {error}"),
-    })?;
-    let disk = RealDisk::open(dir).map_err(|error| error.to_string())?;
+    let socket = Socket::bind(listen).map_err(|error| cannot_listen(listen, &error))?;
+    let say = |error: io::Error| error.to_string();
+    let disk = RealDisk::open(dir).map_err(say)?;
     let lock = InstanceLock::acquire(&disk)
-        .map_err(|error| format!("{}/.tinypeer cannot be used: {error}", dir.display()))?;
-    let Some(_lock) = lock else {
+        .map_err(|error| format!("{}/.tinypeer cannot be locked: {error}", dir.display()))?;
+    let Some(lock) = lock else {
         return Err(second_instance(dir));
     };
 
@@ -87,7 +91,7 @@ fn run_once(options: &RunOptions) -> Result<Ended, String> {
             .map_err(|error| log::warn!("changes are only found by scanning: {error}"))
             .ok(),
     ));
-    let watch_disk = RealDisk::open(dir).map_err(|error| error.to_string())?;
+    let watch_disk = RealDisk::open(dir).map_err(say)?;
     let watch = watch_directories(Rc::clone(&watcher), watch_disk);
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
@@ -97,6 +101,7 @@ fn run_once(options: &RunOptions) -> Result<Ended, String> {
         key,
         symlinks: options.symlinks.into(),
         scan_interval: Duration::from_secs(options.scan_interval),
+        max_delete: options.max_delete,
         seed,
         receive_buffer: socket.receive_buffer(),
         datagram: DATAGRAM,
@@ -110,23 +115,25 @@ fn run_once(options: &RunOptions) -> Result<Ended, String> {
         if made_share && matches!(error, StartError::ShareVanished) {
             let _removed = std::fs::remove_dir(dir.join("share"));
         }
-        error.to_string()
+        format!("{}: {error}", dir.display())
     })?;
+    key::warn_if_exposed(&key_file);
     if started.new_index {
         log::info!("a new index is made from share/");
     }
     let control = ControlSocket::bind(dir)
         .map_err(|error| log::warn!("'tinypeer status' will not work: {error}"))
         .ok();
-    let mut event_loop = EventLoop::new(started.peer, clock, socket, watcher, control)
+    let event_loop = EventLoop::new(started.peer, clock, socket, watcher, control)
         .map_err(|error| format!("the event loop cannot be made: {error}"))?;
     log::info!(
         "keeping {} the same; listening on {listen}",
         dir.join("share").display()
     );
-    event_loop
-        .run()
-        .map_err(|error| format!("the event loop failed: {error}"))
+    Ok(Running {
+        event_loop,
+        _lock: lock,
+    })
 }
 
 fn second_instance(dir: &Path) -> String {
@@ -136,9 +143,19 @@ fn second_instance(dir: &Path) -> String {
     )
 }
 
-/// Whether a running peer answers: found out before anything is touched or bound.
-fn already_runs(dir: &Path) -> bool {
-    crate::control::answers(dir)
+fn cannot_listen(listen: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{listen} is taken by another program; name another port with --listen")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{listen} is no address of this machine; name one of its own with --listen")
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "cannot listen on {listen}: {error}; name a port above 1023 with --listen, or run as root"
+        ),
+        _ => format!("cannot listen on {listen}: {error}; name another address with --listen"),
+    }
 }
 
 fn watch_directories(watcher: Rc<RefCell<Option<Watcher>>>, disk: RealDisk) -> WatchDirectory {
@@ -170,6 +187,5 @@ fn start_log(options: &RunOptions) {
         (false, 1) => log::LevelFilter::Debug,
         (false, _) => log::LevelFilter::Trace,
     };
-    // A logger that is set already (in tests) stays.
-    let _ = simple_logger::SimpleLogger::new().with_level(level).init();
+    progress::start_log(level);
 }

@@ -83,7 +83,8 @@ fn a_start_that_cannot_be_says_why_and_touches_nothing() {
         ("long.key", &[b'0'; 100_000]),
     ] {
         fs::write(at(name), bytes).unwrap();
-        set_mode(&at(name), 0o600);
+        // One line, and no second one about others who may read it.
+        set_mode(&at(name), if name == "short.key" { 0o644 } else { 0o600 });
     }
     fs::create_dir(at("folder.key")).unwrap();
     fs::write(at("a file"), b"not a folder").unwrap();
@@ -100,7 +101,11 @@ fn a_start_that_cannot_be_says_why_and_touches_nothing() {
         ("no key", vec![("--key-file", &missing)], "keygen"),
         ("a folder as key", vec![("--key-file", &folder)], "key"),
         ("--dir is missing", vec![("--dir", &missing)], "missing"),
-        ("--dir is a file", vec![("--dir", &file)], "a file"),
+        (
+            "--dir is a file",
+            vec![("--dir", &file)],
+            "is a file, not a folder",
+        ),
         ("half an address", vec![("--ip", "10.0.0")], "10.0.0"),
         ("no address", vec![("--ip", "")], "--ip"),
         (
@@ -114,11 +119,14 @@ fn a_start_that_cannot_be_says_why_and_touches_nothing() {
             "99999",
         ),
         ("a name", vec![("--ip", "localhost")], "localhost"),
+        ("port 0", vec![("--ip", "10.0.0.1:0")], "port 0"),
+        ("every address", vec![("--ip", "0.0.0.0")], "every address"),
         (
-            "the same peer twice",
-            vec![("--ip", "10.0.0.1,10.0.0.1")],
-            "10.0.0.1",
+            "IPv6 with an IPv4 socket",
+            vec![("--ip", "2001:db8::1")],
+            "--listen [::]",
         ),
+        ("no interface", vec![("--ip", "fe80::1")], "link-local"),
         ("too many peers", vec![("--ip", &many)], "16"),
         (
             "a listen address that is none",

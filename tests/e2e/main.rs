@@ -11,16 +11,21 @@
 #[allow(dead_code, reason = "the demo uses the rest of it")]
 mod harness;
 
+mod asking;
+mod cannot_start;
 mod command_line;
 mod conflict;
+mod guard;
 mod hostile;
 mod large;
 mod latency;
 mod lossy;
 mod membership;
+mod own_addresses;
 mod quiet;
 mod restart;
 mod restored;
 mod slow_writer;
+mod streams;
 mod symlinks;
 mod three_peers;

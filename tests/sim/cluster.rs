@@ -4,7 +4,7 @@ use crate::disk::SimDisk;
 use crate::network::Network;
 use crate::rng::Rng;
 use peer_mio::clock::Now;
-use peer_mio::peer::{Config, Peer};
+use peer_mio::peer::{Config, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::index::entry::Timestamp;
 use proto_core::time::{Duration, Instant};
@@ -41,6 +41,8 @@ pub struct Cluster {
     pub machines: Vec<Machine>,
     /// Between them.
     pub network: Network,
+    /// `--max-delete` of every peer.
+    pub max_delete: u8,
     now: Instant,
     rng: Rng,
     buffer: Vec<u8>,
@@ -62,6 +64,7 @@ impl Cluster {
         Self {
             machines: machines.collect(),
             network: Network::new(rng.fork()),
+            max_delete: guard::HALF,
             now: Instant::from_micros(1_000_000),
             rng: rng.fork(),
             buffer: vec![0; BURST],
@@ -132,6 +135,7 @@ impl Cluster {
             key: [7; 32],
             symlinks: Symlinks::Follow,
             scan_interval: Duration::from_secs(60),
+            max_delete: self.max_delete,
             seed,
             receive_buffer: 2 * 1024 * 1024,
             datagram: 1200,

@@ -187,6 +187,7 @@ fn lone(number: u8, key: u8, is_own_address: fn(SocketAddr) -> bool) -> Peer<Sim
         receive_buffer: 2 * 1024 * 1024,
         datagram: 1200,
         aes: true,
+        max_delete: peer_mio::peer::guard::HALF,
         is_own_address,
     };
     Peer::start(SimDisk::new(), config, at(0), Box::new(|_| ()))

@@ -1,52 +1,66 @@
 //! One tinypeer for one directory.
 
 use super::real::RealDisk;
-use super::real_file::RealFile;
-use super::{At, Disk, DiskFile, Place};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use super::{At, Disk, Place};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::{Errno, retry_on_intr};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
-/// Where the lock lies.
+/// `.tinypeer/` itself.
+const STATE: At<'static> = At {
+    place: Place::State,
+    path: b"",
+};
+
+/// What is locked where a directory cannot be.
 const LOCK: At<'static> = At {
     place: Place::State,
     path: b"lock",
 };
 
-/// How often the lock is taken anew when somebody deleted its file meanwhile.
-const TRIES: usize = 8;
-
 /// Held while this process works on a directory; given back when dropped, also by a crash.
 #[derive(Debug)]
 pub struct InstanceLock {
-    _file: RealFile,
+    _held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Directory { _fd: OwnedFd },
+    File { _file: <RealDisk as Disk>::File },
 }
 
 impl InstanceLock {
     /// Takes the lock; `None` if another process holds it.
     ///
+    /// The lock is flock(2) on the directory `.tinypeer` itself: the kernel locks any open inode, and
+    /// a directory, unlike a file in it, cannot be deleted and made anew beside its holder while it
+    /// has files. NFS and some others emulate flock by locks on ranges of bytes, which a directory
+    /// has not: there a file in it is locked.
+    ///
     /// # Errors
     /// Those of open and flock.
     pub fn acquire(disk: &RealDisk) -> io::Result<Option<Self>> {
-        for _ in 0..TRIES {
-            let file = disk.create(LOCK)?;
-            match rustix::io::retry_on_intr(|| {
-                flock(&file, FlockOperation::NonBlockingLockExclusive)
-            }) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Ok(None),
-                Err(errno) => return Err(errno.into()),
-            }
-            // A lock on a file that is no longer there would keep nobody out.
-            match disk.stat(LOCK) {
-                Ok(there) if there.inode == file.stat()?.inode => {
-                    return Ok(Some(Self { _file: file }));
+        // The descriptor that the disk holds only names the directory (O_PATH), which flock refuses.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(disk.directory_at(STATE)?, c".", flags, Mode::empty())?;
+        let held = match lock(&directory) {
+            Ok(()) => Held::Directory { _fd: directory },
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(_) => {
+                let file = disk.create(LOCK)?;
+                match lock(&file) {
+                    Ok(()) => Held::File { _file: file },
+                    Err(Errno::WOULDBLOCK) => return Ok(None),
+                    Err(errno) => return Err(errno.into()),
                 }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
             }
-        }
-        Err(Errno::AGAIN.into())
+        };
+        Ok(Some(Self { _held: held }))
     }
+}
+
+fn lock(fd: impl AsFd) -> Result<(), Errno> {
+    retry_on_intr(|| flock(fd.as_fd(), FlockOperation::NonBlockingLockExclusive))
 }

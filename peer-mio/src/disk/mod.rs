@@ -8,6 +8,7 @@
 mod birth;
 mod chmod;
 pub mod instance_lock;
+pub mod preflight;
 pub mod real;
 pub mod real_file;
 mod rename;

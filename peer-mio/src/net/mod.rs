@@ -1,7 +1,9 @@
 //! Datagrams in and out.
 
 mod burst;
+pub mod send_errors;
 pub mod socket;
+mod sources;
 
 #[cfg(test)]
 mod tests;

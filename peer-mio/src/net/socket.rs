@@ -1,6 +1,7 @@
 //! The UDP socket: datagrams in batches, bursts out by segmentation offload (quinn-udp).
 
 use super::burst::{self, Sender, is_loss};
+use super::sources::Sources;
 use mio::net::UdpSocket;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockAddr, Type};
@@ -46,6 +47,7 @@ pub struct Socket {
     receive_buffer: usize,
     buffers: Vec<Box<[u8]>>,
     lost: Option<io::Error>,
+    sources: Sources,
 }
 
 impl Socket {
@@ -91,6 +93,7 @@ impl Socket {
             receive_buffer,
             buffers,
             lost: None,
+            sources: Sources::new(address),
         })
     }
 
@@ -115,19 +118,23 @@ impl Socket {
         self.offload.max_gso_segments()
     }
 
-    /// Why the last lost datagram was lost, if one was since the last call; for the log.
+    /// Why the last lost datagram was lost, if one was since the last call.
     pub fn take_lost(&mut self) -> Option<io::Error> {
         self.lost.take()
     }
 
     /// Takes what one call gives and hands `sink` every datagram with its source; IPv4 sources are
     /// IPv4 also on an IPv6 socket. `false` if there was nothing to take. Empty datagrams are
-    /// dropped.
+    /// dropped. `sink` says whether the datagram proved to be that peer's: what is sent to it then
+    /// leaves from the address that it had sent to.
     ///
     /// # Errors
     /// Those of recvmsg that speak of the socket; those that an earlier datagram of ours came back
     /// with are no errors.
-    pub fn receive(&mut self, sink: &mut dyn FnMut(SocketAddr, &mut [u8])) -> io::Result<bool> {
+    pub fn receive(
+        &mut self,
+        sink: &mut dyn FnMut(SocketAddr, &mut [u8]) -> bool,
+    ) -> io::Result<bool> {
         let mut about = [RecvMeta::default(); BATCH];
         let mut slices = self
             .buffers
@@ -153,7 +160,9 @@ impl Socket {
                 continue;
             };
             for datagram in received.chunks_mut(meta.stride.max(1)) {
-                sink(source, datagram);
+                if sink(source, datagram) {
+                    self.sources.note(source, meta.dst_ip);
+                }
             }
         }
         Ok(true)
@@ -171,6 +180,9 @@ impl Socket {
         datagrams: &[u8],
         segment_size: usize,
     ) -> io::Result<SendOutcome> {
+        let peer = to;
+        let source = self.sources.of(peer);
+        let offloaded = self.offload.max_gso_segments();
         let to = match to {
             SocketAddr::V4(v4) if self.is_v6 => {
                 SocketAddr::new(IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port())
@@ -181,8 +193,18 @@ impl Socket {
             io: &self.io,
             state: &self.offload,
             to,
+            source,
         };
         let progress = burst::send_all(&mut sender, datagrams, segment_size);
+        let failed = progress.stopped.as_ref().or(progress.lost.as_ref());
+        if source.is_some() && failed.is_some_and(is_of_the_source) {
+            // That address has left this machine. The kernel's words for it are also those with which
+            // offload fails, so offload is off now; it was not to blame.
+            self.sources.forget(peer);
+            if self.offload.max_gso_segments() < offloaded {
+                self.offload = UdpSocketState::new(UdpSockRef::from(&self.io))?;
+            }
+        }
         if progress.lost.is_some() {
             self.lost = progress.lost;
         }
@@ -227,6 +249,15 @@ struct Offload<'a> {
     io: &'a UdpSocket,
     state: &'a UdpSocketState,
     to: SocketAddr,
+    source: Option<IpAddr>,
+}
+
+/// Whether an error may say that the address to send from is not this machine's.
+fn is_of_the_source(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::EADDRNOTAVAIL | libc::ENETUNREACH | libc::EHOSTUNREACH)
+    )
 }
 
 impl Sender for Offload<'_> {
@@ -240,8 +271,30 @@ impl Sender for Offload<'_> {
             ecn: None,
             contents: burst,
             segment_size,
-            src_ip: None,
+            src_ip: self.source,
         };
         self.state.try_send(UdpSockRef::from(self.io), &transmit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_has_left_the_machine_is_forgotten_and_offload_stays() {
+        let mut any = Socket::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let peer = other.local_addr().unwrap();
+        let segments = any.max_segments();
+        // TEST-NET-3 (RFC 5737): never ours.
+        any.sources.note(peer, Some("203.0.113.5".parse().unwrap()));
+        assert_eq!(any.send(peer, &[7; 300], 100).unwrap(), SendOutcome::Sent);
+        assert!(any.take_lost().is_some());
+        assert_eq!(any.max_segments(), segments);
+        assert_eq!(any.send(peer, &[7; 300], 100).unwrap(), SendOutcome::Sent);
+        assert!(any.take_lost().is_none());
+        let mut buffer = [0; 200];
+        assert_eq!(other.recv(&mut buffer).unwrap(), 100);
     }
 }

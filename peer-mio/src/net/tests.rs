@@ -233,7 +233,10 @@ fn bound(address: &str) -> Option<Socket> {
 fn receive_all(socket: &mut Socket) -> Vec<(SocketAddr, Vec<u8>)> {
     let mut received = Vec::new();
     while socket
-        .receive(&mut |from, datagram| received.push((from, datagram.to_vec())))
+        .receive(&mut |from, datagram| {
+            received.push((from, datagram.to_vec()));
+            true
+        })
         .unwrap()
     {}
     received
@@ -301,6 +304,34 @@ fn a_socket_on_any_address_speaks_both_families_and_names_ipv4_as_such() {
             SocketAddr::new("::1".parse().unwrap(), port),
             v6_at,
         );
+    }
+}
+
+#[test]
+fn an_answer_leaves_from_the_address_that_was_sent_to() {
+    for any in ["0.0.0.0:0", "[::]:0"] {
+        let (mut any, mut peer) = (bound(any).unwrap(), bound("127.0.0.1:0").unwrap());
+        let peer_at = peer.local_addr().unwrap();
+        // Not what the kernel takes by itself for 127.0.0.1.
+        let second = SocketAddr::new(
+            "127.0.0.77".parse().unwrap(),
+            any.local_addr().unwrap().port(),
+        );
+        for proven in [false, true] {
+            peer.send(second, b"who is there", 100).unwrap();
+            let heard = any.receive(&mut |from, _| {
+                assert_eq!(from, peer_at);
+                proven
+            });
+            assert!(heard.unwrap());
+            any.send(peer_at, &numbered(300), 100).unwrap();
+            let received = receive_all(&mut peer);
+            assert_eq!(received.len(), 3);
+            for (from, _) in received {
+                // What anybody may have sent moves nothing.
+                assert_eq!(from == second, proven, "{from}");
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod act;
 pub mod assembly;
 mod directory;
 mod errors;
+pub mod guard;
 mod journal;
 mod land;
 mod objects;
@@ -31,6 +32,7 @@ use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
 use assembly::Assembly;
 use errors::Errors;
+use guard::Guard;
 use land::Landing;
 use objects::{Served, Serving};
 use pickup::Hashing;
@@ -60,6 +62,9 @@ pub struct Config {
     pub symlinks: Symlinks,
     /// Between two full scans.
     pub scan_interval: Duration,
+    /// A local change that deletes more of the files, in percent, waits for [`Peer::resume`];
+    /// [`guard::ALL`]: none does.
+    pub max_delete: u8,
     /// 32 random bytes, different at each start.
     pub seed: [u8; 32],
     /// Bytes that the kernel buffers of what arrives.
@@ -116,6 +121,7 @@ pub struct Peer<D: Disk> {
     landing: Landing<D::File>,
     plan: Plan,
     dirty: Dirty,
+    guard: Guard,
     hashing: Option<Hashing<D::File>>,
     scans: Scans,
     /// Directories that could not be removed because of something unknown in them.
@@ -146,10 +152,22 @@ pub struct Peer<D: Disk> {
 }
 
 impl<D: Disk> Peer<D> {
-    /// Takes one datagram. From an address that is not configured it is dropped unseen.
-    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) {
-        if let Some(peer) = self.slot_at(from) {
-            self.receive(now, peer, datagram);
+    /// Takes one datagram. From an address that is not configured it is dropped unseen. True if it
+    /// proved to be that peer's.
+    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) -> bool {
+        let Some(peer) = self.slot_at(from) else {
+            return false;
+        };
+        let before = self.engine.bytes_received(peer);
+        self.receive(now, peer, datagram);
+        self.engine.bytes_received(peer) > before
+    }
+
+    /// Something outside of the peer is wrong, in one sentence for `status`; `None`: it is well again.
+    pub fn set_trouble(&mut self, cause: &str, sentence: Option<String>) {
+        match sentence {
+            Some(sentence) => self.errors.set(cause, sentence),
+            None => self.errors.clear(cause),
         }
     }
 
@@ -201,6 +219,7 @@ impl<D: Disk> Peer<D> {
         if now.mono >= self.store_retry {
             more |= self.step_scans(now);
             more |= self.pick_up(now);
+            more |= self.step_guard(now);
             more |= self.step_plan(now);
             more |= self.step_transfers(now);
             more |= self.step_landing(now);
@@ -218,6 +237,7 @@ impl<D: Disk> Peer<D> {
     pub fn next_wake(&self) -> Instant {
         let jobs = [
             self.dirty.next_due(),
+            self.guard.due(),
             self.plan.next_retry(),
             self.landing.due(),
             self.scans.next_due(self.config.scan_interval),
@@ -267,7 +287,7 @@ impl<D: Disk> Peer<D> {
                     connected: status.connected || status.is_self,
                     rtt_us: status
                         .rtt
-                        .map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+                        .map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
                     sequence: status.sequence,
                     bytes_sent: status.bytes_sent,
                     bytes_received: status.bytes_received,
@@ -321,6 +341,7 @@ impl<D: Disk> Peer<D> {
         !self.is_scanned()
             || self.scans.is_partial()
             || !self.dirty.is_empty()
+            || self.guard.is_busy()
             || self.hashing.is_some()
             || !self.landing.is_empty()
             || self.changes.any()

@@ -93,6 +93,13 @@ impl<D: Disk> Peer<D> {
         self.errors.clear_path(dirty);
         let was_directory = live.is_some_and(|row| row.entry.kind == Kind::Directory);
         let is_directory = stat.is_some_and(|stat| stat.kind == FileKind::Directory);
+        let vanishes = match stat {
+            None => live.is_some(),
+            Some(stat) => live.is_some() && stat.kind == FileKind::Other,
+        };
+        if (vanishes || was_directory && !is_directory) && !self.may_delete(now, dirty) {
+            return Ok(());
+        }
         if was_directory && !is_directory && !self.bury_below(now, dirty)? {
             return Ok(());
         }

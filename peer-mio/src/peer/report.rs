@@ -31,8 +31,8 @@ pub struct PeerLine {
     pub address: SocketAddr,
     /// Whether it is there.
     pub connected: bool,
-    /// Round trip in microseconds, 0 if unknown.
-    pub rtt_us: u64,
+    /// Least round trip of late in microseconds; none before the first one.
+    pub rtt_us: Option<u64>,
     /// Newest sequence of its index.
     pub sequence: u64,
     /// Bytes of UDP payload sent to it since the start.

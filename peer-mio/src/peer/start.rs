@@ -40,7 +40,10 @@ pub enum StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Disk(error) => write!(f, "{error}"),
+            Self::Disk(error) => write!(
+                f,
+                "share/, download/ or .tinypeer/index.redb cannot be used: {error}"
+            ),
             Self::Store(error) => write!(f, "the index in .tinypeer/ cannot be opened: {error}"),
             Self::ShareVanished => {
                 write!(
@@ -122,6 +125,7 @@ impl<D: Disk> Peer<D> {
             landing: super::Landing::default(),
             plan: super::Plan::default(),
             dirty: super::Dirty::default(),
+            guard: super::Guard::default(),
             hashing: None,
             scans: super::Scans::default(),
             leftovers: std::collections::BTreeSet::new(),

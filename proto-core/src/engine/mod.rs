@@ -168,6 +168,12 @@ impl Engine {
         remote.sessions.remote_index_id()
     }
 
+    /// Bytes of the datagrams of a peer that proved to be its: grows with each of them.
+    #[must_use]
+    pub fn bytes_received(&self, peer: PeerSlot) -> u64 {
+        self.remote(peer).map_or(0, |remote| remote.bytes_received)
+    }
+
     /// Free places for [`Self::pull`].
     #[must_use]
     pub fn free_pulls(&self) -> usize {

@@ -33,6 +33,7 @@ pub struct Peer {
     /// The network namespace it runs in.
     pub namespace: Option<String>,
     log: PathBuf,
+    out: PathBuf,
     child: Option<Child>,
     /// Peak memory in KB of the runs that were killed.
     peak: u64,
@@ -46,6 +47,7 @@ impl Peer {
         Self {
             name: name.to_owned(),
             log: root.join(format!("{name}.log")),
+            out: root.join(format!("{name}.out")),
             dir,
             listen,
             others: others.to_vec(),
@@ -84,12 +86,12 @@ impl Peer {
 
     /// Starts it and returns at once. Its log goes on where it was.
     pub fn start(&mut self) {
+        self.start_logging_to(append(&self.log).into());
+    }
+
+    /// Starts it with this as its standard error: a terminal, for one.
+    pub fn start_logging_to(&mut self, log: Stdio) {
         assert!(self.child.is_none(), "{} runs already", self.name);
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .expect("open the log");
         let mut words = guard().to_vec();
         if let Some(namespace) = &self.namespace {
             words.extend(["ip", "netns", "exec", namespace]);
@@ -108,7 +110,7 @@ impl Peer {
             .args(&self.options);
         command
             .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("share the log"))
+            .stdout(append(&self.out))
             .stderr(log);
         self.child = Some(command.spawn().expect("start tinypeer"));
     }
@@ -168,6 +170,12 @@ impl Peer {
         status.expect("it has ended")
     }
 
+    /// Its process id; panics if it does not run.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Whether the process is there.
     pub fn is_running(&mut self) -> bool {
         self.child
@@ -220,6 +228,11 @@ impl Peer {
             .unwrap_or_default()
     }
 
+    /// What it wrote to its standard output so far.
+    pub fn output(&self) -> Vec<u8> {
+        fs::read(&self.out).unwrap_or_default()
+    }
+
     /// Peak resident memory in KB, of this run and those that were killed.
     pub fn peak_memory(&self) -> u64 {
         let now = || {
@@ -244,6 +257,15 @@ impl Peer {
         };
         format!("  {} ({}): {status}\n    {tail}", self.name, self.listen)
     }
+}
+
+/// Opens a file to write at its end.
+fn append(path: &Path) -> File {
+    File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("open a log")
 }
 
 /// Where the system has it: a command that ends a peer with the test that started it, also when

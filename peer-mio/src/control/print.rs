@@ -1,0 +1,133 @@
+//! The status as text: for people, and as JSON.
+
+use crate::peer::report::Status;
+use std::fmt::Write as _;
+
+/// The status as one JSON object.
+#[must_use]
+pub fn to_json(status: &Status) -> String {
+    let mut out = String::new();
+    let _ = write!(
+        out,
+        r#"{{"files":{},"bytes":{},"sequence":{},"pending":{},"conflicts":{},"errors":["#,
+        status.files, status.bytes, status.sequence, status.pending, status.conflicts
+    );
+    for (place, error) in status.errors.iter().enumerate() {
+        out.push_str(if place > 0 { "," } else { "" });
+        write_string(&mut out, error);
+    }
+    out.push_str(r#"],"peers":["#);
+    for (place, peer) in status.peers.iter().enumerate() {
+        out.push_str(if place > 0 { "," } else { "" });
+        let _ = write!(
+            out,
+            r#"{{"address":"{}","connected":{},"rtt_us":{},"sequence":{},"bytes_sent":{},"bytes_received":{},"transfers":{}}}"#,
+            peer.address,
+            peer.connected,
+            peer.rtt_us.map_or("null".to_owned(), |rtt| rtt.to_string()),
+            peer.sequence,
+            peer.bytes_sent,
+            peer.bytes_received,
+            peer.transfers
+        );
+    }
+    out.push_str("]}\n");
+    out
+}
+
+/// The status for people.
+#[must_use]
+pub fn to_text(status: &Status) -> String {
+    let mut out = String::new();
+    let state = if status.in_sync {
+        "in sync"
+    } else {
+        "not in sync"
+    };
+    let _ = writeln!(
+        out,
+        "{state}: {} files, {} bytes, sequence {}",
+        status.files, status.bytes, status.sequence
+    );
+    if status.pending > 0 {
+        let _ = writeln!(out, "{} still to come from other peers", status.pending);
+    }
+    if status.conflicts > 0 {
+        let _ = writeln!(
+            out,
+            "{} conflict copies in share/ (names with '.conflict-'): keep what you want, delete the rest",
+            status.conflicts
+        );
+    }
+    for peer in &status.peers {
+        let state = match (peer.connected, peer.rtt_us) {
+            (false, _) => "not connected".to_owned(),
+            (true, None) => "connected".to_owned(),
+            (true, Some(rtt)) => format!("connected, {:.1} ms away", rtt as f64 / 1000.0),
+        };
+        let _ = writeln!(
+            out,
+            "peer {}: {state}; sequence {}, {} bytes sent, {} received",
+            peer.address, peer.sequence, peer.bytes_sent, peer.bytes_received
+        );
+    }
+    for error in &status.errors {
+        let _ = writeln!(out, "error: {error}");
+    }
+    out
+}
+
+/// A JSON string (RFC 8259 section 7).
+fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            control if (control as u32) < 0x20 || control == '\u{7f}' => {
+                let _ = write!(out, "\\u{:04x}", control as u32);
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::report::PeerLine;
+
+    fn status(rtt_us: Option<u64>) -> Status {
+        Status {
+            errors: vec!["a \"b\" \\ \u{1}\n".to_owned()],
+            peers: vec![PeerLine {
+                address: "10.0.0.2:22001".parse().unwrap(),
+                connected: true,
+                rtt_us,
+                sequence: 3,
+                bytes_sent: 4,
+                bytes_received: 5,
+                transfers: 6,
+            }],
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn a_round_trip_that_was_not_measured_is_null() {
+        assert!(to_json(&status(None)).contains(r#""rtt_us":null,"#));
+        assert!(to_json(&status(Some(1500))).contains(r#""rtt_us":1500,"#));
+        assert!(to_text(&status(None)).contains("connected; sequence 3"));
+        assert!(to_text(&status(Some(1500))).contains("connected, 1.5 ms away; "));
+    }
+
+    #[test]
+    fn what_json_would_misread_is_escaped() {
+        let json = to_json(&status(None));
+        assert!(
+            json.contains(r#""errors":["a \"b\" \\ \u0001\u000a"]"#),
+            "{json}"
+        );
+    }
+}
