@@ -35,8 +35,7 @@ fn two_peers_that_do_not_name_each_other_meet_through_a_third() {
 fn one_that_was_away_catches_up_and_brings_nothing_back() {
     let mut group = Group::on_loopback("away", 3);
     group.start();
-    // So few that deleting them is not guarded.
-    for number in 0..15 {
+    for number in 0..20 {
         group[0].write(
             &format!("folder/{number}"),
             format!("file {number}").as_bytes(),

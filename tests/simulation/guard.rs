@@ -95,7 +95,7 @@ fn resume(cluster: &mut Cluster) -> Option<u64> {
 
 #[test]
 fn a_mass_deletion_waits_for_resume() {
-    for count in [21, 100, 1500] {
+    for count in [64, 100, 1500] {
         let mut cluster = two(count);
         cluster.machines[0].disk.user_remove_all(b"folder").unwrap();
         assert_stopped(&mut cluster, count, count, count);
@@ -142,13 +142,13 @@ fn what_is_put_back_is_no_deletion() {
 
 #[test]
 fn half_of_the_files_may_go_and_one_more_may_not() {
-    let mut cluster = two(100);
-    remove(&cluster, 0..50);
+    let mut cluster = two(200);
+    remove(&cluster, 0..100);
     settle(&mut cluster);
-    assert_eq!(counts(&cluster), [50, 50]);
+    assert_eq!(counts(&cluster), [100, 100]);
     cluster.drive(Duration::from_secs(20));
-    remove(&cluster, 50..76);
-    assert_stopped(&mut cluster, 26, 50, 50);
+    remove(&cluster, 100..151);
+    assert_stopped(&mut cluster, 51, 100, 100);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_rename_of_everything_is_no_deletion() {
 
 #[test]
 fn few_files_and_those_who_said_so_are_not_guarded() {
-    let mut cluster = two(20);
+    let mut cluster = two(63);
     cluster.machines[0].disk.user_remove_all(b"folder").unwrap();
     settle(&mut cluster);
     assert_eq!(counts(&cluster), [0, 0]);

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// A folder of so many files or fewer is not guarded: half of it is soon deleted on purpose.
-pub const UNGUARDED_FILES: u64 = 20;
+pub const UNGUARDED_FILES: u64 = 63;
 /// `--max-delete` with which nothing is guarded.
 pub const ALL: u8 = 100;
 /// `--max-delete` if it is not given, in percent.
