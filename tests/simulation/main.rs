@@ -5,6 +5,7 @@
 
 mod guard;
 mod identity;
+mod interrupted;
 mod overhead;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -60,6 +60,7 @@ impl<D: Disk> Peer<D> {
                     Err(error) => self.store_failed(&error),
                 }
                 // It may have what nobody else could give.
+                self.fetching.retries.connected();
                 self.plan.restart();
             }
             Event::Disconnected { peer } => {

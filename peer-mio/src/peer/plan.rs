@@ -13,8 +13,10 @@ use proto_core::time::{Duration, Instant};
 
 /// Entries looked at in one slice.
 const SLICE: usize = 128;
-/// Pause before entries that could not land are tried again.
+/// First pause before entries that could not land are tried again; doubles as long as none of them can.
 const RETRY: Duration = Duration::from_millis(500);
+/// How often it doubles at most: to 4 s.
+const DOUBLINGS: u32 = 3;
 /// Nothing is fetched below this much free disk, in bytes, or below a hundredth of it.
 const LEAST_FREE: u64 = 64 * 1024 * 1024;
 /// On a small disk an eighth of it is enough.
@@ -30,7 +32,13 @@ pub struct Plan {
     unfinished: bool,
     /// A path waits for a content that comes for another path.
     waits: bool,
+    /// Passes in a row in which something could not land, without anything new between them.
+    fruitless: u32,
+    /// When something is to be tried again, as far as this pass has seen.
+    due: Option<Instant>,
     retry_at: Option<Instant>,
+    /// Something landed or is not pending any more since failures were last looked over.
+    changed: bool,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -47,6 +55,11 @@ enum Pass {
 impl Plan {
     /// Entries came or changed: walk them (again).
     pub fn restart(&mut self) {
+        self.fruitless = 0;
+        self.begin();
+    }
+
+    fn begin(&mut self) {
         if self.pass == Pass::Idle {
             self.pass = Pass::Creating(None);
         } else {
@@ -59,8 +72,14 @@ impl Plan {
         self.unfinished = true;
     }
 
+    /// Something is to be tried again then.
+    fn retry_at(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
     /// Something landed: what waited for its content goes on.
     pub fn content_landed(&mut self) {
+        self.changed = true;
         if std::mem::take(&mut self.waits) {
             self.restart();
         }
@@ -79,13 +98,21 @@ impl Plan {
             Pass::Idle
         };
         self.retry_at = None;
+        self.changed = true;
         self.rest(now);
     }
 
     /// Sets the pause after a pass, or after a transfer that ended without landing.
     fn rest(&mut self, now: Instant) {
-        if self.pass == Pass::Idle && std::mem::take(&mut self.unfinished) {
-            self.retry_at.get_or_insert(now + RETRY);
+        if self.pass != Pass::Idle {
+            return;
+        }
+        if std::mem::take(&mut self.unfinished) {
+            self.retry_at(now + RETRY * (1 << self.fruitless.min(DOUBLINGS)));
+            self.fruitless = self.fruitless.saturating_add(1);
+        }
+        if let Some(due) = self.due.take() {
+            self.retry_at = Some(self.retry_at.map_or(due, |at| at.min(due)));
         }
     }
 }
@@ -104,7 +131,10 @@ impl<D: Disk> Peer<D> {
         self.plan.rest(now.mono);
         if self.plan.retry_at.is_some_and(|at| now.mono >= at) {
             self.plan.retry_at = None;
-            self.plan.restart();
+            self.plan.begin();
+        }
+        if self.plan.pass == Pass::Idle && std::mem::take(&mut self.plan.changed) {
+            self.forget_failures();
         }
         if self.plan.pass == Pass::Idle || !self.is_scanned() {
             return false;
@@ -195,10 +225,19 @@ impl<D: Disk> Peer<D> {
                 self.plan.waits = true;
                 Ok(Step::Next)
             }
-            Begun::Failed => {
-                self.plan.retry_later();
+            // The failure has set its own pause; a peer that connects starts the next pass.
+            Begun::Failed | Begun::NoPeer => Ok(Step::Next),
+            Begun::Paused(until) => {
+                self.plan.retry_at(until);
                 Ok(Step::Next)
             }
+        }
+    }
+
+    /// What was said of paths that are not pending any more is over.
+    fn forget_failures(&mut self) {
+        if let Err(error) = self.forget_fetched() {
+            self.store_failed(&error);
         }
     }
 

@@ -79,6 +79,12 @@ impl Engine {
         speaking
     }
 
+    /// Whether there is any peer to ask.
+    #[must_use]
+    pub fn is_any_connected(&self) -> bool {
+        self.remotes.iter().flatten().any(Remote::is_connected)
+    }
+
     /// Why a piece cannot be had, if so.
     pub(super) fn failure(&self, pull: PullId) -> Option<Failure> {
         let piece = self.pulls.get(pull)?;

@@ -37,6 +37,8 @@ struct State {
     share_gone: bool,
     /// How often its files were copied to another disk: a copy has other births.
     copied: u64,
+    /// Bytes that the peer has read from `download/`.
+    downloads_read: u64,
 }
 
 /// A simulated disk; clones are handles of the same one.
@@ -50,6 +52,7 @@ pub struct SimDisk {
 #[derive(Debug)]
 pub struct SimFile {
     disk: SimDisk,
+    place: Place,
     ino: Ino,
 }
 
@@ -85,6 +88,7 @@ impl SimDisk {
             failing: None,
             share_gone: false,
             copied: 0,
+            downloads_read: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -185,6 +189,12 @@ impl SimDisk {
         self.lock().tree.capacity = bytes;
     }
 
+    /// Bytes that the peer has read from `download/` so far.
+    #[must_use]
+    pub fn downloads_read(&self) -> u64 {
+        self.lock().downloads_read
+    }
+
     /// `share/` is unmounted, or back.
     pub fn set_share_gone(&self, gone: bool) {
         self.lock().share_gone = gone;
@@ -210,10 +220,11 @@ impl SimDisk {
         operation(&mut state)
     }
 
-    fn opened(&self, ino: Ino, state: &mut State) -> SimFile {
+    fn opened(&self, place: Place, ino: Ino, state: &mut State) -> SimFile {
         state.tree.hold(ino, true);
         SimFile {
             disk: self.clone(),
+            place,
             ino,
         }
     }
@@ -371,7 +382,7 @@ impl Disk for SimDisk {
         state.check(self.life)?;
         let ino = state.find(at)?;
         state.tree.bytes(ino).map_err(|_| errno(EINVAL))?;
-        Ok(self.opened(ino, &mut state))
+        Ok(self.opened(at.place, ino, &mut state))
     }
 
     fn create(&self, at: At<'_>) -> io::Result<SimFile> {
@@ -384,7 +395,7 @@ impl Disk for SimDisk {
                 Err(error) => return Err(error),
             };
             state.tree.bytes(ino)?;
-            Ok(self.opened(ino, state))
+            Ok(self.opened(at.place, ino, state))
         })
     }
 
@@ -468,7 +479,7 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.disk.reading(|state| {
+        let len = self.disk.reading(|state| {
             let bytes = state.tree.bytes(self.ino)?;
             let from = usize::try_from(offset)
                 .unwrap_or(usize::MAX)
@@ -479,7 +490,11 @@ impl DiskFile for SimFile {
                 to.copy_from_slice(from);
             }
             Ok(len)
-        })
+        })?;
+        if self.place == Place::Download {
+            self.disk.lock().downloads_read += len as u64;
+        }
+        Ok(len)
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -1,9 +1,10 @@
 //! The begin: what has to be done for a content, and the partial file that it gathers in.
 
 use super::recipe::has_recipe;
-use super::{State, StepError, Transfer, download};
+use super::retries::Cause;
+use super::{Fetched, State, StepError, Transfer, download};
 use crate::clock::Now;
-use crate::disk::{At, Disk, DiskFile, Place};
+use crate::disk::{At, Disk, DiskFile, Place, Stat};
 use crate::jobs::copy::CopyJob;
 use crate::peer::Peer;
 use crate::peer::objects::read_full;
@@ -11,6 +12,7 @@ use crate::store::{Pending, StoreError};
 use proto_core::content::recipe::{self, ContentIdHasher};
 use proto_core::content::{ContentId, cut};
 use proto_core::path::Escaped;
+use proto_core::time::Instant;
 use std::io;
 use std::ops::ControlFlow;
 
@@ -30,6 +32,10 @@ pub enum Begun {
     Waits,
     /// The disk refused; the error is noted.
     Failed,
+    /// It failed before: not to be tried again before this.
+    Paused(Instant),
+    /// No peer is connected.
+    NoPeer,
 }
 
 /// Name of a content that is not complete, in `download/`; a copy for one path has a name of its own.
@@ -45,6 +51,20 @@ pub fn part_name(content: ContentId, copy_for: Option<&[u8]>) -> Vec<u8> {
     }
 }
 
+/// An open partial file.
+struct Part<F> {
+    file: F,
+    /// What it was when it was opened.
+    found: Stat,
+}
+
+impl<F> Part<F> {
+    /// A new file holds nothing to verify.
+    fn is_fresh(&self) -> bool {
+        self.found.size == 0
+    }
+}
+
 impl<D: Disk> Peer<D> {
     /// Begins to fetch a pending content.
     pub(in crate::peer) fn begin_transfer(
@@ -57,6 +77,10 @@ impl<D: Disk> Peer<D> {
             return Ok(Begun::Full);
         }
         let (content, size) = (pending.entry.content, pending.entry.size);
+        let pause = self.fetching.retries.pause(now.mono, path, content);
+        if let Some((until, Cause::Fault)) = pause {
+            return Ok(Begun::Paused(until));
+        }
         let source = if size == 0 || self.distrusted.contains(&content) {
             None
         } else {
@@ -66,6 +90,12 @@ impl<D: Disk> Peer<D> {
         let from_here = size == 0 || source.is_some();
         if !from_here && self.is_under_way(content) {
             return Ok(Begun::Waits);
+        }
+        if !from_here && !self.engine.is_any_connected() {
+            return Ok(Begun::NoPeer);
+        }
+        if !from_here && let Some((until, Cause::Gone)) = pause {
+            return Ok(Begun::Paused(until));
         }
         let small = size <= u64::from(cut::SMALLEST_CHUNK);
         if source.is_some()
@@ -80,43 +110,47 @@ impl<D: Disk> Peer<D> {
             return Ok(Begun::Full);
         }
         let name = part_name(content, from_here.then_some(path));
-        let opened = self.open_part(&name, size).and_then(|(file, fresh)| {
-            Ok((
-                self.first_state(&name, &file, content, size, source, fresh)?,
-                file,
-                fresh,
-            ))
+        let opened = self.open_part(&name, size).and_then(|part| {
+            let state = self.first_state(&name, &part, content, size, source)?;
+            Ok((state, part))
         });
-        let (state, file, fresh) = match opened {
+        let (mut state, part) = match opened {
             Ok(opened) => opened,
             Err(StepError::Disk(error)) => {
-                self.errors.set_path(
-                    path,
-                    format!("{} cannot be fetched: {error}", Escaped(path)),
-                );
+                let sentence = format!("{} cannot be fetched: {error}", Escaped(path));
+                self.fetch_failed(&Fetched { path, content }, Cause::Fault, sentence);
                 return Ok(Begun::Failed);
             }
             Err(StepError::Store(error)) => return Err(error),
         };
+        let kept = if matches!(state, State::Verify(_)) {
+            self.fetching.kept.take(content, &part.found)
+        } else {
+            None
+        };
+        if kept.is_some() {
+            state = State::Fetch;
+        }
+        let (verified, here) = kept.unwrap_or_default();
         log::trace!("fetching {content} ({size} bytes) for {}", Escaped(path));
         self.transfers.push(Transfer {
             content,
             size,
             path: path.to_vec(),
             name,
-            here: 0,
+            here,
             fetched: 0,
             started: now.mono,
             told_by: self.slot_of(pending.told_by),
-            file,
-            fresh,
+            fresh: part.is_fresh(),
+            file: part.file,
             state,
-            verified: Vec::new(),
+            verified,
             next: 0,
             next_start: 0,
             in_flight: 0,
             block: None,
-            written: 0,
+            written: here,
         });
         Ok(Begun::Yes)
     }
@@ -125,17 +159,16 @@ impl<D: Disk> Peer<D> {
     fn first_state(
         &mut self,
         name: &[u8],
-        file: &D::File,
+        part: &Part<D::File>,
         content: ContentId,
         size: u64,
         source: Option<D::File>,
-        fresh: bool,
     ) -> Result<State<D::File>, StepError> {
         let small = size <= u64::from(cut::SMALLEST_CHUNK);
         match source {
             _ if size == 0 => Ok(State::Done),
             Some(source) if small => {
-                if let Err(error) = copy_small(&source, file, content, size) {
+                if let Err(error) = copy_small(&source, &part.file, content, size) {
                     self.distrusted.insert(content);
                     return Err(error.into());
                 }
@@ -146,7 +179,9 @@ impl<D: Disk> Peer<D> {
                 self.disk.create(download(name))?,
             ))),
             None if small => Ok(State::Fetch),
-            None if has_recipe(&self.store, content, size)? => self.verify_or_fetch(name, fresh),
+            None if has_recipe(&self.store, content, size)? => {
+                self.verify_or_fetch(name, part.is_fresh())
+            }
             None => {
                 self.store.remove_recipe(content)?;
                 Ok(State::Recipe {
@@ -159,23 +194,23 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// Opens the partial file and whether it is new. One that is linked elsewhere (a crash while it
+    /// Opens the partial file. One that is linked elsewhere (a crash while it
     /// was swapped with a user's file) is left alone.
-    fn open_part(&self, name: &[u8], size: u64) -> Result<(D::File, bool), StepError> {
+    fn open_part(&self, name: &[u8], size: u64) -> Result<Part<D::File>, StepError> {
         let at = download(name);
         let mut file = self.disk.create(at)?;
         if file.stat()?.links > 1 {
             self.disk.remove_file(at)?;
             file = self.disk.create(at)?;
         }
-        let before = file.stat()?.size;
-        if before > size {
+        let found = file.stat()?;
+        if found.size > size {
             file.set_len(size)?;
         }
         if size > 0 {
             file.reserve(size)?;
         }
-        Ok((file, before == 0))
+        Ok(Part { file, found })
     }
 
     /// Another file of ours that holds the content, with its recipe, if there is one.

@@ -1,5 +1,7 @@
 //! The end of a content that cannot be had now, and of a single pull.
 
+use super::Fetched;
+use super::retries::Cause;
 use crate::disk::Disk;
 use crate::peer::Peer;
 use proto_core::boundary::PullId;
@@ -19,27 +21,31 @@ impl<D: Disk> Peer<D> {
             .position(|transfer| transfer.fetches(used.content()))
         {
             match failure {
-                Failure::Gone => self.fail_transfer(place, "no connected peer has it now"),
+                Failure::Gone => {
+                    self.fail_transfer(place, Cause::Gone, "no connected peer has it now");
+                }
                 Failure::Disconnected => self.end_transfer(place),
             }
         }
     }
 
-    pub(super) fn fail_transfer(&mut self, place: usize, why: &str) {
-        if let Some(path) = self
-            .transfers
-            .get(place)
-            .map(|transfer| transfer.path.clone())
-        {
-            self.errors.set_path(
-                &path,
-                format!("{} cannot be fetched: {why}", Escaped(&path)),
-            );
-        }
+    /// Ends a transfer because of something that is said in `status`.
+    pub(super) fn fail_transfer(&mut self, place: usize, cause: Cause, why: &str) {
+        let Some(transfer) = self.transfers.get(place) else {
+            return;
+        };
+        let (path, content) = (transfer.path.clone(), transfer.content);
+        let sentence = format!("{} cannot be fetched: {why}", Escaped(&path));
+        let which = Fetched {
+            path: &path,
+            content,
+        };
+        self.fetch_failed(&which, cause, sentence);
         self.end_transfer(place);
     }
 
-    pub(in crate::peer) fn end_transfer(&mut self, place: usize) {
+    /// Ends a transfer; what is verified of it is remembered.
+    pub(super) fn end_transfer(&mut self, place: usize) {
         if place >= self.transfers.len() {
             return;
         }
@@ -49,6 +55,7 @@ impl<D: Disk> Peer<D> {
             self.assembly.release(pull);
             self.uses.take(pull);
         }
+        self.fetching.kept.keep(transfer);
         self.plan.retry_later();
     }
 

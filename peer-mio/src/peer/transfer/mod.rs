@@ -3,8 +3,10 @@
 
 mod begin;
 mod failed;
+mod kept;
 mod pieces;
 mod recipe;
+mod retries;
 mod step;
 mod verify;
 
@@ -13,14 +15,32 @@ use crate::jobs::copy::CopyJob;
 use crate::jobs::verify::VerifyJob;
 use crate::store::{Store, StoreError};
 pub use begin::Begun;
+use kept::Kept;
 use proto_core::boundary::PeerSlot;
 use proto_core::content::recipe::ContentIdHasher;
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::time::Instant;
+use retries::Retries;
 use std::io;
 
 /// Bytes verified or copied in one slice: two to four milliseconds.
 const SLICE: usize = 4 * 1024 * 1024;
+
+/// What is remembered of contents that could not be fetched.
+#[derive(Debug, Default)]
+pub struct Fetching {
+    /// When they are tried again.
+    pub retries: Retries,
+    /// What is verified of them.
+    kept: Kept,
+}
+
+/// A content that is fetched for a path.
+#[derive(Clone, Copy, Debug)]
+struct Fetched<'a> {
+    path: &'a [u8],
+    content: ContentId,
+}
 
 /// One content on its way.
 #[derive(Debug)]
@@ -44,7 +64,7 @@ pub struct Transfer<F> {
     /// Whether the partial file was not there before.
     fresh: bool,
     state: State<F>,
-    /// Chunks that a partial file already held.
+    /// Chunks that are in the file.
     verified: Vec<u64>,
     /// The next chunk to ask for, and where it begins.
     next: u32,
@@ -85,6 +105,8 @@ pub enum PullUse {
         content: ContentId,
         /// Its length and hash.
         chunk: Option<ChunkRef>,
+        /// Its place in the recipe.
+        place: u32,
         /// Its offset in the content.
         start: u64,
     },

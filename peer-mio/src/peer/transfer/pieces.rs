@@ -1,5 +1,7 @@
 //! The pieces: chunks are asked for, verified and written.
 
+use super::retries::Cause;
+use super::verify::set_bit;
 use super::{PullUse, State, StepError};
 use crate::disk::{Disk, DiskFile};
 use crate::peer::Peer;
@@ -64,6 +66,7 @@ impl<D: Disk> Peer<D> {
                     PullUse::Chunk {
                         content: transfer.content,
                         chunk,
+                        place: transfer.next,
                         start: transfer.next_start,
                     },
                 );
@@ -94,13 +97,20 @@ impl<D: Disk> Peer<D> {
         };
         let taken = match used {
             PullUse::Recipe(_) => self.take_recipe(place, pull),
-            PullUse::Chunk { chunk, start, .. } => self.take_chunk(place, pull, chunk, start),
+            PullUse::Chunk {
+                chunk,
+                place: number,
+                start,
+                ..
+            } => self.take_chunk(place, pull, chunk, number, start),
         };
         match taken {
             Ok(()) => {}
-            Err(StepError::Disk(error)) => self.fail_transfer(place, &error.to_string()),
+            Err(StepError::Disk(error)) => {
+                self.fail_transfer(place, Cause::Fault, &error.to_string());
+            }
             Err(StepError::Store(error)) => {
-                self.end_pull(pull);
+                self.end_transfer(place);
                 self.store_failed(&error);
             }
         }
@@ -111,6 +121,7 @@ impl<D: Disk> Peer<D> {
         place: usize,
         pull: PullId,
         chunk: Option<ChunkRef>,
+        number: u32,
         start: u64,
     ) -> Result<(), StepError> {
         let Some(transfer) = self.transfers.get_mut(place) else {
@@ -132,7 +143,9 @@ impl<D: Disk> Peer<D> {
             return Ok(());
         }
         transfer.file.write_all_at(start, bytes)?;
+        set_bit(&mut transfer.verified, number);
         transfer.here += u64::from(len);
+        let first = transfer.fetched == 0;
         transfer.fetched += u64::from(len);
         transfer.in_flight = transfer.in_flight.saturating_sub(1);
         if transfer.here - transfer.written >= WRITEBACK {
@@ -143,6 +156,14 @@ impl<D: Disk> Peer<D> {
             );
         }
         self.end_pull(pull);
+        if first
+            && let Some(path) = self
+                .transfers
+                .get(place)
+                .map(|transfer| transfer.path.clone())
+        {
+            self.fetch_goes_on(&path);
+        }
         Ok(())
     }
 }

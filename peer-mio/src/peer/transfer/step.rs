@@ -1,6 +1,7 @@
 //! One slice of work on each content, and from here to landing.
 
 use super::recipe::chunk_of;
+use super::retries::Cause;
 use super::{SLICE, State, StepError, Transfer};
 use crate::clock::Now;
 use crate::disk::Disk;
@@ -16,7 +17,7 @@ impl<D: Disk> Peer<D> {
             match self.step_transfer(place) {
                 Ok(again) => more |= again,
                 Err(StepError::Disk(error)) => {
-                    self.fail_transfer(place, &error.to_string());
+                    self.fail_transfer(place, Cause::Fault, &error.to_string());
                     return true;
                 }
                 Err(StepError::Store(error)) => {

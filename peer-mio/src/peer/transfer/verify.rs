@@ -66,7 +66,7 @@ impl<D: Disk> Peer<D> {
     }
 }
 
-fn set_bit(bits: &mut Vec<u64>, at: u32) {
+pub(super) fn set_bit(bits: &mut Vec<u64>, at: u32) {
     let word = at as usize / 64;
     if bits.len() <= word {
         bits.resize(word + 1, 0);

@@ -1,0 +1,131 @@
+//! Transfers that are broken off: what they cost while nobody can serve them, and when they go on.
+
+use peer_mio::disk::Place;
+use proto_core::time::Duration;
+use sim::cluster::Cluster;
+use sim::network::Weather;
+use sim::rng::Rng;
+
+const SIZE: u64 = 8_000_000;
+
+/// Machines in sync on a network of so much delay.
+fn cluster(machines: u8, delay: Duration) -> Cluster {
+    let mut cluster = Cluster::new(machines, &mut Rng::new(1));
+    cluster.network.weather = Weather {
+        delay,
+        ..Weather::default()
+    };
+    for place in 0..usize::from(machines) {
+        assert!(cluster.start(place));
+    }
+    assert!(cluster.drive_until(Duration::from_secs(30), Cluster::in_sync));
+    cluster
+}
+
+fn random(size: u64) -> Vec<u8> {
+    let mut filler = Rng::new(size);
+    std::iter::repeat_with(|| filler.bits().to_be_bytes())
+        .flatten()
+        .take(usize::try_from(size).unwrap())
+        .collect()
+}
+
+fn write(cluster: &Cluster, place: usize, path: &[u8], bytes: &[u8]) {
+    cluster.set_clocks();
+    cluster.machines[place]
+        .disk
+        .user_write(path, bytes)
+        .unwrap();
+}
+
+/// Bytes that a machine has of what it fetches.
+fn here(cluster: &Cluster, place: usize) -> u64 {
+    let peer = cluster.machines[place].peer.as_ref();
+    peer.and_then(|peer| peer.progress())
+        .map_or(0, |(_, here, _)| here)
+}
+
+/// Machine 0 has a new file, machine 1 a part of it.
+fn begin(cluster: &mut Cluster, part: u64) {
+    write(cluster, 0, b"file", &random(SIZE));
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| here(cluster, 1) >= part));
+    let landed = cluster.machines[1].disk.tree(Place::Share);
+    assert!(!landed.contains_key(b"file".as_slice()), "over too soon");
+}
+
+fn errors(cluster: &Cluster, place: usize) -> Vec<String> {
+    cluster.machines[place]
+        .peer
+        .as_ref()
+        .unwrap()
+        .status()
+        .errors
+}
+
+#[test]
+fn what_waits_for_its_only_source_costs_no_reading_and_goes_on_where_it_was() {
+    let mut cluster = cluster(2, Duration::from_millis(5));
+    begin(&mut cluster, SIZE / 2);
+    cluster.crash(0, false);
+    cluster.drive(Duration::from_secs(60));
+    assert_eq!(cluster.machines[1].disk.downloads_read(), 0);
+    let sent = cluster.network.bytes;
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    // Verified chunks are neither read nor asked for again.
+    assert_eq!(cluster.machines[1].disk.downloads_read(), 0);
+    let sent = cluster.network.bytes - sent;
+    assert!(sent < SIZE * 6 / 10, "{sent} bytes for the second half");
+}
+
+#[test]
+fn a_partial_file_that_somebody_wrote_to_is_verified_again() {
+    let mut cluster = cluster(2, Duration::from_millis(5));
+    begin(&mut cluster, SIZE / 2);
+    cluster.crash(0, false);
+    cluster.drive(Duration::from_secs(10));
+    cluster.machines[1].disk.scribble(Place::Download, 1000);
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    assert!(cluster.machines[1].disk.downloads_read() > SIZE / 3);
+    let tree = cluster.machines[1].disk.tree(Place::Share);
+    assert_eq!(tree, cluster.machines[0].disk.tree(Place::Share));
+}
+
+#[test]
+fn a_file_that_its_user_deletes_while_it_is_fetched_leaves_no_error() {
+    let mut cluster = cluster(2, Duration::from_millis(20));
+    begin(&mut cluster, SIZE / 4);
+    cluster.set_clocks();
+    cluster.machines[0].disk.user_remove_all(b"file").unwrap();
+    // The requests are refused before the deletion is told of.
+    cluster.drive(Duration::from_secs(20));
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    assert_eq!(errors(&cluster, 1), Vec::<String>::new());
+}
+
+#[test]
+fn what_no_connected_peer_has_is_tried_ever_more_rarely_and_at_once_when_one_connects() {
+    let mut cluster = cluster(3, Duration::from_millis(5));
+    begin(&mut cluster, SIZE / 2);
+    cluster.crash(0, false);
+    cluster.drive(Duration::from_secs(10));
+    let sentence = "no connected peer has it now";
+    for place in [1, 2] {
+        let errors = errors(&cluster, place);
+        assert!(
+            errors.iter().any(|error| error.contains(sentence)),
+            "{errors:?}"
+        );
+    }
+    let before = cluster.network.sent();
+    cluster.drive(Duration::from_secs(300));
+    // A heartbeat a second of each, and an initiation to the one that is away every two seconds.
+    let others = cluster.network.sent() - before - 2 * 300 - 2 * 150;
+    assert!(others < 200, "{others} datagrams for nothing");
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(Duration::from_secs(20), Cluster::in_sync));
+    for place in [0, 1, 2] {
+        assert_eq!(errors(&cluster, place), Vec::<String>::new());
+    }
+}
