@@ -5,6 +5,8 @@
 
 mod guard;
 mod identity;
+mod fetching;
+mod full_disk;
 mod interrupted;
 mod overhead;
 

@@ -64,6 +64,8 @@ pub struct Stat {
     pub kind: FileKind,
     /// Bytes.
     pub size: u64,
+    /// Bytes of disk that it takes up: less than its size if it has holes, more if room is reserved.
+    pub allocated: u64,
     /// Permission bits with setuid, setgid and sticky (within 0o7777).
     pub mode: u16,
     /// Last modification of the content.

@@ -153,7 +153,7 @@ impl<D: Disk> Peer<D> {
             return;
         }
         self.housekeeping_at = now.mono + HOUSEKEEPING;
-        while matches!(self.expire_trash(now, false), Ok(true)) {}
+        while matches!(self.expire_trash(now), Ok(true)) {}
         self.clear_downloads();
         if let Err(error) = self
             .forget_tombstones(now)

@@ -17,10 +17,6 @@ const SLICE: usize = 128;
 const RETRY: Duration = Duration::from_millis(500);
 /// How often it doubles at most: to 4 s.
 const DOUBLINGS: u32 = 3;
-/// Nothing is fetched below this much free disk, in bytes, or below a hundredth of it.
-const LEAST_FREE: u64 = 64 * 1024 * 1024;
-/// On a small disk an eighth of it is enough.
-const LEAST_FREE_PART: u64 = 8;
 
 /// Where the walk over the pending entries stands.
 #[derive(Debug, Default)]
@@ -183,6 +179,7 @@ impl<D: Disk> Peer<D> {
                     let Some((path, pending)) = self.store.previous_pending(before.as_deref())?
                     else {
                         self.plan.end_pass(now.mono);
+                        self.end_space_check();
                         continue;
                     };
                     if pending.entry.kind == Kind::Tombstone {
@@ -214,10 +211,6 @@ impl<D: Disk> Peer<D> {
             self.landed(now, path, result);
             return Ok(Step::Next);
         }
-        if !self.has_disk_space(now, pending.entry.size) {
-            self.plan.retry_later();
-            return Ok(Step::Next);
-        }
         match self.begin_transfer(now, path, pending)? {
             Begun::Yes => Ok(Step::Next),
             Begun::Full => Ok(Step::Stay),
@@ -227,6 +220,10 @@ impl<D: Disk> Peer<D> {
             }
             // The failure has set its own pause; a peer that connects starts the next pass.
             Begun::Failed | Begun::NoPeer => Ok(Step::Next),
+            Begun::NoRoom => {
+                self.plan.retry_later();
+                Ok(Step::Next)
+            }
             Begun::Paused(until) => {
                 self.plan.retry_at(until);
                 Ok(Step::Next)
@@ -262,29 +259,5 @@ impl<D: Disk> Peer<D> {
 
     fn is_coming(&self, path: &[u8]) -> bool {
         self.transfers.iter().any(|transfer| transfer.path == path) || self.landing.has_path(path)
-    }
-
-    /// The guard against filling the disk; the oldest trash makes place first.
-    fn has_disk_space(&mut self, now: Now, size: u64) -> bool {
-        loop {
-            let Ok(space) = self.disk.space() else {
-                return true;
-            };
-            let least = (space.total / 100).max(LEAST_FREE.min(space.total / LEAST_FREE_PART));
-            if space.free >= least.saturating_add(size) {
-                self.errors.clear("space");
-                return true;
-            }
-            if !matches!(self.expire_trash(now, true), Ok(true)) {
-                self.errors.set(
-                    "space",
-                    format!(
-                        "the disk is nearly full ({} MB free): nothing more is fetched; make room",
-                        space.free / 1_000_000
-                    ),
-                );
-                return false;
-            }
-        }
     }
 }

@@ -195,6 +195,12 @@ impl SimDisk {
         self.lock().downloads_read
     }
 
+    /// Bytes that all files take up.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.lock().tree.used()
+    }
+
     /// `share/` is unmounted, or back.
     pub fn set_share_gone(&self, gone: bool) {
         self.lock().share_gone = gone;
@@ -509,8 +515,9 @@ impl DiskFile for SimFile {
             .changing(|state| state.tree.set_len(self.ino, len))
     }
 
-    fn reserve(&self, _len: u64) -> io::Result<()> {
-        self.disk.reading(|_| Ok(()))
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        self.disk
+            .changing(|state| state.tree.reserve(self.ino, len))
     }
 
     fn start_writeback(&self, _offset: u64, _len: u64) {}

@@ -4,7 +4,7 @@ use super::recipe::has_recipe;
 use super::retries::Cause;
 use super::{Fetched, State, StepError, Transfer, download};
 use crate::clock::Now;
-use crate::disk::{At, Disk, DiskFile, Place, Stat};
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat};
 use crate::jobs::copy::CopyJob;
 use crate::peer::Peer;
 use crate::peer::objects::read_full;
@@ -36,6 +36,8 @@ pub enum Begun {
     Paused(Instant),
     /// No peer is connected.
     NoPeer,
+    /// The disk is nearly full; that is noted.
+    NoRoom,
 }
 
 /// Name of a content that is not complete, in `download/`; a copy for one path has a name of its own.
@@ -110,6 +112,9 @@ impl<D: Disk> Peer<D> {
             return Ok(Begun::Full);
         }
         let name = part_name(content, from_here.then_some(path));
+        if !self.has_room(now, &name, size) {
+            return Ok(Begun::NoRoom);
+        }
         let opened = self.open_part(&name, size).and_then(|part| {
             let state = self.first_state(&name, &part, content, size, source)?;
             Ok((state, part))
@@ -248,6 +253,12 @@ impl<D: Disk> Peer<D> {
             },
         )
     }
+}
+
+/// What the partial file of this name is, if it is one of ours.
+pub(super) fn download_stat<D: Disk>(disk: &D, name: &[u8]) -> Option<Stat> {
+    let stat = disk.stat(download(name)).ok()?;
+    (stat.kind == FileKind::File && stat.links == 1).then_some(stat)
 }
 
 /// Copies a content of one small chunk, if the source still holds it.

@@ -7,6 +7,7 @@ mod kept;
 mod pieces;
 mod recipe;
 mod retries;
+mod space;
 mod step;
 mod verify;
 
@@ -21,6 +22,7 @@ use proto_core::content::recipe::ContentIdHasher;
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::time::Instant;
 use retries::Retries;
+use space::SpaceGuard;
 use std::io;
 
 /// Bytes verified or copied in one slice: two to four milliseconds.
@@ -33,6 +35,8 @@ pub struct Fetching {
     pub retries: Retries,
     /// What is verified of them.
     kept: Kept,
+    /// Whether there is room for them.
+    space: SpaceGuard,
 }
 
 /// A content that is fetched for a path.
