@@ -8,7 +8,9 @@ mod identity;
 mod fetching;
 mod full_disk;
 mod interrupted;
+mod liar;
 mod overhead;
+mod wrong_bytes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

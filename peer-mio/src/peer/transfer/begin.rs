@@ -9,9 +9,10 @@ use crate::jobs::copy::CopyJob;
 use crate::peer::Peer;
 use crate::peer::objects::read_full;
 use crate::store::{Pending, StoreError};
-use proto_core::content::recipe::{self, ContentIdHasher};
+use proto_core::content::recipe;
 use proto_core::content::{ContentId, cut};
 use proto_core::path::Escaped;
+use proto_core::pull::PeerSet;
 use proto_core::time::Instant;
 use std::io;
 use std::ops::ControlFlow;
@@ -96,7 +97,7 @@ impl<D: Disk> Peer<D> {
         if !from_here && !self.engine.is_any_connected() {
             return Ok(Begun::NoPeer);
         }
-        if !from_here && let Some((until, Cause::Gone)) = pause {
+        if !from_here && let Some((until, _)) = pause {
             return Ok(Begun::Paused(until));
         }
         let small = size <= u64::from(cut::SMALLEST_CHUNK);
@@ -147,6 +148,7 @@ impl<D: Disk> Peer<D> {
             fetched: 0,
             started: now.mono,
             told_by: self.slot_of(pending.told_by),
+            wrong: PeerSet::EMPTY,
             fresh: part.is_fresh(),
             file: part.file,
             state,
@@ -189,12 +191,7 @@ impl<D: Disk> Peer<D> {
             }
             None => {
                 self.store.remove_recipe(content)?;
-                Ok(State::Recipe {
-                    block: 0,
-                    covered: 0,
-                    hasher: Box::new(ContentIdHasher::new()),
-                    asked: false,
-                })
+                Ok(State::no_recipe())
             }
         }
     }

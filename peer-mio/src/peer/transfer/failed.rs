@@ -4,9 +4,9 @@ use super::Fetched;
 use super::retries::Cause;
 use crate::disk::Disk;
 use crate::peer::Peer;
-use proto_core::boundary::PullId;
+use proto_core::boundary::{PeerSlot, PullId};
 use proto_core::path::Escaped;
-use proto_core::pull::Failure;
+use proto_core::pull::{Failure, PeerSet};
 
 impl<D: Disk> Peer<D> {
     /// A piece cannot be had now: its transfer ends; what is here stays in `download/`.
@@ -21,12 +21,55 @@ impl<D: Disk> Peer<D> {
             .position(|transfer| transfer.fetches(used.content()))
         {
             match failure {
-                Failure::Gone => {
-                    self.fail_transfer(place, Cause::Gone, "no connected peer has it now");
-                }
+                Failure::Gone => self.nobody_has(place),
                 Failure::Disconnected => self.end_transfer(place),
             }
         }
+    }
+
+    fn nobody_has(&mut self, place: usize) {
+        let Some(transfer) = self.transfers.get(place) else {
+            return;
+        };
+        if transfer.wrong.is_empty() {
+            self.fail_transfer(place, Cause::Gone, "no connected peer has it now");
+            return;
+        }
+        let sentence = format!(
+            "{} sends wrong bytes of {}",
+            self.addresses(transfer.wrong),
+            Escaped(&transfer.path)
+        );
+        self.fail_saying(place, Cause::Wrong, sentence);
+    }
+
+    /// Notes who sent bytes that do not verify, if it is known; from now on another one is preferred.
+    pub(super) fn sent_wrong_bytes(&mut self, place: usize, senders: PeerSet) {
+        let (Some(sender), Some(transfer)) = (senders.single(), self.transfers.get(place)) else {
+            return;
+        };
+        let mut wrong = transfer.wrong;
+        wrong.insert(sender);
+        if wrong != transfer.wrong {
+            log::warn!(
+                "{} sends wrong bytes of {}",
+                self.addresses(senders),
+                Escaped(&transfer.path)
+            );
+        }
+        let prefer = self.better_source(wrong);
+        if let Some(transfer) = self.transfers.get_mut(place) {
+            transfer.wrong = wrong;
+            transfer.told_by = prefer;
+        }
+    }
+
+    fn addresses(&self, peers: PeerSet) -> String {
+        let addresses = self.config.peers.iter().enumerate();
+        let among = addresses
+            .filter(|(place, _)| PeerSlot::new(*place).is_some_and(|peer| peers.contains(peer)))
+            .map(|(_, address)| address.to_string());
+        among.collect::<Vec<_>>().join(", ")
     }
 
     /// Ends a transfer because of something that is said in `status`.
@@ -34,8 +77,15 @@ impl<D: Disk> Peer<D> {
         let Some(transfer) = self.transfers.get(place) else {
             return;
         };
+        let sentence = format!("{} cannot be fetched: {why}", Escaped(&transfer.path));
+        self.fail_saying(place, cause, sentence);
+    }
+
+    fn fail_saying(&mut self, place: usize, cause: Cause, sentence: String) {
+        let Some(transfer) = self.transfers.get(place) else {
+            return;
+        };
         let (path, content) = (transfer.path.clone(), transfer.content);
-        let sentence = format!("{} cannot be fetched: {why}", Escaped(&path));
         let which = Fetched {
             path: &path,
             content,

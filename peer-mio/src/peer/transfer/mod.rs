@@ -20,6 +20,7 @@ use kept::Kept;
 use proto_core::boundary::PeerSlot;
 use proto_core::content::recipe::ContentIdHasher;
 use proto_core::content::{ChunkRef, ContentId};
+use proto_core::pull::PeerSet;
 use proto_core::time::Instant;
 use retries::Retries;
 use space::SpaceGuard;
@@ -64,6 +65,8 @@ pub struct Transfer<F> {
     /// When it began.
     pub started: Instant,
     told_by: Option<PeerSlot>,
+    /// Who sent bytes of it that do not verify.
+    wrong: PeerSet,
     file: F,
     /// Whether the partial file was not there before.
     fresh: bool,
@@ -87,6 +90,8 @@ enum State<F> {
         covered: u64,
         hasher: Box<ContentIdHasher>,
         asked: bool,
+        /// Who sent them.
+        from: PeerSet,
     },
     /// Which chunks does the partial file hold already?
     Verify(VerifyJob<F>),
@@ -96,6 +101,19 @@ enum State<F> {
     Fetch,
     /// All chunks are in the file.
     Done,
+}
+
+impl<F> State<F> {
+    /// Nothing of the recipe is here.
+    fn no_recipe() -> Self {
+        Self::Recipe {
+            block: 0,
+            covered: 0,
+            hasher: Box::new(ContentIdHasher::new()),
+            asked: false,
+            from: PeerSet::EMPTY,
+        }
+    }
 }
 
 /// What a pull is for.

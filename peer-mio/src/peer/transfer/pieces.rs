@@ -7,7 +7,6 @@ use crate::disk::{Disk, DiskFile};
 use crate::peer::Peer;
 use proto_core::boundary::PullId;
 use proto_core::content::{ChunkRef, cut, recipe};
-use proto_core::path::Escaped;
 use proto_core::pull::Want;
 use proto_core::wire::ObjectId;
 use std::io;
@@ -135,11 +134,9 @@ impl<D: Disk> Peer<D> {
             None => recipe::single_chunk(len, hash) == transfer.content,
         };
         if !good {
-            log::warn!(
-                "{}: a chunk did not verify and is asked for again",
-                Escaped(&transfer.path)
-            );
+            let senders = self.engine.senders(pull);
             self.engine.corrupt(pull);
+            self.sent_wrong_bytes(place, senders);
             return Ok(());
         }
         transfer.file.write_all_at(start, bytes)?;

@@ -1,16 +1,17 @@
 //! The recipe: fetched block by block, and read from the store while the chunks come.
 
+use super::retries::Cause;
 use super::{PullUse, State, StepError};
 use crate::disk::Disk;
 use crate::peer::Peer;
 use crate::store::{Store, StoreError};
 use proto_core::boundary::PullId;
+use proto_core::content::cut::Params;
 use proto_core::content::recipe::{self, ContentIdHasher};
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::limits::RECIPE_BLOCK_CHUNKS;
-use proto_core::pull::Want;
+use proto_core::pull::{PeerSet, Want};
 use proto_core::wire::ObjectId;
-use std::io;
 
 /// Recipe bytes asked for at once.
 const RECIPE_PIECE: u32 = 64 * 1024;
@@ -59,6 +60,12 @@ pub(super) fn has_recipe(store: &Store, content: ContentId, size: u64) -> Result
     Ok(covered == size && hasher.finish() == content)
 }
 
+/// Chunks that a content of this size can have: all but the last are of the least length (docs/protocol.md,
+/// "Contents"). So what is kept of a recipe before it verifies is bounded.
+fn most_chunks(size: u64) -> u64 {
+    size / Params::for_size(size).min() as u64 + 1
+}
+
 impl<D: Disk> Peer<D> {
     /// Asks for the next blocks, if they are not asked for yet.
     pub(super) fn ask_recipe(&mut self, place: usize) {
@@ -78,7 +85,7 @@ impl<D: Disk> Peer<D> {
             only: None,
             prefer: transfer.told_by,
         };
-        if let Some(pull) = self.engine.pull(want) {
+        if let Some(pull) = self.engine.pull_without(want, transfer.wrong) {
             *asked = true;
             self.uses.set(pull, PullUse::Recipe(transfer.content));
         }
@@ -86,23 +93,54 @@ impl<D: Disk> Peer<D> {
 
     pub(super) fn take_recipe(&mut self, place: usize, pull: PullId) -> Result<(), StepError> {
         let bytes = self.assembly.bytes(pull).to_vec();
+        let senders = self.engine.senders(pull);
         self.end_pull(pull);
+        match self.add_to_recipe(place, &bytes, senders)? {
+            Added::More => {}
+            Added::Whole => {
+                let Some(transfer) = self.transfers.get(place) else {
+                    return Ok(());
+                };
+                let state = self.verify_or_fetch(&transfer.name, transfer.fresh)?;
+                if let Some(transfer) = self.transfers.get_mut(place) {
+                    transfer.state = state;
+                }
+            }
+            Added::Wrong(from) => self.recipe_is_wrong(place, from)?,
+        }
+        Ok(())
+    }
+
+    fn add_to_recipe(
+        &mut self,
+        place: usize,
+        bytes: &[u8],
+        senders: PeerSet,
+    ) -> Result<Added, StepError> {
         let Some(transfer) = self.transfers.get_mut(place) else {
-            return Ok(());
+            return Ok(Added::More);
         };
         let State::Recipe {
             block,
             covered,
             hasher,
             asked,
+            from,
         } = &mut transfer.state
         else {
-            return Ok(());
+            return Ok(Added::More);
         };
         *asked = false;
+        senders.iter().for_each(|peer| from.insert(peer));
         for part in bytes.chunks(RECIPE_BLOCK_CHUNKS * recipe::CHUNK_REF_LEN) {
-            let chunks = recipe::parse_block(part)
-                .map_err(|_| io::Error::other("a peer sent a recipe that cannot be read"))?;
+            // What is wrong in itself is the fault of who sent just this.
+            let Ok(chunks) = recipe::parse_block(part) else {
+                return Ok(Added::Wrong(senders));
+            };
+            let before = *block as usize * RECIPE_BLOCK_CHUNKS;
+            if (before + chunks.len()) as u64 > most_chunks(transfer.size) {
+                return Ok(Added::Wrong(senders));
+            }
             for chunk in chunks {
                 hasher.push(&chunk);
                 *covered += u64::from(chunk.len);
@@ -112,19 +150,39 @@ impl<D: Disk> Peer<D> {
             *block += 1;
         }
         if *covered < transfer.size && !bytes.is_empty() {
+            return Ok(Added::More);
+        }
+        let good = *covered == transfer.size && hasher.finish() == transfer.content;
+        Ok(if good {
+            Added::Whole
+        } else {
+            Added::Wrong(*from)
+        })
+    }
+
+    /// The recipe is asked for again, from others than who sent it.
+    fn recipe_is_wrong(&mut self, place: usize, from: PeerSet) -> Result<(), StepError> {
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(());
+        };
+        transfer.state = State::no_recipe();
+        self.store.remove_recipe(transfer.content)?;
+        if from.single().is_none() {
+            // It is not known which of them is wrong.
+            self.fail_transfer(place, Cause::Wrong, "its recipe does not verify");
             return Ok(());
         }
-        if *covered != transfer.size || hasher.finish() != transfer.content {
-            self.store.remove_recipe(transfer.content)?;
-            return Err(StepError::Disk(io::Error::other(
-                "a peer sent a recipe of another content",
-            )));
-        }
-        let (name, fresh) = (transfer.name.clone(), transfer.fresh);
-        let state = self.verify_or_fetch(&name, fresh)?;
-        if let Some(transfer) = self.transfers.get_mut(place) {
-            transfer.state = state;
-        }
+        self.sent_wrong_bytes(place, from);
         Ok(())
     }
+}
+
+/// What became of a part of a recipe.
+enum Added {
+    /// More is to come.
+    More,
+    /// That was the last one, and all verify.
+    Whole,
+    /// It is none, or they do not verify; from whom they came.
+    Wrong(PeerSet),
 }

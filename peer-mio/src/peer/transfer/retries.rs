@@ -5,8 +5,10 @@ use super::Fetched;
 use crate::disk::Disk;
 use crate::peer::Peer;
 use crate::store::StoreError;
+use proto_core::boundary::PeerSlot;
 use proto_core::content::ContentId;
 use proto_core::path::Escaped;
+use proto_core::pull::PeerSet;
 use proto_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -22,7 +24,9 @@ const DOUBLINGS: u32 = 7;
 pub enum Cause {
     /// No connected peer has it: one that connects, or tells of the path anew, may.
     Gone,
-    /// The disk, or bytes that do not verify: only time helps.
+    /// Who has it sends bytes that do not verify: another one may send better ones.
+    Wrong,
+    /// The disk: only time helps.
     Fault,
 }
 
@@ -89,7 +93,7 @@ impl Retries {
 
 impl Retry {
     fn end_pause(&mut self) {
-        if self.cause == Cause::Gone {
+        if self.cause != Cause::Fault {
             self.not_before = Instant::ZERO;
         }
     }
@@ -108,6 +112,13 @@ impl<D: Disk> Peer<D> {
             .retries
             .failed(self.now.mono, which.path, which.content, cause);
         self.plan.retry_later();
+    }
+
+    /// A connected peer that has not sent wrong bytes.
+    pub(super) fn better_source(&self, wrong: PeerSet) -> Option<PeerSlot> {
+        (0..self.config.peers.len())
+            .filter_map(PeerSlot::new)
+            .find(|peer| !wrong.contains(*peer) && self.engine.connected_index(*peer).is_some())
     }
 
     /// What nobody had begins to come.
@@ -167,17 +178,19 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_ends_pauses_of_what_nobody_had_and_no_others() {
+    fn a_peer_ends_the_pauses_of_what_only_others_could_not_give() {
         let mut retries = Retries::default();
         retries.failed(at(0), b"gone", CONTENT, Cause::Gone);
         retries.failed(at(0), b"told", CONTENT, Cause::Gone);
-        retries.failed(at(0), b"wrong", CONTENT, Cause::Fault);
+        retries.failed(at(0), b"wrong", CONTENT, Cause::Wrong);
+        retries.failed(at(0), b"disk", CONTENT, Cause::Fault);
         let paused = |retries: &Retries, path: &[u8]| retries.pause(at(1), path, CONTENT).is_some();
         retries.told(b"told");
-        retries.told(b"wrong");
+        retries.told(b"disk");
         assert!(paused(&retries, b"gone") && !paused(&retries, b"told"));
         retries.connected();
-        assert!(!paused(&retries, b"gone") && paused(&retries, b"wrong"));
+        assert!(!paused(&retries, b"gone") && !paused(&retries, b"wrong"));
+        assert!(paused(&retries, b"disk"));
     }
 
     #[test]
