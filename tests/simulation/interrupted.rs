@@ -1,6 +1,6 @@
 //! Transfers that are broken off: what they cost while nobody can serve them, and when they go on.
 
-use crate::fetching::{SIZE, begin, cluster, errors};
+use crate::fetching::{SIZE, begin, cluster, errors, here};
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
@@ -71,4 +71,20 @@ fn what_no_connected_peer_has_is_tried_ever_more_rarely_and_at_once_when_one_con
     for place in [0, 1, 2] {
         assert_eq!(errors(&cluster, place), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_power_cut_costs_the_last_seconds_of_a_long_transfer() {
+    // A round trip takes so long that the transfer takes ten seconds.
+    let mut cluster = cluster(2, Duration::from_millis(300));
+    begin(&mut cluster, SIZE * 3 / 4);
+    cluster.crash(1, true);
+    let sent = cluster.network.bytes;
+    assert!(cluster.start(1));
+    assert!(cluster.drive_until(Duration::from_secs(20), |cluster| {
+        here(cluster, 1) >= SIZE / 2
+    }));
+    let sent = cluster.network.bytes - sent;
+    assert!(sent < SIZE * 4 / 10, "{sent} bytes for what was flushed");
+    assert!(cluster.drive_until(Duration::from_secs(120), Cluster::in_sync));
 }

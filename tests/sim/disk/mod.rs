@@ -6,6 +6,8 @@ mod user;
 
 use crate::rng::Rng;
 use peer_mio::disk::{At, Birth, Disk, DiskFile, Place, RenameMode, Space, Stat};
+use peer_mio::disk::syncing::Syncing;
+use peer_mio::disk::{At, Disk, DiskFile, Place, RenameMode, Space, Stat};
 use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
@@ -524,6 +526,11 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.disk.changing(|state| state.tree.sync_bytes(self.ino))
+    }
+
+    fn start_sync(self) -> Syncing {
+        let _ = self.sync_data();
+        Syncing::over()
     }
 
     fn set_mode(&self, mode: u16) -> io::Result<()> {
