@@ -214,6 +214,7 @@ impl<D: Disk> Peer<D> {
         self.now = now;
         self.engine.handle_timeout(now.mono);
         let mut more = self.drain_events(now);
+        self.assembly.rest(now.mono);
         while let Some(path) = self.served.changed.pop_first() {
             self.dirty.mark_if_clean(now.mono, &path, SETTLED_PAUSE);
         }
