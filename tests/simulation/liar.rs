@@ -218,6 +218,7 @@ impl Meeting {
             receive_buffer: 1_000_000,
             datagram: 1200,
             aes: false,
+            is_own_address: |_| false,
         };
         let now = Instant::from_micros(1_000_000);
         let started = Peer::start(disk.handle(), config, at(now), Box::new(|_| ()));

@@ -7,6 +7,7 @@ mod guard;
 mod identity;
 mod fetching;
 mod full_disk;
+mod identity;
 mod interrupted;
 mod liar;
 mod overhead;
