@@ -1,6 +1,5 @@
 //! All that crosses between the core and its driver, as plain values and one small trait.
 
-use crate::content::ContentId;
 use crate::limits::MAX_PEERS;
 use crate::wire::ObjectId;
 
@@ -72,6 +71,8 @@ pub enum Read {
     Gone,
     /// The file that held it has changed since it was indexed.
     Changed,
+    /// The object has no such range.
+    Malformed,
 }
 
 /// What the core asks of its driver while it serves.
@@ -89,13 +90,4 @@ pub trait Objects {
         at: usize,
         buffer: &mut [u8],
     ) -> Read;
-}
-
-/// A content that is wanted, and where a puller may look for it first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wanted {
-    /// The content.
-    pub content: ContentId,
-    /// The peer that told of it, if it is still known.
-    pub told_by: Option<PeerSlot>,
 }

@@ -207,6 +207,7 @@ impl Burst {
 fn reason(read: Read) -> RefuseReason {
     match read {
         Read::Changed => RefuseReason::CHANGED,
+        Read::Malformed => RefuseReason::MALFORMED,
         _ => RefuseReason::GONE,
     }
 }

@@ -81,6 +81,12 @@ impl Network {
         }
     }
 
+    /// Datagrams that were sent and not lost, in all.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// When the next datagram arrives.
     #[must_use]
     pub fn next_arrival(&self) -> Option<Instant> {

@@ -5,7 +5,13 @@
 
 mod guard;
 mod identity;
+mod fetching;
+mod full_disk;
+mod identity;
+mod interrupted;
+mod liar;
 mod overhead;
+mod wrong_bytes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -13,12 +13,14 @@ pub mod real;
 pub mod real_file;
 mod rename;
 mod root;
+pub mod syncing;
 #[cfg(test)]
 mod tests;
 
 use proto_core::index::entry::Timestamp;
 use std::fmt::Debug;
 use std::io;
+use syncing::Syncing;
 
 /// A folder of tinypeer's, held open by the disk.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -64,6 +66,8 @@ pub struct Stat {
     pub kind: FileKind,
     /// Bytes.
     pub size: u64,
+    /// Bytes of disk that it takes up: less than its size if it has holes, more if room is reserved.
+    pub allocated: u64,
     /// Permission bits with setuid, setgid and sticky (within 0o7777).
     pub mode: u16,
     /// Last modification of the content.
@@ -179,6 +183,13 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn start_writeback(&self, offset: u64, len: u64);
     /// fdatasync.
     fn sync_data(&self) -> io::Result<()>;
+    /// Begins fdatasync without waiting for it.
+    fn start_sync(self) -> Syncing
+    where
+        Self: Sized,
+    {
+        Syncing::begin(self)
+    }
     /// fchmod; bits beyond [`proto_core::index::entry::MODE_MASK`] are dropped.
     fn set_mode(&self, mode: u16) -> io::Result<()>;
     /// futimens: sets the modification time. `InvalidInput` if its nanoseconds are out of range; a

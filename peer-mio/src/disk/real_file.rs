@@ -112,6 +112,8 @@ pub(super) fn describe(stat: &rustix::fs::Stat) -> Stat {
     Stat {
         kind: kind(stat),
         size: unsigned(stat.st_size),
+        // In units of 512 bytes, whatever the block size (stat(3type)).
+        allocated: unsigned(stat.st_blocks).saturating_mul(512),
         mode: u16::try_from(stat.st_mode & 0o7777).unwrap_or(0),
         mtime: Timestamp {
             sec: signed(stat.st_mtime),

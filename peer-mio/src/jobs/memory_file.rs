@@ -65,6 +65,7 @@ impl DiskFile for MemoryFile {
         Ok(Stat {
             kind: FileKind::File,
             size,
+            allocated: size,
             mode: 0o644,
             mtime: time,
             ctime: time,

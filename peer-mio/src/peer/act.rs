@@ -60,6 +60,7 @@ impl<D: Disk> Peer<D> {
                     Err(error) => self.store_failed(&error),
                 }
                 // It may have what nobody else could give.
+                self.fetching.retries.connected();
                 self.plan.restart();
             }
             Event::Disconnected { peer } => {
@@ -152,7 +153,7 @@ impl<D: Disk> Peer<D> {
             return;
         }
         self.housekeeping_at = now.mono + HOUSEKEEPING;
-        while matches!(self.expire_trash(now, false), Ok(true)) {}
+        while matches!(self.expire_trash(now), Ok(true)) {}
         self.clear_downloads();
         if let Err(error) = self
             .forget_tombstones(now)

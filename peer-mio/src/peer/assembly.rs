@@ -4,16 +4,22 @@
 
 use proto_core::boundary::PullId;
 use proto_core::limits::MAX_PULLS;
+use proto_core::time::{Duration, Instant};
 use std::collections::VecDeque;
 
 /// Bytes of the ring: more than the largest window that one thread fills, and little enough that a
 /// kill loses next to nothing.
 pub const RING: usize = 4 * 1024 * 1024;
 
+/// So long after its last use the ring is given back.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// The buffers of all pieces.
 #[derive(Debug)]
 pub struct Assembly {
+    /// Empty while nothing is pulled.
     ring: Box<[u8]>,
+    used: Instant,
     /// Regions in the order in which they were reserved.
     order: VecDeque<Region>,
     regions: [Option<(PullId, Home)>; MAX_PULLS],
@@ -36,7 +42,8 @@ enum Home {
 impl Default for Assembly {
     fn default() -> Self {
         Self {
-            ring: vec![0; RING].into_boxed_slice(),
+            ring: Box::default(),
+            used: Instant::ZERO,
             order: VecDeque::new(),
             regions: std::array::from_fn(|_| None),
         }
@@ -74,6 +81,9 @@ impl Assembly {
         let Some(region) = self.regions.get_mut(usize::from(pull.slot)) else {
             return false;
         };
+        if self.ring.is_empty() {
+            self.ring = vec![0; RING].into_boxed_slice();
+        }
         self.order.push_back(Region {
             start,
             len,
@@ -119,6 +129,15 @@ impl Assembly {
             }
             Some(Some((owner, Home::Own(buffer)))) if *owner == pull => buffer,
             _ => &[],
+        }
+    }
+
+    /// Gives the ring's memory back to the system when it was not used for some seconds.
+    pub fn rest(&mut self, now: Instant) {
+        if !self.order.is_empty() {
+            self.used = now;
+        } else if !self.ring.is_empty() && now.saturating_since(self.used) >= IDLE {
+            self.ring = Box::default();
         }
     }
 
@@ -181,6 +200,27 @@ mod tests {
         assert!(assembly.bytes(id(2)).iter().all(|byte| *byte == 3));
         assert!(assembly.reserve(id(4), third));
         assert!(!assembly.reserve(id(5), third));
+    }
+
+    #[test]
+    fn the_ring_is_given_back_when_it_is_idle_and_comes_back() {
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+        let mut assembly = Assembly::default();
+        assert_eq!(assembly.ring.len(), 0);
+        assert!(assembly.reserve(id(0), 10));
+        assembly.write(id(0), 0, b"0123456789", 0);
+        for second in 0..60 {
+            assembly.rest(at(second));
+        }
+        assert_eq!(assembly.bytes(id(0)), b"0123456789");
+        assembly.release(id(0));
+        assembly.rest(at(60));
+        assert_eq!(assembly.ring.len(), RING);
+        assembly.rest(at(65));
+        assert_eq!(assembly.ring.len(), 0);
+        assert!(assembly.reserve(id(1), RING));
+        assembly.write(id(1), RING - 1, b"x", 0);
+        assert_eq!(assembly.bytes(id(1)).last(), Some(&b'x'));
     }
 
     #[test]

@@ -84,6 +84,7 @@ impl<D: Disk> Peer<D> {
 
     fn reconcile_entry(&mut self, told_by: IndexId, told: &EntryRef<'_>) -> Result<(), StoreError> {
         let path = told.path;
+        self.fetching.retries.told(path);
         let pending = self.drop_superseded(path, told)?;
         let ours = self.store.get(path)?;
         match reconcile(ours.as_ref().map(|row| &row.entry), &told.entry) {

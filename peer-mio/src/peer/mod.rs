@@ -48,7 +48,7 @@ use scans::Scans;
 pub use start::{StartError, Started};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use transfer::Transfer;
+use transfer::{Fetching, Transfer};
 use uses::Uses;
 
 /// How a peer is set up.
@@ -116,6 +116,7 @@ pub struct Peer<D: Disk> {
     assembly: Assembly,
     uses: Uses,
     transfers: Vec<Transfer<D::File>>,
+    fetching: Fetching,
     /// Contents of which our own file is not what the index says: fetched, not copied.
     distrusted: BTreeSet<ContentId>,
     landing: Landing<D::File>,
@@ -213,6 +214,7 @@ impl<D: Disk> Peer<D> {
         self.now = now;
         self.engine.handle_timeout(now.mono);
         let mut more = self.drain_events(now);
+        self.assembly.rest(now.mono);
         while let Some(path) = self.served.changed.pop_first() {
             self.dirty.mark_if_clean(now.mono, &path, SETTLED_PAUSE);
         }

@@ -131,7 +131,7 @@ impl<D: Disk> Serving<'_, D> {
         let bytes = &mut self.served.piece.bytes;
         bytes.clear();
         let Ok(first) = u32::try_from(start) else {
-            return Read::Gone;
+            return Read::Malformed;
         };
         for number in first.. {
             match self.store.recipe_block(content, number) {
@@ -231,7 +231,7 @@ impl<D: Disk> Serving<'_, D> {
             .checked_add(length as u64)
             .is_none_or(|end| end > open.fingerprint.size)
         {
-            return Read::Gone;
+            return Read::Malformed;
         }
         served.piece.bytes.resize(length, 0);
         let whole =

@@ -13,12 +13,10 @@ use proto_core::time::{Duration, Instant};
 
 /// Entries looked at in one slice.
 const SLICE: usize = 128;
-/// Pause before entries that could not land are tried again.
+/// First pause before entries that could not land are tried again; doubles as long as none of them can.
 const RETRY: Duration = Duration::from_millis(500);
-/// Nothing is fetched below this much free disk, in bytes, or below a hundredth of it.
-const LEAST_FREE: u64 = 64 * 1024 * 1024;
-/// On a small disk an eighth of it is enough.
-const LEAST_FREE_PART: u64 = 8;
+/// How often it doubles at most: to 4 s.
+const DOUBLINGS: u32 = 3;
 
 /// Where the walk over the pending entries stands.
 #[derive(Debug, Default)]
@@ -30,7 +28,13 @@ pub struct Plan {
     unfinished: bool,
     /// A path waits for a content that comes for another path.
     waits: bool,
+    /// Passes in a row in which something could not land, without anything new between them.
+    fruitless: u32,
+    /// When something is to be tried again, as far as this pass has seen.
+    due: Option<Instant>,
     retry_at: Option<Instant>,
+    /// Something landed or is not pending any more since failures were last looked over.
+    changed: bool,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -47,6 +51,11 @@ enum Pass {
 impl Plan {
     /// Entries came or changed: walk them (again).
     pub fn restart(&mut self) {
+        self.fruitless = 0;
+        self.begin();
+    }
+
+    fn begin(&mut self) {
         if self.pass == Pass::Idle {
             self.pass = Pass::Creating(None);
         } else {
@@ -59,8 +68,14 @@ impl Plan {
         self.unfinished = true;
     }
 
+    /// Something is to be tried again then.
+    fn retry_at(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
     /// Something landed: what waited for its content goes on.
     pub fn content_landed(&mut self) {
+        self.changed = true;
         if std::mem::take(&mut self.waits) {
             self.restart();
         }
@@ -79,13 +94,21 @@ impl Plan {
             Pass::Idle
         };
         self.retry_at = None;
+        self.changed = true;
         self.rest(now);
     }
 
     /// Sets the pause after a pass, or after a transfer that ended without landing.
     fn rest(&mut self, now: Instant) {
-        if self.pass == Pass::Idle && std::mem::take(&mut self.unfinished) {
-            self.retry_at.get_or_insert(now + RETRY);
+        if self.pass != Pass::Idle {
+            return;
+        }
+        if std::mem::take(&mut self.unfinished) {
+            self.retry_at(now + RETRY * (1 << self.fruitless.min(DOUBLINGS)));
+            self.fruitless = self.fruitless.saturating_add(1);
+        }
+        if let Some(due) = self.due.take() {
+            self.retry_at = Some(self.retry_at.map_or(due, |at| at.min(due)));
         }
     }
 }
@@ -104,7 +127,10 @@ impl<D: Disk> Peer<D> {
         self.plan.rest(now.mono);
         if self.plan.retry_at.is_some_and(|at| now.mono >= at) {
             self.plan.retry_at = None;
-            self.plan.restart();
+            self.plan.begin();
+        }
+        if self.plan.pass == Pass::Idle && std::mem::take(&mut self.plan.changed) {
+            self.forget_failures();
         }
         if self.plan.pass == Pass::Idle || !self.is_scanned() {
             return false;
@@ -153,6 +179,7 @@ impl<D: Disk> Peer<D> {
                     let Some((path, pending)) = self.store.previous_pending(before.as_deref())?
                     else {
                         self.plan.end_pass(now.mono);
+                        self.end_space_check();
                         continue;
                     };
                     if pending.entry.kind == Kind::Tombstone {
@@ -184,10 +211,6 @@ impl<D: Disk> Peer<D> {
             self.landed(now, path, result);
             return Ok(Step::Next);
         }
-        if !self.has_disk_space(now, pending.entry.size) {
-            self.plan.retry_later();
-            return Ok(Step::Next);
-        }
         match self.begin_transfer(now, path, pending)? {
             Begun::Yes => Ok(Step::Next),
             Begun::Full => Ok(Step::Stay),
@@ -195,10 +218,23 @@ impl<D: Disk> Peer<D> {
                 self.plan.waits = true;
                 Ok(Step::Next)
             }
-            Begun::Failed => {
+            // The failure has set its own pause; a peer that connects starts the next pass.
+            Begun::Failed | Begun::NoPeer => Ok(Step::Next),
+            Begun::NoRoom => {
                 self.plan.retry_later();
                 Ok(Step::Next)
             }
+            Begun::Paused(until) => {
+                self.plan.retry_at(until);
+                Ok(Step::Next)
+            }
+        }
+    }
+
+    /// What was said of paths that are not pending any more is over.
+    fn forget_failures(&mut self) {
+        if let Err(error) = self.forget_fetched() {
+            self.store_failed(&error);
         }
     }
 
@@ -223,29 +259,5 @@ impl<D: Disk> Peer<D> {
 
     fn is_coming(&self, path: &[u8]) -> bool {
         self.transfers.iter().any(|transfer| transfer.path == path) || self.landing.has_path(path)
-    }
-
-    /// The guard against filling the disk; the oldest trash makes place first.
-    fn has_disk_space(&mut self, now: Now, size: u64) -> bool {
-        loop {
-            let Ok(space) = self.disk.space() else {
-                return true;
-            };
-            let least = (space.total / 100).max(LEAST_FREE.min(space.total / LEAST_FREE_PART));
-            if space.free >= least.saturating_add(size) {
-                self.errors.clear("space");
-                return true;
-            }
-            if !matches!(self.expire_trash(now, true), Ok(true)) {
-                self.errors.set(
-                    "space",
-                    format!(
-                        "the disk is nearly full ({} MB free): nothing more is fetched; make room",
-                        space.free / 1_000_000
-                    ),
-                );
-                return false;
-            }
-        }
     }
 }

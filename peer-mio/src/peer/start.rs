@@ -121,6 +121,7 @@ impl<D: Disk> Peer<D> {
             assembly: super::Assembly::default(),
             uses: super::Uses::default(),
             transfers: Vec::new(),
+            fetching: super::Fetching::default(),
             distrusted: std::collections::BTreeSet::new(),
             landing: super::Landing::default(),
             plan: super::Plan::default(),

@@ -89,17 +89,13 @@ pub fn way(target: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl<D: Disk> Peer<D> {
-    /// Removes one folder of the trash whose time is over; with `any`, the oldest one. True if there was one.
-    pub(super) fn expire_trash(&mut self, now: Now, any: bool) -> io::Result<bool> {
-        let root = At {
-            place: Place::Trash,
-            path: b"",
-        };
+    /// Removes one folder of the trash whose time is over. True if there was one.
+    pub(super) fn expire_trash(&mut self, now: Now) -> io::Result<bool> {
         let oldest_kept = timestamp_text(now.wall.sec.saturating_sub(KEPT_SECONDS));
-        let Some(oldest) = self.disk.list(root)?.into_iter().min() else {
+        let Some(oldest) = folders_by_age(&self.disk)?.into_iter().next() else {
             return Ok(false);
         };
-        if !any && oldest.as_slice() >= oldest_kept.as_bytes() {
+        if oldest.as_slice() >= oldest_kept.as_bytes() {
             return Ok(false);
         }
         remove_all(&self.disk, &oldest, 0)?;
@@ -107,12 +103,42 @@ impl<D: Disk> Peer<D> {
     }
 }
 
-/// Removes a folder of the trash and all below it. Depth is bounded by that of paths.
-fn remove_all<D: Disk>(disk: &D, path: &[u8], depth: usize) -> io::Result<()> {
-    let at = At {
+/// The folders of the trash, the oldest first: their names are times.
+pub fn folders_by_age<D: Disk>(disk: &D) -> io::Result<Vec<Vec<u8>>> {
+    let mut folders = disk.list(trash(b""))?;
+    folders.sort_unstable();
+    Ok(folders)
+}
+
+/// Bytes of disk that removing a folder of the trash gives back.
+pub fn held<D: Disk>(disk: &D, folder: &[u8]) -> io::Result<u64> {
+    let mut bytes = 0u64;
+    let mut waiting = vec![folder.to_vec()];
+    while let Some(path) = waiting.pop() {
+        let stat = disk.stat(trash(&path))?;
+        match stat.kind {
+            FileKind::Directory => waiting.extend(
+                disk.list(trash(&path))?
+                    .iter()
+                    .map(|name| crate::watch::scan::join(&path, name)),
+            ),
+            FileKind::File if stat.links == 1 => bytes = bytes.saturating_add(stat.allocated),
+            _ => {}
+        }
+    }
+    Ok(bytes)
+}
+
+fn trash(path: &[u8]) -> At<'_> {
+    At {
         place: Place::Trash,
         path,
-    };
+    }
+}
+
+/// Removes a folder of the trash and all below it. Depth is bounded by that of paths.
+pub fn remove_all<D: Disk>(disk: &D, path: &[u8], depth: usize) -> io::Result<()> {
+    let at = trash(path);
     if disk.stat(at)?.kind != FileKind::Directory {
         return disk.remove_file(at);
     }

@@ -5,6 +5,7 @@ use super::tables::{
     CONTENTS, CURSORS, JOURNAL, META, PENDING, RECIPES, ROWS, Table, WANTED, number_key, number_of,
 };
 use super::{Store, Totals, unreadable};
+use proto_core::index::conflict::is_conflict_name;
 use proto_core::index::entry::{Entry, IndexId, Kind, Sequence};
 use redb::{ReadableDatabase, TableError, WriteTransaction};
 
@@ -95,12 +96,9 @@ impl Counters {
     }
 }
 
-/// Whether the last component of a path holds `.conflict-`.
+/// Whether a path is named as conflict copies are.
 fn is_conflict_copy(path: &[u8]) -> bool {
-    let mark = b".conflict-";
-    proto_core::path::name(path)
-        .windows(mark.len())
-        .any(|part| part == mark)
+    is_conflict_name(proto_core::path::name(path))
 }
 
 impl Store {

@@ -45,21 +45,6 @@ impl Store {
             .map(|block| block.value().to_vec()))
     }
 
-    /// Whether the first `blocks` blocks of a content's recipe are here.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn has_recipe(&self, content: ContentId, blocks: u32) -> Result<bool, StoreError> {
-        let view = self.view(RECIPES)?;
-        let (first, end) = (recipe_key(content, 0), recipe_key(content, blocks));
-        let mut found = 0;
-        for record in view.range(first.as_slice()..end.as_slice())? {
-            record?;
-            found += 1;
-        }
-        Ok(found == blocks)
-    }
-
     /// Drops all blocks of a content's recipe.
     ///
     /// # Errors

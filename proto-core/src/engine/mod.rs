@@ -148,7 +148,7 @@ impl Engine {
         self.end_pull(pull);
     }
 
-    /// A complete piece did not verify: it is asked for again, from somebody else.
+    /// A complete piece did not verify: it is asked for again, from somebody else (see [`Self::senders`]).
     pub fn corrupt(&mut self, pull: PullId) {
         if let Some(piece) = self.pulls.get_mut(pull) {
             piece.reported = false;

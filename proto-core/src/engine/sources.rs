@@ -2,7 +2,7 @@
 
 use super::{Engine, Remote};
 use crate::boundary::{PeerSlot, PullId};
-use crate::pull::{Failure, PeerSet, Piece};
+use crate::pull::{Failure, PeerSet, Piece, Want};
 use crate::time::{Duration, Instant};
 
 /// A piece that was given up by time this often in a row is asked from another source, if there is one.
@@ -77,6 +77,31 @@ impl Engine {
             }
         }
         speaking
+    }
+
+    /// [`Self::pull`] that never asks some peers.
+    pub fn pull_without(&mut self, want: Want, not_from: PeerSet) -> Option<PullId> {
+        let pull = self.pull(want)?;
+        if let Some(piece) = self.pulls.get_mut(pull) {
+            for peer in not_from.iter() {
+                piece.refused_by.insert(peer);
+            }
+        }
+        Some(pull)
+    }
+
+    /// Who sent what is here of a piece.
+    #[must_use]
+    pub fn senders(&self, pull: PullId) -> PeerSet {
+        self.pulls
+            .get(pull)
+            .map_or(PeerSet::EMPTY, |piece| piece.senders)
+    }
+
+    /// Whether there is any peer to ask.
+    #[must_use]
+    pub fn is_any_connected(&self) -> bool {
+        self.remotes.iter().flatten().any(Remote::is_connected)
     }
 
     /// Why a piece cannot be had, if so.

@@ -32,6 +32,26 @@ impl PeerSet {
         self.0 |= 1 << peer.place();
     }
 
+    /// Whether nobody is in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// All that are in it.
+    pub fn iter(self) -> impl Iterator<Item = PeerSlot> {
+        (0..crate::limits::MAX_PEERS)
+            .filter_map(PeerSlot::new)
+            .filter(move |peer| self.contains(*peer))
+    }
+
+    /// The one that is in it, if there is just one.
+    #[must_use]
+    pub fn single(self) -> Option<PeerSlot> {
+        let mut peers = self.iter();
+        peers.next().filter(|_| peers.next().is_none())
+    }
+
     /// Removes `peer`.
     pub fn remove(&mut self, peer: PeerSlot) {
         self.0 &= !(1 << peer.place());

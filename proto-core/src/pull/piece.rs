@@ -42,6 +42,8 @@ pub struct Piece {
     pub source: Option<PeerSlot>,
     /// Who refused it.
     pub refused_by: PeerSet,
+    /// Who sent what is here of it.
+    pub senders: PeerSet,
     sent: Sent,
     answered: bool,
     /// Segments of the latest request; an answer to an earlier one says nothing of what overtook what.
@@ -91,6 +93,7 @@ impl Piece {
             outstanding: 0,
             source: None,
             refused_by: PeerSet::EMPTY,
+            senders: PeerSet::EMPTY,
             sent: Sent::default(),
             answered: false,
             latest: SegmentBitmap::new(),
@@ -120,12 +123,6 @@ impl Piece {
         self.length
             .saturating_sub(place * self.segment)
             .min(self.segment)
-    }
-
-    /// Bytes of each segment but the last, as asked for.
-    #[must_use]
-    pub fn segment(&self) -> usize {
-        self.segment
     }
 
     /// Whether all bytes are here.
@@ -294,6 +291,9 @@ impl Piece {
         let counted = if self.asked.get(place) { len } else { 0 };
         self.here.set(place);
         self.asked.set(place);
+        if let Some(source) = self.source {
+            self.senders.insert(source);
+        }
         self.outstanding = self.outstanding.saturating_sub(counted);
         let latest = self.answers_latest(now, flow, place);
         if latest {
@@ -349,10 +349,12 @@ impl Piece {
         }
     }
 
-    /// All bytes are worthless (they did not verify): begin anew, without the one that sent them.
+    /// All bytes are worthless (they did not verify): begin anew, without the one that sent them. If
+    /// several did, it is not known which of them was wrong.
     pub fn begin_anew(&mut self) {
-        if let Some(source) = self.source.take() {
-            self.refused_by.insert(source);
+        self.source = None;
+        if let Some(sender) = core::mem::take(&mut self.senders).single() {
+            self.refused_by.insert(sender);
         }
         self.here = SegmentBitmap::new();
         self.asked = SegmentBitmap::new();

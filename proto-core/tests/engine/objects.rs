@@ -223,3 +223,33 @@ fn a_segment_that_is_too_long_does_not_jam_the_queue() {
     sim.run_ms(10);
     assert_eq!(blocks.get(), 1);
 }
+
+#[test]
+fn a_range_beyond_the_content_is_refused_as_malformed() {
+    let refused = Rc::new(Cell::new(None));
+    let noted = Rc::clone(&refused);
+    let mut sim = Sim::new(1, Path::default());
+    sim.add_host([1]);
+    sim.add_member(Member::of_group(
+        0,
+        index_of(1),
+        Box::new(move |_: Instant, message: &Message<'_>| {
+            if let Message::Refuse(refuse) = message {
+                noted.set(Some((refuse.tag, refuse.reason)));
+            }
+            Vec::new()
+        }),
+    ));
+    let wants = sim.add_content(1, MB, &[0]);
+    sim.connect();
+    let mut out = vec![0; 1000];
+    let mut writer = RequestWriter::new(&mut out, wants[0].object, 1000).unwrap();
+    let wanted = SegmentBitmap::fill(1);
+    writer.push(7, MB as u64 - 999, 1000, 1, &wanted).unwrap();
+    let len = writer.finish();
+    out.truncate(len);
+    sim.member(1).say(out);
+    sim.work(1);
+    sim.run_ms(10);
+    assert_eq!(refused.get(), Some((7, RefuseReason::MALFORMED)));
+}

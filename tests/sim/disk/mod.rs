@@ -1,11 +1,13 @@
 //! The simulated disk: [`peer_mio::disk::Disk`] over a tree of memory that crashes, fills up, fails and
 //! lies. One handle is the peer's, another one the user's and the harness's.
 
+mod file;
 mod tree;
 mod user;
 
 use crate::rng::Rng;
-use peer_mio::disk::{At, Birth, Disk, DiskFile, Place, RenameMode, Space, Stat};
+pub use file::SimFile;
+use peer_mio::disk::{At, Birth, Disk, Place, RenameMode, Space, Stat};
 use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
@@ -37,6 +39,8 @@ struct State {
     share_gone: bool,
     /// How often its files were copied to another disk: a copy has other births.
     copied: u64,
+    /// Bytes that the peer has read from `download/`.
+    downloads_read: u64,
 }
 
 /// A simulated disk; clones are handles of the same one.
@@ -44,13 +48,6 @@ struct State {
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
     life: u64,
-}
-
-/// An open file.
-#[derive(Debug)]
-pub struct SimFile {
-    disk: SimDisk,
-    ino: Ino,
 }
 
 const PLACES: [Place; 5] = [
@@ -85,6 +82,7 @@ impl SimDisk {
             failing: None,
             share_gone: false,
             copied: 0,
+            downloads_read: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -185,6 +183,18 @@ impl SimDisk {
         self.lock().tree.capacity = bytes;
     }
 
+    /// Bytes that the peer has read from `download/` so far.
+    #[must_use]
+    pub fn downloads_read(&self) -> u64 {
+        self.lock().downloads_read
+    }
+
+    /// Bytes that all files take up.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.lock().tree.used()
+    }
+
     /// `share/` is unmounted, or back.
     pub fn set_share_gone(&self, gone: bool) {
         self.lock().share_gone = gone;
@@ -210,10 +220,11 @@ impl SimDisk {
         operation(&mut state)
     }
 
-    fn opened(&self, ino: Ino, state: &mut State) -> SimFile {
+    fn opened(&self, place: Place, ino: Ino, state: &mut State) -> SimFile {
         state.tree.hold(ino, true);
         SimFile {
             disk: self.clone(),
+            place,
             ino,
         }
     }
@@ -371,7 +382,7 @@ impl Disk for SimDisk {
         state.check(self.life)?;
         let ino = state.find(at)?;
         state.tree.bytes(ino).map_err(|_| errno(EINVAL))?;
-        Ok(self.opened(ino, &mut state))
+        Ok(self.opened(at.place, ino, &mut state))
     }
 
     fn create(&self, at: At<'_>) -> io::Result<SimFile> {
@@ -384,7 +395,7 @@ impl Disk for SimDisk {
                 Err(error) => return Err(error),
             };
             state.tree.bytes(ino)?;
-            Ok(self.opened(ino, state))
+            Ok(self.opened(at.place, ino, state))
         })
     }
 
@@ -459,67 +470,5 @@ impl Disk for SimDisk {
 
     fn space(&self) -> io::Result<Space> {
         self.reading(|state| Ok(state.tree.space()))
-    }
-}
-
-impl DiskFile for SimFile {
-    fn stat(&self) -> io::Result<Stat> {
-        self.disk.reading(|state| state.tree.stat(self.ino))
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.disk.reading(|state| {
-            let bytes = state.tree.bytes(self.ino)?;
-            let from = usize::try_from(offset)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
-            let rest = bytes.get(from..).unwrap_or_default();
-            let len = rest.len().min(buffer.len());
-            if let (Some(to), Some(from)) = (buffer.get_mut(..len), rest.get(..len)) {
-                to.copy_from_slice(from);
-            }
-            Ok(len)
-        })
-    }
-
-    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let at = usize::try_from(offset).map_err(|_| errno(EINVAL))?;
-        self.disk
-            .changing(|state| state.tree.write(self.ino, at, bytes))
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let len = usize::try_from(len).map_err(|_| errno(EINVAL))?;
-        self.disk
-            .changing(|state| state.tree.set_len(self.ino, len))
-    }
-
-    fn reserve(&self, _len: u64) -> io::Result<()> {
-        self.disk.reading(|_| Ok(()))
-    }
-
-    fn start_writeback(&self, _offset: u64, _len: u64) {}
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.disk.changing(|state| state.tree.sync_bytes(self.ino))
-    }
-
-    fn set_mode(&self, mode: u16) -> io::Result<()> {
-        self.disk
-            .changing(|state| state.tree.set_mode(self.ino, mode & 0o777))
-    }
-
-    fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
-        self.disk
-            .changing(|state| state.tree.set_mtime(self.ino, mtime))
-    }
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        let mut state = self.disk.lock();
-        if state.life == self.disk.life {
-            state.tree.hold(self.ino, false);
-        }
     }
 }

@@ -33,6 +33,8 @@ pub struct Inode {
     ctime: Timestamp,
     links: u64,
     handles: u64,
+    /// Room kept for it, in bytes; what is more than its length is as good as written.
+    reserved: u64,
     /// Writes since the last flush: where, what was there, and the length before.
     unsynced: Vec<(usize, Vec<u8>, usize)>,
 }
@@ -80,6 +82,16 @@ pub(super) mod code {
 }
 use code::{EINVAL, EISDIR, ENOENT, ENOSPC, ENOTDIR};
 
+impl Inode {
+    /// Bytes of disk that it takes up.
+    fn allocated(&self) -> u64 {
+        match &self.body {
+            Body::File(bytes) => (bytes.len() as u64).max(self.reserved),
+            Body::Directory(_) | Body::Symlink(_) => 0,
+        }
+    }
+}
+
 impl Default for Tree {
     fn default() -> Self {
         Self {
@@ -115,6 +127,7 @@ impl Tree {
                 ctime: now,
                 links: 0,
                 handles: 0,
+                reserved: 0,
                 unsynced: Vec::new(),
             },
         );
@@ -191,6 +204,7 @@ impl Tree {
         Ok(Stat {
             kind,
             size,
+            allocated: inode.allocated(),
             mode: inode.mode,
             mtime: inode.mtime,
             ctime: inode.ctime,
@@ -237,7 +251,7 @@ impl Tree {
             return Err(errno(EISDIR));
         };
         let (end, before) = (at + new.len(), bytes.len());
-        let grown = end.saturating_sub(before) as u64;
+        let grown = (end as u64).saturating_sub((before as u64).max(inode.reserved));
         if grown > 0 && used + grown > capacity {
             return Err(errno(ENOSPC));
         }
@@ -267,7 +281,8 @@ impl Tree {
             return Err(errno(EISDIR));
         };
         let before = bytes.len();
-        let grown = len.saturating_sub(before) as u64;
+        let taken = (before as u64).max(inode.reserved);
+        let grown = (len as u64).saturating_sub(taken);
         if grown > 0 && used + grown > capacity {
             return Err(errno(ENOSPC));
         }
@@ -276,7 +291,26 @@ impl Tree {
         inode.unsynced.push((len.min(before), old, before));
         inode.mtime = now;
         inode.ctime = now;
-        self.used = (self.used + grown).saturating_sub(before.saturating_sub(len) as u64);
+        let mut freed = 0;
+        if len < before {
+            // What was reserved behind the new end goes too.
+            inode.reserved = 0;
+            freed = taken - len as u64;
+        }
+        self.used = (self.used + grown).saturating_sub(freed);
+        Ok(())
+    }
+
+    /// fallocate, without a change of the length.
+    pub fn reserve(&mut self, ino: Ino, len: u64) -> io::Result<()> {
+        let (capacity, used) = (self.capacity, self.used);
+        let inode = self.get_mut(ino)?;
+        let grown = len.saturating_sub(inode.allocated());
+        if grown > 0 && used + grown > capacity {
+            return Err(errno(ENOSPC));
+        }
+        inode.reserved = inode.reserved.max(len);
+        self.used += grown;
         Ok(())
     }
 
@@ -301,8 +335,8 @@ impl Tree {
         let mut freed = 0;
         self.inodes.retain(|_, inode| {
             let dead = inode.links == 0 && inode.handles == 0;
-            if let (true, Body::File(bytes)) = (dead, &inode.body) {
-                freed += bytes.len() as u64;
+            if dead {
+                freed += inode.allocated();
             }
             !dead
         });
@@ -314,6 +348,12 @@ impl Tree {
         if let Some(inode) = self.inodes.get_mut(&ino) {
             inode.links += 1;
         }
+    }
+
+    /// Bytes that all files take up.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used
     }
 
     /// What is left of the capacity.
@@ -386,6 +426,7 @@ impl Tree {
         }
         self.close_all();
         self.sync_names();
+        self.used = self.inodes.values().map(Inode::allocated).sum();
     }
 }
 

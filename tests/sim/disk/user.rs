@@ -112,6 +112,19 @@ impl SimDisk {
         nodes
     }
 
+    /// Somebody writes into every file that lies directly in a place.
+    pub fn scribble(&self, place: Place, at: usize) {
+        let mut state = self.lock();
+        let files: Vec<Ino> = state
+            .root(place)
+            .and_then(|root| state.tree.names(root))
+            .map(|names| names.values().copied().collect())
+            .unwrap_or_default();
+        for ino in files {
+            let _ = state.tree.write(ino, at, b"scribble");
+        }
+    }
+
     /// Flips a bit of a file in `share/`, silently.
     pub fn rot(&self, path: &[u8], at: usize) {
         let mut state = self.lock();

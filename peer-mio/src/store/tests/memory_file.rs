@@ -138,9 +138,11 @@ impl Inner {
 
 impl DiskFile for MemoryFile {
     fn stat(&self) -> io::Result<Stat> {
+        let size = self.lock().bytes.len() as u64;
         Ok(Stat {
             kind: FileKind::File,
-            size: self.lock().bytes.len() as u64,
+            size,
+            allocated: size,
             mode: 0o600,
             mtime: Timestamp::default(),
             ctime: Timestamp::default(),

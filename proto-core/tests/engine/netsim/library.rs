@@ -159,7 +159,7 @@ impl Library {
                     (_, block) => Read::Ready(block.min(length)),
                 },
                 _ if start as usize + length <= content.size => Read::Ready(length),
-                _ => Read::Gone,
+                _ => Read::Malformed,
             },
         }
     }

@@ -1,0 +1,278 @@
+//! The begin: what has to be done for a content, and the partial file that it gathers in.
+
+use super::recipe::has_recipe;
+use super::retries::Cause;
+use super::{Fetched, State, StepError, Transfer, download};
+use crate::clock::Now;
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat};
+use crate::jobs::copy::CopyJob;
+use crate::peer::Peer;
+use crate::peer::objects::read_full;
+use crate::store::{Pending, StoreError};
+use proto_core::content::recipe;
+use proto_core::content::{ContentId, cut};
+use proto_core::path::Escaped;
+use proto_core::pull::PeerSet;
+use proto_core::time::Instant;
+use std::io;
+use std::ops::ControlFlow;
+
+/// Contents fetched at the same time.
+pub const MAX_TRANSFERS: usize = 48;
+/// Contents copied from here at the same time; each takes 1.25 MB.
+const MAX_COPIES: usize = 1;
+
+/// What became of a try to begin a transfer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Begun {
+    /// It is under way.
+    Yes,
+    /// There is no room for one more now.
+    Full,
+    /// The same content is on its way for another path; it is copied from there.
+    Waits,
+    /// The disk refused; the error is noted.
+    Failed,
+    /// It failed before: not to be tried again before this.
+    Paused(Instant),
+    /// No peer is connected.
+    NoPeer,
+    /// The disk is nearly full; that is noted.
+    NoRoom,
+}
+
+/// Name of a content that is not complete, in `download/`; a copy for one path has a name of its own.
+#[must_use]
+pub fn part_name(content: ContentId, copy_for: Option<&[u8]>) -> Vec<u8> {
+    match copy_for {
+        None => format!("{content}.part").into_bytes(),
+        Some(path) => format!(
+            "{content}-{}.part",
+            blake3::hash(path).to_hex().get(..16).unwrap_or_default()
+        )
+        .into_bytes(),
+    }
+}
+
+/// An open partial file.
+struct Part<F> {
+    file: F,
+    /// What it was when it was opened.
+    found: Stat,
+}
+
+impl<F> Part<F> {
+    /// A new file holds nothing to verify.
+    fn is_fresh(&self) -> bool {
+        self.found.size == 0
+    }
+}
+
+impl<D: Disk> Peer<D> {
+    /// Begins to fetch a pending content.
+    pub(in crate::peer) fn begin_transfer(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        pending: &Pending,
+    ) -> Result<Begun, StoreError> {
+        if self.transfers.len() >= MAX_TRANSFERS {
+            return Ok(Begun::Full);
+        }
+        let (content, size) = (pending.entry.content, pending.entry.size);
+        let pause = self.fetching.retries.pause(now.mono, path, content);
+        if let Some((until, Cause::Fault)) = pause {
+            return Ok(Begun::Paused(until));
+        }
+        let source = if size == 0 || self.distrusted.contains(&content) {
+            None
+        } else {
+            self.find_here(content, size)?
+        };
+        // What needs no network can be made for many paths at once; what is fetched, only once.
+        let from_here = size == 0 || source.is_some();
+        if !from_here && self.is_under_way(content) {
+            return Ok(Begun::Waits);
+        }
+        if !from_here && !self.engine.is_any_connected() {
+            return Ok(Begun::NoPeer);
+        }
+        if !from_here && let Some((until, _)) = pause {
+            return Ok(Begun::Paused(until));
+        }
+        let small = size <= u64::from(cut::SMALLEST_CHUNK);
+        if source.is_some()
+            && !small
+            && self
+                .transfers
+                .iter()
+                .filter(|transfer| matches!(transfer.state, State::Copy(_)))
+                .count()
+                >= MAX_COPIES
+        {
+            return Ok(Begun::Full);
+        }
+        let name = part_name(content, from_here.then_some(path));
+        if !self.has_room(now, &name, size) {
+            return Ok(Begun::NoRoom);
+        }
+        let opened = self.open_part(&name, size).and_then(|part| {
+            let state = self.first_state(&name, &part, content, size, source)?;
+            Ok((state, part))
+        });
+        let (mut state, part) = match opened {
+            Ok(opened) => opened,
+            Err(StepError::Disk(error)) => {
+                let sentence = format!("{} cannot be fetched: {error}", Escaped(path));
+                self.fetch_failed(&Fetched { path, content }, Cause::Fault, sentence);
+                return Ok(Begun::Failed);
+            }
+            Err(StepError::Store(error)) => return Err(error),
+        };
+        let kept = if matches!(state, State::Verify(_)) {
+            self.fetching.kept.take(content, &part.found)
+        } else {
+            None
+        };
+        if kept.is_some() {
+            state = State::Fetch;
+        }
+        let (verified, here) = kept.unwrap_or_default();
+        log::trace!("fetching {content} ({size} bytes) for {}", Escaped(path));
+        self.transfers.push(Transfer {
+            content,
+            size,
+            path: path.to_vec(),
+            name,
+            here,
+            fetched: 0,
+            started: now.mono,
+            told_by: self.slot_of(pending.told_by),
+            wrong: PeerSet::EMPTY,
+            fresh: part.is_fresh(),
+            file: part.file,
+            state,
+            verified,
+            next: 0,
+            next_start: 0,
+            in_flight: 0,
+            block: None,
+            written: here,
+            flushed: here,
+            flushed_at: now.mono,
+        });
+        Ok(Begun::Yes)
+    }
+
+    /// What is to be done first for a content.
+    fn first_state(
+        &mut self,
+        name: &[u8],
+        part: &Part<D::File>,
+        content: ContentId,
+        size: u64,
+        source: Option<D::File>,
+    ) -> Result<State<D::File>, StepError> {
+        let small = size <= u64::from(cut::SMALLEST_CHUNK);
+        match source {
+            _ if size == 0 => Ok(State::Done),
+            Some(source) if small => {
+                if let Err(error) = copy_small(&source, &part.file, content, size) {
+                    self.distrusted.insert(content);
+                    return Err(error.into());
+                }
+                Ok(State::Done)
+            }
+            Some(source) => Ok(State::Copy(CopyJob::new(
+                source,
+                self.disk.create(download(name))?,
+            ))),
+            None if small => Ok(State::Fetch),
+            None if has_recipe(&self.store, content, size)? => {
+                self.verify_or_fetch(name, part.is_fresh())
+            }
+            None => {
+                self.store.remove_recipe(content)?;
+                Ok(State::no_recipe())
+            }
+        }
+    }
+
+    /// Opens the partial file. One that is linked elsewhere (a crash while it
+    /// was swapped with a user's file) is left alone.
+    fn open_part(&self, name: &[u8], size: u64) -> Result<Part<D::File>, StepError> {
+        let at = download(name);
+        let mut file = self.disk.create(at)?;
+        if file.stat()?.links > 1 {
+            self.disk.remove_file(at)?;
+            file = self.disk.create(at)?;
+        }
+        let found = file.stat()?;
+        if found.size > size {
+            file.set_len(size)?;
+        }
+        if size > 0 {
+            file.reserve(size)?;
+        }
+        Ok(Part { file, found })
+    }
+
+    /// Another file of ours that holds the content, with its recipe, if there is one.
+    fn find_here(&self, content: ContentId, size: u64) -> Result<Option<D::File>, StoreError> {
+        let mut source = None;
+        let (store, disk) = (&self.store, &self.disk);
+        store.paths_of(content, &mut |path| {
+            let Ok(Some(local)) = store.get(path).map(|row| row.and_then(|row| row.local)) else {
+                return ControlFlow::Continue(());
+            };
+            let Ok(file) = disk.open(
+                At {
+                    place: Place::Share,
+                    path,
+                },
+                local.link,
+            ) else {
+                return ControlFlow::Continue(());
+            };
+            if file
+                .stat()
+                .is_ok_and(|stat| stat.size == size && stat.mtime == local.mtime)
+            {
+                source = Some(file);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        let small = size <= u64::from(cut::SMALLEST_CHUNK);
+        Ok(
+            if source.is_some() && (small || has_recipe(&self.store, content, size)?) {
+                source
+            } else {
+                None
+            },
+        )
+    }
+}
+
+/// What the partial file of this name is, if it is one of ours.
+pub(super) fn download_stat<D: Disk>(disk: &D, name: &[u8]) -> Option<Stat> {
+    let stat = disk.stat(download(name)).ok()?;
+    (stat.kind == FileKind::File && stat.links == 1).then_some(stat)
+}
+
+/// Copies a content of one small chunk, if the source still holds it.
+fn copy_small<F: DiskFile>(source: &F, file: &F, content: ContentId, size: u64) -> io::Result<()> {
+    let mut bytes = vec![
+        0;
+        usize::try_from(size)
+            .unwrap_or(0)
+            .min(cut::SMALLEST_CHUNK as usize)
+    ];
+    let read = read_full(source, 0, &mut bytes)?;
+    if read as u64 != size
+        || recipe::single_chunk(read as u32, recipe::hash_chunk(&bytes)) != content
+    {
+        return Err(io::Error::other("it changed here while it was copied"));
+    }
+    file.write_all_at(0, &bytes)
+}

@@ -1,0 +1,117 @@
+//! The end of a content that cannot be had now, and of a single pull.
+
+use super::Fetched;
+use super::retries::Cause;
+use crate::disk::Disk;
+use crate::peer::Peer;
+use proto_core::boundary::{PeerSlot, PullId};
+use proto_core::path::Escaped;
+use proto_core::pull::{Failure, PeerSet};
+
+impl<D: Disk> Peer<D> {
+    /// A piece cannot be had now: its transfer ends; what is here stays in `download/`.
+    pub(in crate::peer) fn pull_failed(&mut self, pull: PullId, failure: Failure) {
+        log::trace!("pull {pull:?} failed: {failure:?}");
+        let used = self.uses.take(pull);
+        self.assembly.release(pull);
+        let Some(used) = used else { return };
+        if let Some(place) = self
+            .transfers
+            .iter()
+            .position(|transfer| transfer.fetches(used.content()))
+        {
+            match failure {
+                Failure::Gone => self.nobody_has(place),
+                Failure::Disconnected => self.end_transfer(place),
+            }
+        }
+    }
+
+    fn nobody_has(&mut self, place: usize) {
+        let Some(transfer) = self.transfers.get(place) else {
+            return;
+        };
+        if transfer.wrong.is_empty() {
+            self.fail_transfer(place, Cause::Gone, "no connected peer has it now");
+            return;
+        }
+        let sentence = format!(
+            "{} sends wrong bytes of {}",
+            self.addresses(transfer.wrong),
+            Escaped(&transfer.path)
+        );
+        self.fail_saying(place, Cause::Wrong, sentence);
+    }
+
+    /// Notes who sent bytes that do not verify, if it is known; from now on another one is preferred.
+    pub(super) fn sent_wrong_bytes(&mut self, place: usize, senders: PeerSet) {
+        let (Some(sender), Some(transfer)) = (senders.single(), self.transfers.get(place)) else {
+            return;
+        };
+        let mut wrong = transfer.wrong;
+        wrong.insert(sender);
+        if wrong != transfer.wrong {
+            log::warn!(
+                "{} sends wrong bytes of {}",
+                self.addresses(senders),
+                Escaped(&transfer.path)
+            );
+        }
+        let prefer = self.better_source(wrong);
+        if let Some(transfer) = self.transfers.get_mut(place) {
+            transfer.wrong = wrong;
+            transfer.told_by = prefer;
+        }
+    }
+
+    fn addresses(&self, peers: PeerSet) -> String {
+        let addresses = self.config.peers.iter().enumerate();
+        let among = addresses
+            .filter(|(place, _)| PeerSlot::new(*place).is_some_and(|peer| peers.contains(peer)))
+            .map(|(_, address)| address.to_string());
+        among.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Ends a transfer because of something that is said in `status`.
+    pub(super) fn fail_transfer(&mut self, place: usize, cause: Cause, why: &str) {
+        let Some(transfer) = self.transfers.get(place) else {
+            return;
+        };
+        let sentence = format!("{} cannot be fetched: {why}", Escaped(&transfer.path));
+        self.fail_saying(place, cause, sentence);
+    }
+
+    fn fail_saying(&mut self, place: usize, cause: Cause, sentence: String) {
+        let Some(transfer) = self.transfers.get(place) else {
+            return;
+        };
+        let (path, content) = (transfer.path.clone(), transfer.content);
+        let which = Fetched {
+            path: &path,
+            content,
+        };
+        self.fetch_failed(&which, cause, sentence);
+        self.end_transfer(place);
+    }
+
+    /// Ends a transfer; what is verified of it is remembered.
+    pub(super) fn end_transfer(&mut self, place: usize) {
+        if place >= self.transfers.len() {
+            return;
+        }
+        let transfer = self.transfers.remove(place);
+        for pull in self.uses.of(|used| transfer.fetches(used.content())) {
+            self.engine.cancel(pull);
+            self.assembly.release(pull);
+            self.uses.take(pull);
+        }
+        self.fetching.kept.keep(transfer);
+        self.plan.retry_later();
+    }
+
+    pub(super) fn end_pull(&mut self, pull: PullId) {
+        self.engine.finish(pull);
+        self.assembly.release(pull);
+        self.uses.take(pull);
+    }
+}

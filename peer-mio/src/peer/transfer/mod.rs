@@ -1,0 +1,209 @@
+//! Contents on their way to us, a file for each part of the way: begun, the recipe, what is already
+//! here, the pieces that are missing, the end.
+
+mod begin;
+mod failed;
+mod flush;
+mod kept;
+mod pieces;
+mod recipe;
+mod retries;
+mod space;
+mod step;
+mod verify;
+
+use crate::disk::{At, Place};
+use crate::jobs::copy::CopyJob;
+use crate::jobs::verify::VerifyJob;
+use crate::store::{Store, StoreError};
+pub use begin::Begun;
+use flush::Flushing;
+use kept::Kept;
+use proto_core::boundary::PeerSlot;
+use proto_core::content::recipe::ContentIdHasher;
+use proto_core::content::{ChunkRef, ContentId};
+use proto_core::pull::PeerSet;
+use proto_core::time::Instant;
+use retries::Retries;
+use space::SpaceGuard;
+use std::io;
+
+/// Bytes verified or copied in one slice: two to four milliseconds.
+const SLICE: usize = 4 * 1024 * 1024;
+
+/// What is remembered of contents that could not be fetched.
+#[derive(Debug, Default)]
+pub struct Fetching {
+    /// When they are tried again.
+    pub retries: Retries,
+    /// What is verified of them.
+    kept: Kept,
+    /// Whether there is room for them.
+    space: SpaceGuard,
+    /// The flush of a partial file that was begun last.
+    flushing: Flushing,
+}
+
+/// A content that is fetched for a path.
+#[derive(Clone, Copy, Debug)]
+struct Fetched<'a> {
+    path: &'a [u8],
+    content: ContentId,
+}
+
+/// One content on its way.
+#[derive(Debug)]
+pub struct Transfer<F> {
+    /// What.
+    pub content: ContentId,
+    /// Bytes.
+    pub size: u64,
+    /// For which path it was begun.
+    pub path: Vec<u8>,
+    /// Its name in `download/`.
+    pub name: Vec<u8>,
+    /// Bytes that are here and verified.
+    pub here: u64,
+    /// Bytes that came over the network.
+    pub fetched: u64,
+    /// When it began.
+    pub started: Instant,
+    told_by: Option<PeerSlot>,
+    /// Who sent bytes of it that do not verify.
+    wrong: PeerSet,
+    file: F,
+    /// Whether the partial file was not there before.
+    fresh: bool,
+    state: State<F>,
+    /// Chunks that are in the file.
+    verified: Vec<u64>,
+    /// The next chunk to ask for, and where it begins.
+    next: u32,
+    next_start: u64,
+    in_flight: u32,
+    /// The recipe block that was read last.
+    block: Option<(u32, Vec<u8>)>,
+    written: u64,
+    /// How much of it was here when it was flushed last, and when that was.
+    flushed: u64,
+    flushed_at: Instant,
+}
+
+#[derive(Debug)]
+enum State<F> {
+    /// Recipe blocks before this one are here; they cover so many bytes.
+    Recipe {
+        block: u32,
+        covered: u64,
+        hasher: Box<ContentIdHasher>,
+        asked: bool,
+        /// Who sent them.
+        from: PeerSet,
+    },
+    /// Which chunks does the partial file hold already?
+    Verify(VerifyJob<F>),
+    /// All of it is in another file of ours.
+    Copy(CopyJob<F>),
+    /// Chunks are asked for.
+    Fetch,
+    /// All chunks are in the file.
+    Done,
+}
+
+impl<F> State<F> {
+    /// Nothing of the recipe is here.
+    fn no_recipe() -> Self {
+        Self::Recipe {
+            block: 0,
+            covered: 0,
+            hasher: Box::new(ContentIdHasher::new()),
+            asked: false,
+            from: PeerSet::EMPTY,
+        }
+    }
+}
+
+/// What a pull is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PullUse {
+    /// Recipe blocks.
+    Recipe(ContentId),
+    /// A chunk; without a hash the content is this one chunk.
+    Chunk {
+        /// Of which content.
+        content: ContentId,
+        /// Its length and hash.
+        chunk: Option<ChunkRef>,
+        /// Its place in the recipe.
+        place: u32,
+        /// Its offset in the content.
+        start: u64,
+    },
+}
+
+impl PullUse {
+    fn content(&self) -> ContentId {
+        match self {
+            Self::Recipe(content) | Self::Chunk { content, .. } => *content,
+        }
+    }
+}
+
+impl<F> Transfer<F> {
+    /// Whether all chunks are in the file.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    /// The file, when it is done.
+    #[must_use]
+    pub fn into_file(self) -> F {
+        self.file
+    }
+
+    /// Whether it asks the network for this content.
+    #[must_use]
+    pub fn fetches(&self, content: ContentId) -> bool {
+        self.content == content && !matches!(self.state, State::Copy(_) | State::Done)
+    }
+
+    fn is_verified(&self, chunk: u32) -> bool {
+        self.verified
+            .get(chunk as usize / 64)
+            .is_some_and(|word| word & (1 << (chunk % 64)) != 0)
+    }
+
+    /// The chunk at this place of the recipe.
+    fn chunk(&mut self, store: &Store, place: u32) -> Result<Option<ChunkRef>, StoreError> {
+        recipe::chunk_of(store, self.content, &mut self.block, place)
+    }
+}
+
+fn download(name: &[u8]) -> At<'_> {
+    At {
+        place: Place::Download,
+        path: name,
+    }
+}
+
+/// What stops a step.
+#[derive(Debug)]
+enum StepError {
+    /// This transfer only.
+    Disk(io::Error),
+    /// The index.
+    Store(StoreError),
+}
+
+impl From<io::Error> for StepError {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,188 @@
+//! The recipe: fetched block by block, and read from the store while the chunks come.
+
+use super::retries::Cause;
+use super::{PullUse, State, StepError};
+use crate::disk::Disk;
+use crate::peer::Peer;
+use crate::store::{Store, StoreError};
+use proto_core::boundary::PullId;
+use proto_core::content::cut::Params;
+use proto_core::content::recipe::{self, ContentIdHasher};
+use proto_core::content::{ChunkRef, ContentId};
+use proto_core::limits::RECIPE_BLOCK_CHUNKS;
+use proto_core::pull::{PeerSet, Want};
+use proto_core::wire::ObjectId;
+
+/// Recipe bytes asked for at once.
+const RECIPE_PIECE: u32 = 64 * 1024;
+
+/// The chunk at this place of a recipe in the store, with a block kept at hand.
+pub(super) fn chunk_of(
+    store: &Store,
+    content: ContentId,
+    at_hand: &mut Option<(u32, Vec<u8>)>,
+    place: u32,
+) -> Result<Option<ChunkRef>, StoreError> {
+    let per_block = RECIPE_BLOCK_CHUNKS as u32;
+    let number = place / per_block;
+    if at_hand.as_ref().is_none_or(|(held, _)| *held != number) {
+        *at_hand = store
+            .recipe_block(content, number)?
+            .map(|bytes| (number, bytes));
+    }
+    let Some((_, bytes)) = at_hand.as_ref().filter(|(held, _)| *held == number) else {
+        return Ok(None);
+    };
+    Ok(recipe::parse_block(bytes)
+        .ok()
+        .and_then(|mut chunks| chunks.nth((place % per_block) as usize)))
+}
+
+/// Whether the store holds all of a content's recipe: its hash is the content's id.
+pub(super) fn has_recipe(store: &Store, content: ContentId, size: u64) -> Result<bool, StoreError> {
+    let mut hasher = ContentIdHasher::new();
+    let mut covered = 0;
+    for number in 0.. {
+        let Some(bytes) = store.recipe_block(content, number)? else {
+            break;
+        };
+        let Ok(chunks) = recipe::parse_block(&bytes) else {
+            return Ok(false);
+        };
+        for chunk in chunks {
+            hasher.push(&chunk);
+            covered += u64::from(chunk.len);
+        }
+        if covered >= size {
+            break;
+        }
+    }
+    Ok(covered == size && hasher.finish() == content)
+}
+
+/// Chunks that a content of this size can have: all but the last are of the least length (docs/protocol.md,
+/// "Contents"). So what is kept of a recipe before it verifies is bounded.
+fn most_chunks(size: u64) -> u64 {
+    size / Params::for_size(size).min() as u64 + 1
+}
+
+impl<D: Disk> Peer<D> {
+    /// Asks for the next blocks, if they are not asked for yet.
+    pub(super) fn ask_recipe(&mut self, place: usize) {
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return;
+        };
+        let State::Recipe { block, asked, .. } = &mut transfer.state else {
+            return;
+        };
+        if *asked {
+            return;
+        }
+        let want = Want {
+            object: ObjectId::Recipe(transfer.content),
+            start: u64::from(*block),
+            length: RECIPE_PIECE,
+            only: None,
+            prefer: transfer.told_by,
+        };
+        if let Some(pull) = self.engine.pull_without(want, transfer.wrong) {
+            *asked = true;
+            self.uses.set(pull, PullUse::Recipe(transfer.content));
+        }
+    }
+
+    pub(super) fn take_recipe(&mut self, place: usize, pull: PullId) -> Result<(), StepError> {
+        let bytes = self.assembly.bytes(pull).to_vec();
+        let senders = self.engine.senders(pull);
+        self.end_pull(pull);
+        match self.add_to_recipe(place, &bytes, senders)? {
+            Added::More => {}
+            Added::Whole => {
+                let Some(transfer) = self.transfers.get(place) else {
+                    return Ok(());
+                };
+                let state = self.verify_or_fetch(&transfer.name, transfer.fresh)?;
+                if let Some(transfer) = self.transfers.get_mut(place) {
+                    transfer.state = state;
+                }
+            }
+            Added::Wrong(from) => self.recipe_is_wrong(place, from)?,
+        }
+        Ok(())
+    }
+
+    fn add_to_recipe(
+        &mut self,
+        place: usize,
+        bytes: &[u8],
+        senders: PeerSet,
+    ) -> Result<Added, StepError> {
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(Added::More);
+        };
+        let State::Recipe {
+            block,
+            covered,
+            hasher,
+            asked,
+            from,
+        } = &mut transfer.state
+        else {
+            return Ok(Added::More);
+        };
+        *asked = false;
+        senders.iter().for_each(|peer| from.insert(peer));
+        for part in bytes.chunks(RECIPE_BLOCK_CHUNKS * recipe::CHUNK_REF_LEN) {
+            // What is wrong in itself is the fault of who sent just this.
+            let Ok(chunks) = recipe::parse_block(part) else {
+                return Ok(Added::Wrong(senders));
+            };
+            let before = *block as usize * RECIPE_BLOCK_CHUNKS;
+            if (before + chunks.len()) as u64 > most_chunks(transfer.size) {
+                return Ok(Added::Wrong(senders));
+            }
+            for chunk in chunks {
+                hasher.push(&chunk);
+                *covered += u64::from(chunk.len);
+            }
+            self.store
+                .put_recipe_block(transfer.content, *block, part)?;
+            *block += 1;
+        }
+        if *covered < transfer.size && !bytes.is_empty() {
+            return Ok(Added::More);
+        }
+        let good = *covered == transfer.size && hasher.finish() == transfer.content;
+        Ok(if good {
+            Added::Whole
+        } else {
+            Added::Wrong(*from)
+        })
+    }
+
+    /// The recipe is asked for again, from others than who sent it.
+    fn recipe_is_wrong(&mut self, place: usize, from: PeerSet) -> Result<(), StepError> {
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(());
+        };
+        transfer.state = State::no_recipe();
+        self.store.remove_recipe(transfer.content)?;
+        if from.single().is_none() {
+            // It is not known which of them is wrong.
+            self.fail_transfer(place, Cause::Wrong, "its recipe does not verify");
+            return Ok(());
+        }
+        self.sent_wrong_bytes(place, from);
+        Ok(())
+    }
+}
+
+/// What became of a part of a recipe.
+enum Added {
+    /// More is to come.
+    More,
+    /// That was the last one, and all verify.
+    Whole,
+    /// It is none, or they do not verify; from whom they came.
+    Wrong(PeerSet),
+}

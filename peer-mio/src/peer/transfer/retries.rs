@@ -1,0 +1,205 @@
+//! Which contents are tried again, and when: each path has a pause that doubles with every failure, and
+//! an event that may bring what nobody had ends it.
+
+use super::Fetched;
+use crate::disk::Disk;
+use crate::peer::Peer;
+use crate::store::StoreError;
+use proto_core::boundary::PeerSlot;
+use proto_core::content::ContentId;
+use proto_core::path::Escaped;
+use proto_core::pull::PeerSet;
+use proto_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+/// Paths remembered. Beyond it the one to be tried next is tried without its pause.
+const MAX_PATHS: usize = 1024;
+/// Pause after the first failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// How often it doubles at most: to 64 s.
+const DOUBLINGS: u32 = 7;
+
+/// Why a content cannot be fetched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// No connected peer has it: one that connects, or tells of the path anew, may.
+    Gone,
+    /// Who has it sends bytes that do not verify: another one may send better ones.
+    Wrong,
+    /// The disk: only time helps.
+    Fault,
+}
+
+/// Failures by path.
+#[derive(Debug, Default)]
+pub struct Retries {
+    paths: BTreeMap<Vec<u8>, Retry>,
+}
+
+#[derive(Debug)]
+struct Retry {
+    content: ContentId,
+    cause: Cause,
+    failures: u32,
+    not_before: Instant,
+}
+
+impl Retries {
+    fn failed(&mut self, now: Instant, path: &[u8], content: ContentId, cause: Cause) {
+        if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(path) {
+            let next = self.paths.iter().min_by_key(|(_, retry)| retry.not_before);
+            if let Some(next) = next.map(|(path, _)| path.clone()) {
+                self.paths.remove(&next);
+            }
+        }
+        let failures = self
+            .paths
+            .get(path)
+            .filter(|retry| retry.content == content)
+            .map_or(0, |retry| retry.failures);
+        self.paths.insert(
+            path.to_vec(),
+            Retry {
+                content,
+                cause,
+                failures: failures.saturating_add(1),
+                not_before: now + FIRST_PAUSE * (1 << failures.min(DOUBLINGS)),
+            },
+        );
+    }
+
+    /// Until when this content is not tried for a path, and why.
+    #[must_use]
+    pub fn pause(&self, now: Instant, path: &[u8], content: ContentId) -> Option<(Instant, Cause)> {
+        let retry = self.paths.get(path)?;
+        (retry.content == content && now < retry.not_before)
+            .then_some((retry.not_before, retry.cause))
+    }
+
+    /// A peer connected.
+    pub fn connected(&mut self) {
+        for retry in self.paths.values_mut() {
+            retry.end_pause();
+        }
+    }
+
+    /// A peer told of this path.
+    pub fn told(&mut self, path: &[u8]) {
+        if let Some(retry) = self.paths.get_mut(path) {
+            retry.end_pause();
+        }
+    }
+}
+
+impl Retry {
+    fn end_pause(&mut self) {
+        if self.cause != Cause::Fault {
+            self.not_before = Instant::ZERO;
+        }
+    }
+}
+
+/// The cause of an error that is a path's content; nothing but the fetching sets or clears it.
+fn error_key(path: &[u8]) -> String {
+    format!("fetch {}", Escaped(path))
+}
+
+impl<D: Disk> Peer<D> {
+    /// A content could not be fetched for a path: `why` is the sentence for `status`.
+    pub(super) fn fetch_failed(&mut self, which: &Fetched<'_>, cause: Cause, why: String) {
+        self.errors.set(&error_key(which.path), why);
+        self.fetching
+            .retries
+            .failed(self.now.mono, which.path, which.content, cause);
+        self.plan.retry_later();
+    }
+
+    /// A connected peer that has not sent wrong bytes.
+    pub(super) fn better_source(&self, wrong: PeerSet) -> Option<PeerSlot> {
+        (0..self.config.peers.len())
+            .filter_map(PeerSlot::new)
+            .find(|peer| !wrong.contains(*peer) && self.engine.connected_index(*peer).is_some())
+    }
+
+    /// What nobody had begins to come.
+    pub(super) fn fetch_goes_on(&mut self, path: &[u8]) {
+        let retry = self.fetching.retries.paths.get(path);
+        if retry.is_some_and(|retry| retry.cause == Cause::Gone) {
+            self.errors.clear(&error_key(path));
+        }
+    }
+
+    /// Forgets failures of paths that are not pending any more, and what was said of them.
+    pub(in crate::peer) fn forget_fetched(&mut self) -> Result<(), StoreError> {
+        let mut over = Vec::new();
+        for path in self.fetching.retries.paths.keys() {
+            if self.store.pending(path)?.is_none() {
+                over.push(path.clone());
+            }
+        }
+        for path in over {
+            self.fetching.retries.paths.remove(&path);
+            self.errors.clear(&error_key(&path));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTENT: ContentId = ContentId([1; 32]);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1000)
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_minute_and_begin_anew_with_another_content() {
+        let mut retries = Retries::default();
+        let mut now = at(0);
+        let mut pauses = vec![];
+        for _ in 0..10 {
+            retries.failed(now, b"path", CONTENT, Cause::Fault);
+            let (until, _) = retries.pause(now, b"path", CONTENT).unwrap();
+            pauses.push((until - now).as_millis());
+            assert_eq!(retries.pause(until, b"path", CONTENT), None);
+            now = until;
+        }
+        assert_eq!(pauses[..4], [500, 1000, 2000, 4000]);
+        assert_eq!(pauses[8..], [64_000, 64_000]);
+        assert_eq!(retries.pause(now, b"other", CONTENT), None);
+        let other = ContentId([2; 32]);
+        assert_eq!(retries.pause(now, b"path", other), None);
+        retries.failed(now, b"path", other, Cause::Fault);
+        let (until, _) = retries.pause(now, b"path", other).unwrap();
+        assert_eq!((until - now).as_millis(), 500);
+    }
+
+    #[test]
+    fn a_peer_ends_the_pauses_of_what_only_others_could_not_give() {
+        let mut retries = Retries::default();
+        retries.failed(at(0), b"gone", CONTENT, Cause::Gone);
+        retries.failed(at(0), b"told", CONTENT, Cause::Gone);
+        retries.failed(at(0), b"wrong", CONTENT, Cause::Wrong);
+        retries.failed(at(0), b"disk", CONTENT, Cause::Fault);
+        let paused = |retries: &Retries, path: &[u8]| retries.pause(at(1), path, CONTENT).is_some();
+        retries.told(b"told");
+        retries.told(b"disk");
+        assert!(paused(&retries, b"gone") && !paused(&retries, b"told"));
+        retries.connected();
+        assert!(!paused(&retries, b"gone") && !paused(&retries, b"wrong"));
+        assert!(paused(&retries, b"disk"));
+    }
+
+    #[test]
+    fn the_paths_are_bounded() {
+        let mut retries = Retries::default();
+        for number in 0..2 * MAX_PATHS {
+            let now = at(number as u64);
+            retries.failed(now, &number.to_be_bytes(), CONTENT, Cause::Fault);
+        }
+        assert_eq!(retries.paths.len(), MAX_PATHS);
+    }
+}

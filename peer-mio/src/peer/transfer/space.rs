@@ -1,0 +1,123 @@
+//! The guard against filling the disk: nothing is fetched that would leave less than a hundredth of it,
+//! and the oldest trash makes room where that suffices.
+
+use super::begin::download_stat;
+use crate::clock::Now;
+use crate::disk::{At, Disk, DiskFile, Place};
+use crate::peer::Peer;
+use crate::peer::trash::{folders_by_age, held, remove_all};
+use proto_core::time::{Duration, Instant};
+use std::io;
+
+/// Nothing is fetched below this much free disk, in bytes, or below a hundredth of it.
+const LEAST_FREE: u64 = 64 * 1024 * 1024;
+/// On a small disk an eighth of it is enough.
+const LEAST_FREE_PART: u64 = 8;
+/// Trash that did not suffice is not counted again before this.
+const COUNTED_FOR: Duration = Duration::from_secs(60);
+
+/// What the guard remembers.
+#[derive(Debug, Default)]
+pub struct SpaceGuard {
+    /// Whether something was refused in this pass over what is pending.
+    refused: bool,
+    /// Bytes in the trash, when it did not suffice.
+    trash: Option<(u64, Instant)>,
+}
+
+impl<D: Disk> Peer<D> {
+    /// Whether there is room for a content of `size` bytes that gathers in `name`.
+    pub(super) fn has_room(&mut self, now: Now, name: &[u8], size: u64) -> bool {
+        let Ok(space) = self.disk.space() else {
+            return true;
+        };
+        // What is reserved or written already is not free any more.
+        let allocated = download_stat(&self.disk, name).map_or(0, |stat| stat.allocated);
+        let least = (space.total / 100).max(LEAST_FREE.min(space.total / LEAST_FREE_PART));
+        let needed = least
+            .saturating_add(size.saturating_sub(allocated))
+            .saturating_add(self.still_to_allocate());
+        if space.free >= needed {
+            return true;
+        }
+        let made = self.make_room(now, needed - space.free);
+        if made && self.disk.space().is_ok_and(|space| space.free >= needed) {
+            return true;
+        }
+        self.fetching.space.refused = true;
+        self.errors.set(
+            "space",
+            format!(
+                "the disk is nearly full ({} MB free): nothing more is fetched; make room",
+                space.free / 1_000_000
+            ),
+        );
+        false
+    }
+
+    /// Bytes that running transfers will take up, where room cannot be reserved for them.
+    fn still_to_allocate(&self) -> u64 {
+        let transfers = self.transfers.iter().map(|transfer| {
+            let allocated = transfer.file.stat().map_or(0, |stat| stat.allocated);
+            transfer.size.saturating_sub(allocated)
+        });
+        transfers.fold(0, u64::saturating_add)
+    }
+
+    /// Removes the oldest folders of the trash that hold `short` bytes together; none if all of them
+    /// do not.
+    fn make_room(&mut self, now: Now, short: u64) -> bool {
+        let counted = self.fetching.space.trash;
+        if counted.is_some_and(|(bytes, at)| bytes < short && now.mono < at + COUNTED_FOR) {
+            return false;
+        }
+        match remove_oldest(&self.disk, short) {
+            Ok(None) => {
+                self.fetching.space.trash = None;
+                true
+            }
+            Ok(Some(bytes)) => {
+                self.fetching.space.trash = Some((bytes, now.mono));
+                false
+            }
+            Err(error) => {
+                log::warn!("the trash cannot make room: {error}");
+                false
+            }
+        }
+    }
+
+    /// A pass over all that is pending has ended.
+    pub(in crate::peer) fn end_space_check(&mut self) {
+        if !std::mem::take(&mut self.fetching.space.refused) {
+            self.errors.clear("space");
+        }
+    }
+}
+
+/// `None`: done. Else how much the trash holds.
+fn remove_oldest<D: Disk>(disk: &D, short: u64) -> io::Result<Option<u64>> {
+    let folders = folders_by_age(disk)?;
+    let mut bytes = 0u64;
+    let mut enough = None;
+    for (place, folder) in folders.iter().enumerate() {
+        bytes = bytes.saturating_add(held(disk, folder)?);
+        if bytes >= short {
+            enough = Some(place);
+            break;
+        }
+    }
+    let Some(last) = enough else {
+        return Ok(Some(bytes));
+    };
+    log::info!("the disk is nearly full: the oldest {bytes} bytes of the trash make room");
+    for folder in folders.iter().take(last + 1) {
+        remove_all(disk, folder, 0)?;
+    }
+    // Where removing is journaled, the room is free only then.
+    disk.sync_dir(At {
+        place: Place::Trash,
+        path: b"",
+    })?;
+    Ok(None)
+}

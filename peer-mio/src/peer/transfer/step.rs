@@ -1,0 +1,72 @@
+//! One slice of work on each content, and from here to landing.
+
+use super::recipe::chunk_of;
+use super::retries::Cause;
+use super::{SLICE, State, StepError, Transfer};
+use crate::clock::Now;
+use crate::disk::Disk;
+use crate::jobs::Progress;
+use crate::peer::Peer;
+use std::io;
+
+impl<D: Disk> Peer<D> {
+    /// One slice of verifying or copying, and new requests. True if there is more to do now.
+    pub(in crate::peer) fn step_transfers(&mut self, now: Now) -> bool {
+        self.flush_part(now);
+        let mut more = false;
+        for place in 0..self.transfers.len() {
+            match self.step_transfer(place) {
+                Ok(again) => more |= again,
+                Err(StepError::Disk(error)) => {
+                    self.fail_transfer(place, Cause::Fault, &error.to_string());
+                    return true;
+                }
+                Err(StepError::Store(error)) => {
+                    self.store_failed(&error);
+                    return false;
+                }
+            }
+        }
+        while let Some(place) = self.transfers.iter().position(Transfer::is_done) {
+            let transfer = self.transfers.remove(place);
+            self.landing.add(now, transfer);
+            more = true;
+        }
+        more
+    }
+
+    fn step_transfer(&mut self, place: usize) -> Result<bool, StepError> {
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(false);
+        };
+        match &mut transfer.state {
+            State::Recipe { .. } => {
+                self.ask_recipe(place);
+                Ok(false)
+            }
+            State::Verify(_) => self.step_verify(place),
+            State::Copy(job) => {
+                let store = &self.store;
+                let (content, at_hand) = (transfer.content, &mut transfer.block);
+                let copied = job.step(SLICE, &mut |chunk| {
+                    chunk_of(store, content, at_hand, chunk).map_err(io::Error::other)
+                });
+                match copied {
+                    Ok(Progress::More) => {}
+                    Ok(Progress::Done(_)) => {
+                        transfer.here = transfer.size;
+                        transfer.state = State::Done;
+                    }
+                    Err(error) => {
+                        // It is not what the index says: the next try asks the network.
+                        self.distrusted.insert(content);
+                        return Err(StepError::Disk(error));
+                    }
+                }
+                Ok(true)
+            }
+            State::Fetch => self.ask_chunks(place),
+            State::Done => Ok(false),
+        }
+    }
+}

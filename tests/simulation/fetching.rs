@@ -1,0 +1,64 @@
+//! A few machines and a large file on its way between them.
+
+use peer_mio::disk::Place;
+use proto_core::time::Duration;
+use sim::cluster::Cluster;
+use sim::network::Weather;
+use sim::rng::Rng;
+
+/// Bytes of the file.
+pub const SIZE: u64 = 8_000_000;
+
+/// Machines in sync on a network of so much delay.
+pub fn cluster(machines: u8, delay: Duration) -> Cluster {
+    let mut cluster = Cluster::new(machines, &mut Rng::new(1));
+    cluster.network.weather = Weather {
+        delay,
+        ..Weather::default()
+    };
+    for place in 0..usize::from(machines) {
+        assert!(cluster.start(place));
+    }
+    assert!(cluster.drive_until(Duration::from_secs(30), Cluster::in_sync));
+    cluster
+}
+
+pub fn random(size: u64) -> Vec<u8> {
+    let mut filler = Rng::new(size);
+    std::iter::repeat_with(|| filler.bits().to_be_bytes())
+        .flatten()
+        .take(usize::try_from(size).unwrap())
+        .collect()
+}
+
+pub fn write(cluster: &Cluster, place: usize, path: &[u8], bytes: &[u8]) {
+    cluster.set_clocks();
+    cluster.machines[place]
+        .disk
+        .user_write(path, bytes)
+        .unwrap();
+}
+
+/// Bytes that a machine has of what it fetches.
+pub fn here(cluster: &Cluster, place: usize) -> u64 {
+    let peer = cluster.machines[place].peer.as_ref();
+    peer.and_then(|peer| peer.progress())
+        .map_or(0, |(_, here, _)| here)
+}
+
+/// Machine 0 has a new file, machine 1 a part of it.
+pub fn begin(cluster: &mut Cluster, part: u64) {
+    write(cluster, 0, b"file", &random(SIZE));
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| here(cluster, 1) >= part));
+    let landed = cluster.machines[1].disk.tree(Place::Share);
+    assert!(!landed.contains_key(b"file".as_slice()), "over too soon");
+}
+
+pub fn errors(cluster: &Cluster, place: usize) -> Vec<String> {
+    cluster.machines[place]
+        .peer
+        .as_ref()
+        .unwrap()
+        .status()
+        .errors
+}

@@ -1,0 +1,90 @@
+//! Transfers that are broken off: what they cost while nobody can serve them, and when they go on.
+
+use crate::fetching::{SIZE, begin, cluster, errors, here};
+use peer_mio::disk::Place;
+use proto_core::time::Duration;
+use sim::cluster::Cluster;
+
+#[test]
+fn what_waits_for_its_only_source_costs_no_reading_and_goes_on_where_it_was() {
+    let mut cluster = cluster(2, Duration::from_millis(5));
+    begin(&mut cluster, SIZE / 2);
+    cluster.crash(0, false);
+    cluster.drive(Duration::from_secs(60));
+    assert_eq!(cluster.machines[1].disk.downloads_read(), 0);
+    let sent = cluster.network.bytes;
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    // Verified chunks are neither read nor asked for again.
+    assert_eq!(cluster.machines[1].disk.downloads_read(), 0);
+    let sent = cluster.network.bytes - sent;
+    assert!(sent < SIZE * 6 / 10, "{sent} bytes for the second half");
+}
+
+#[test]
+fn a_partial_file_that_somebody_wrote_to_is_verified_again() {
+    let mut cluster = cluster(2, Duration::from_millis(5));
+    begin(&mut cluster, SIZE / 2);
+    cluster.crash(0, false);
+    cluster.drive(Duration::from_secs(10));
+    cluster.machines[1].disk.scribble(Place::Download, 1000);
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    assert!(cluster.machines[1].disk.downloads_read() > SIZE / 3);
+    let tree = cluster.machines[1].disk.tree(Place::Share);
+    assert_eq!(tree, cluster.machines[0].disk.tree(Place::Share));
+}
+
+#[test]
+fn a_file_that_its_user_deletes_while_it_is_fetched_leaves_no_error() {
+    let mut cluster = cluster(2, Duration::from_millis(20));
+    begin(&mut cluster, SIZE / 4);
+    cluster.set_clocks();
+    cluster.machines[0].disk.user_remove_all(b"file").unwrap();
+    // The requests are refused before the deletion is told of.
+    cluster.drive(Duration::from_secs(20));
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    assert_eq!(errors(&cluster, 1), Vec::<String>::new());
+}
+
+#[test]
+fn what_no_connected_peer_has_is_tried_ever_more_rarely_and_at_once_when_one_connects() {
+    let mut cluster = cluster(3, Duration::from_millis(5));
+    begin(&mut cluster, SIZE / 2);
+    cluster.crash(0, false);
+    cluster.drive(Duration::from_secs(10));
+    let sentence = "no connected peer has it now";
+    for place in [1, 2] {
+        let errors = errors(&cluster, place);
+        assert!(
+            errors.iter().any(|error| error.contains(sentence)),
+            "{errors:?}"
+        );
+    }
+    let before = cluster.network.sent();
+    cluster.drive(Duration::from_secs(300));
+    // A heartbeat a second of each, and an initiation to the one that is away every two seconds.
+    let others = cluster.network.sent() - before - 2 * 300 - 2 * 150;
+    assert!(others < 200, "{others} datagrams for nothing");
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(Duration::from_secs(20), Cluster::in_sync));
+    for place in [0, 1, 2] {
+        assert_eq!(errors(&cluster, place), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_power_cut_costs_the_last_seconds_of_a_long_transfer() {
+    // A round trip takes so long that the transfer takes ten seconds.
+    let mut cluster = cluster(2, Duration::from_millis(300));
+    begin(&mut cluster, SIZE * 3 / 4);
+    cluster.crash(1, true);
+    let sent = cluster.network.bytes;
+    assert!(cluster.start(1));
+    assert!(cluster.drive_until(Duration::from_secs(20), |cluster| {
+        here(cluster, 1) >= SIZE / 2
+    }));
+    let sent = cluster.network.bytes - sent;
+    assert!(sent < SIZE * 4 / 10, "{sent} bytes for what was flushed");
+    assert!(cluster.drive_until(Duration::from_secs(120), Cluster::in_sync));
+}

@@ -1,0 +1,292 @@
+//! One peer among others that are nothing but an engine and a file, and may lie about it.
+
+use crate::fetching::random;
+use peer_mio::clock::Now;
+use peer_mio::peer::{Config, Peer};
+use peer_mio::watch::scan::Symlinks;
+use proto_core::boundary::{Objects, PeerSlot, Read};
+use proto_core::content::ContentId;
+use proto_core::content::cut::{Params, cut};
+use proto_core::content::recipe::{self, ContentIdHasher};
+use proto_core::engine::{self, Engine, Event, Own};
+use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
+use proto_core::index::version_vector::VersionVector;
+use proto_core::session::{self, Entropy};
+use proto_core::time::{Duration, Instant};
+use proto_core::wire::ObjectId;
+use proto_core::wire::page::PageWriter;
+use sim::disk::SimDisk;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Bytes of the file.
+pub const SIZE: u64 = 500_000;
+const KEY: [u8; 32] = [7; 32];
+const TICK: Duration = Duration::from_millis(1);
+
+/// What is wrong with what one sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lie {
+    /// Nothing.
+    None,
+    /// A bit of the recipe.
+    Recipe,
+    /// The recipe never ends, with a chunk for each byte.
+    Bytewise,
+    /// A bit of the second chunk.
+    Chunk,
+}
+
+/// A file and its lies.
+struct Library {
+    lie: Lie,
+    content: ContentId,
+    bytes: Vec<u8>,
+    recipe: Vec<u8>,
+    page: Vec<u8>,
+    /// Bytes of pieces that were asked for.
+    served: u64,
+}
+
+/// Somebody who has the file.
+pub struct Liar {
+    engine: Box<Engine>,
+    library: Library,
+    on: bool,
+}
+
+/// A peer and those whom it fetches from.
+pub struct Meeting {
+    /// The peer.
+    pub peer: Peer<SimDisk>,
+    /// Its disk.
+    pub disk: SimDisk,
+    liars: Vec<Liar>,
+    now: Instant,
+    buffer: Vec<u8>,
+}
+
+fn address(place: usize) -> SocketAddr {
+    let host = u8::try_from(place + 1).unwrap();
+    SocketAddr::new(Ipv4Addr::new(10, 0, 0, host).into(), 22001)
+}
+
+fn slot(place: usize) -> PeerSlot {
+    PeerSlot::new(place).unwrap()
+}
+
+impl Library {
+    fn new(lie: Lie, index: IndexId, author: IndexId) -> Self {
+        let bytes = random(SIZE);
+        let (mut hasher, mut list) = (ContentIdHasher::new(), Vec::new());
+        let mut rest = bytes.as_slice();
+        while let Some(len) = cut(Params::for_size(SIZE), rest, true) {
+            let chunk = proto_core::content::ChunkRef {
+                len: u32::try_from(len).unwrap(),
+                hash: recipe::hash_chunk(&rest[..len]),
+            };
+            hasher.push(&chunk);
+            list.extend_from_slice(&recipe::write(&chunk));
+            rest = &rest[len..];
+        }
+        let content = hasher.finish();
+        let entry = Entry {
+            kind: Kind::File,
+            mode: 0o644,
+            size: SIZE,
+            mtime: Timestamp::default(),
+            content,
+            modified_by: author,
+            version: VersionVector::from_sorted([(author, 1)]).unwrap(),
+            sequence: 1,
+        };
+        let mut page = vec![0; 1000];
+        let mut writer = PageWriter::new(&mut page, index, 0).unwrap();
+        writer.push(&entry, b"file", b"").unwrap();
+        let len = writer.finish(1, 1);
+        page.truncate(len);
+        let mut library = Self {
+            lie,
+            content,
+            bytes,
+            recipe: list,
+            page,
+            served: 0,
+        };
+        match lie {
+            Lie::None => {}
+            Lie::Recipe => library.recipe[10] ^= 1,
+            Lie::Bytewise => library.recipe = [&[0, 0, 0, 1][..], &[0; 32]].concat().repeat(1792),
+            Lie::Chunk => library.bytes[100_000] ^= 1,
+        }
+        library
+    }
+
+    fn find(&self, object: ObjectId, start: u64, length: usize) -> &[u8] {
+        let from = usize::try_from(start).unwrap();
+        match object {
+            ObjectId::Content(content) if content == self.content => {
+                self.bytes.get(from..from + length).unwrap_or_default()
+            }
+            ObjectId::Recipe(content) if content == self.content => {
+                if from > 0 && self.lie != Lie::Bytewise {
+                    return &[];
+                }
+                self.recipe.get(..length).unwrap_or(&self.recipe)
+            }
+            ObjectId::Journal(_) if start == 0 => &self.page,
+            _ => &[],
+        }
+    }
+}
+
+impl Objects for Library {
+    fn piece(&mut self, object: ObjectId, start: u64, length: usize) -> Read {
+        match self.find(object, start, length).len() {
+            0 => Read::Gone,
+            len => {
+                self.served += len as u64;
+                Read::Ready(len)
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read {
+        let piece = self.find(object, start, length);
+        let part = piece.get(at..at + buffer.len()).unwrap();
+        buffer.copy_from_slice(part);
+        Read::Ready(part.len())
+    }
+}
+
+impl Liar {
+    fn new(place: usize, lie: Lie) -> Self {
+        let index = IndexId(100 + place as u64);
+        let config = engine::Config {
+            session: session::Config {
+                key: KEY,
+                index_id: index,
+                boot_id: 1,
+                aes: false,
+            },
+            receive_buffer: 1_000_000,
+            datagram: 1200,
+        };
+        let seed = [u8::try_from(place).unwrap() + 1; 32];
+        let mut engine = Box::new(Engine::new(config, Entropy::new(&seed)));
+        assert!(engine.add_peer(slot(0), 1, None));
+        Self {
+            engine,
+            library: Library::new(lie, index, IndexId(100)),
+            on: true,
+        }
+    }
+
+    fn work(&mut self, now: Instant) {
+        let own = Own {
+            sequence: 1,
+            pending: 0,
+            busy: false,
+        };
+        self.engine.set_own(now, own);
+        self.engine.handle_timeout(now);
+        while let Some(event) = self.engine.poll_event() {
+            // It reads nobody's journal.
+            if let Event::Connected { peer, .. } = event {
+                self.engine.set_cursor(now, peer, u64::MAX);
+            }
+        }
+    }
+}
+
+impl Meeting {
+    /// A peer and one machine for each lie.
+    pub fn new(lies: &[Lie]) -> Self {
+        let disk = SimDisk::new();
+        let config = Config {
+            peers: (0..lies.len()).map(address).collect(),
+            key: KEY,
+            symlinks: Symlinks::Follow,
+            scan_interval: Duration::from_secs(60),
+            seed: [9; 32],
+            receive_buffer: 1_000_000,
+            datagram: 1200,
+            aes: false,
+            is_own_address: |_| false,
+        };
+        let now = Instant::from_micros(1_000_000);
+        let started = Peer::start(disk.handle(), config, at(now), Box::new(|_| ()));
+        let Ok(started) = started else {
+            panic!("cannot start")
+        };
+        let liars = lies.iter().enumerate();
+        Self {
+            peer: started.peer,
+            disk,
+            liars: liars.map(|(place, lie)| Liar::new(place, *lie)).collect(),
+            now,
+            buffer: vec![0; 65_507],
+        }
+    }
+
+    /// Somebody comes or goes.
+    pub fn set_on(&mut self, place: usize, on: bool) {
+        self.liars[place].on = on;
+    }
+
+    /// Bytes of pieces that somebody was asked for.
+    pub fn served(&self, place: usize) -> u64 {
+        self.liars[place].library.served
+    }
+
+    /// Lets time pass.
+    pub fn drive(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now += TICK;
+            self.disk.set_now(at(self.now).wall);
+            while self.peer.work(at(self.now)) {
+                self.now += Duration::from_micros(50);
+            }
+            while let Some((to, transmit)) = self.peer.poll_transmit(at(self.now), &mut self.buffer)
+            {
+                let place = (0..self.liars.len()).find(|place| address(*place) == to);
+                let liar = &mut self.liars[place.unwrap()];
+                for datagram in self.buffer[..transmit.len].chunks_mut(transmit.segment_size) {
+                    if liar.on {
+                        liar.engine.handle_datagram(self.now, slot(0), datagram);
+                    }
+                }
+            }
+            for (place, liar) in self.liars.iter_mut().enumerate().filter(|(_, l)| l.on) {
+                liar.work(self.now);
+                while let Some(transmit) =
+                    liar.engine
+                        .poll_transmit(self.now, &mut self.buffer, &mut liar.library)
+                {
+                    for datagram in self.buffer[..transmit.len].chunks_mut(transmit.segment_size) {
+                        self.peer
+                            .handle_datagram(at(self.now), address(place), datagram);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn at(mono: Instant) -> Now {
+    let micros = mono.as_micros();
+    Now {
+        mono,
+        wall: Timestamp {
+            sec: 1_700_000_000 + i64::try_from(micros / 1_000_000).unwrap(),
+            nsec: u32::try_from(micros % 1_000_000).unwrap() * 1000,
+        },
+    }
+}
