@@ -29,7 +29,6 @@ impl Engine {
     /// Gives up what is lost, and sources that send nothing.
     pub(super) fn find_losses(&mut self, now: Instant) {
         for remote in self.remotes.iter_mut().flatten() {
-            let newest = remote.newest_answered;
             let (mut stalled, mut asked) = (0, 0);
             for (_, piece) in self
                 .pulls
@@ -37,7 +36,7 @@ impl Engine {
                 .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
             {
                 asked += 1;
-                stalled += usize::from(piece.find_lost(now, &mut remote.flow, newest));
+                stalled += usize::from(piece.find_lost(now, &mut remote.flow));
             }
             if asked > 0 && stalled == asked {
                 remote.flow.stalled();
@@ -117,4 +116,11 @@ pub(super) fn may_ask(piece: &Piece, now: Instant, peer: PeerSlot, speaking: Pee
         && (speaking.contains(peer)
             || piece.source == Some(peer)
             || piece.other_source(speaking, peer).is_none())
+}
+impl Engine {
+    /// x
+    #[must_use]
+    pub fn flow_words(&self) -> impl core::fmt::Debug + '_ {
+        self.remotes.iter().flatten().next().unwrap().flow.words()
+    }
 }

@@ -15,6 +15,10 @@ pub struct Sent {
     pub at: Instant,
     delivered: u64,
     delivered_at: Instant,
+    /// Whether there was less to ask for than the path could carry.
+    limited: bool,
+    /// Whether anything of it has come.
+    pub answered: bool,
 }
 
 /// Delivery-rate estimator of one flow.
@@ -26,6 +30,8 @@ pub struct Delivery {
     round_ends: u64,
     rates: [u64; ROUNDS],
     round: usize,
+    /// What is asked for before this much was delivered does not fill the path.
+    limited_until: u64,
 }
 
 impl Delivery {
@@ -36,7 +42,17 @@ impl Delivery {
             at: now,
             delivered: self.delivered,
             delivered_at: self.delivered_at,
+            limited: self.delivered < self.limited_until,
+            answered: false,
         }
+    }
+
+    /// There is no more to ask for while so many bytes are outstanding.
+    pub fn limit(&mut self, outstanding: usize) {
+        self.limited_until = self
+            .delivered
+            .saturating_add(outstanding as u64)
+            .saturating_add(1);
     }
 
     /// The flow was idle: measuring begins anew at `now`.
@@ -50,8 +66,8 @@ impl Delivery {
         self.delivered_at = now;
     }
 
-    /// Takes note of bytes that answer a request; the rate to believe in bytes per second, if there is one.
-    pub fn arrived(&mut self, now: Instant, sent: &Sent, bytes: usize) -> Option<u64> {
+    /// Takes note of bytes that answer a request; whether a round has ended.
+    pub fn arrived(&mut self, now: Instant, sent: &Sent, bytes: usize) -> bool {
         self.count(now, bytes);
         let span = now
             .saturating_since(sent.delivered_at.min(sent.at))
@@ -59,7 +75,12 @@ impl Delivery {
         let span_micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let rate = (self.delivered - sent.delivered.min(self.delivered)).saturating_mul(1_000_000)
             / span_micros.max(1);
-        if sent.delivered >= self.round_ends {
+        // Too little to do is no reason to believe in a slower path.
+        if sent.limited && self.rate().is_some_and(|known| rate <= known) {
+            return false;
+        }
+        let round_ended = sent.delivered >= self.round_ends;
+        if round_ended {
             self.round_ends = self.delivered;
             self.round = (self.round + 1) % ROUNDS;
             if let Some(slot) = self.rates.get_mut(self.round) {
@@ -69,7 +90,7 @@ impl Delivery {
         if let Some(slot) = self.rates.get_mut(self.round) {
             *slot = (*slot).max(rate);
         }
-        self.rate()
+        round_ended
     }
 
     /// Greatest rate of the last rounds in bytes per second.

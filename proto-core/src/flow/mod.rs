@@ -3,15 +3,30 @@
 //! minimum round trip are measured, loss is no signal.
 
 mod delivery;
+mod model;
+mod pacer;
+mod requests;
 mod rtt;
-mod window;
 
 pub use delivery::{Delivery, Sent};
+use model::Model;
+use pacer::Pacer;
+use requests::Requests;
 pub use rtt::Rtt;
 pub(crate) use rtt::whole_micros;
-pub use window::Window;
 
 use crate::time::{Duration, Instant};
+
+/// What may be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// This many bytes, now.
+    Bytes(usize),
+    /// Nothing before this moment.
+    At(Instant),
+    /// Nothing before something has arrived or was given up.
+    Full,
+}
 
 /// One peer's flow: everything that a REQUEST to it is sized by.
 #[derive(Debug, Default)]
@@ -20,26 +35,47 @@ pub struct Flow {
     pub rtt: Rtt,
     /// Delivery rate.
     pub delivery: Delivery,
-    window: Window,
+    model: Model,
+    pacer: Pacer,
+    /// What was asked for lately.
+    pub requests: Requests,
     /// Bytes asked for and neither here nor given up.
     outstanding: usize,
 }
 
 impl Flow {
-    /// Bytes that may be asked for now, with `budget` bytes left of what all peers together may
-    /// send us (the receive buffer that the kernel granted).
-    #[must_use]
-    pub fn room(&self, budget: usize) -> usize {
-        self.window
-            .bytes()
-            .saturating_sub(self.outstanding)
-            .min(budget)
-    }
-
-    /// The window in bytes.
+    /// Bytes that may be outstanding.
     #[must_use]
     pub fn window(&self) -> usize {
-        self.window.bytes()
+        self.model.window(self.min_rtt())
+    }
+
+    /// Bytes outstanding beyond what the path itself holds: they may all wait in our receive buffer.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        let held = self.model.in_flight(self.min_rtt());
+        self.outstanding.saturating_sub(held)
+    }
+
+    /// Bytes of segments of this size that may be asked for now, with `budget` bytes left of what may wait
+    /// in the receive buffer that the kernel granted.
+    #[must_use]
+    pub fn room(&self, now: Instant, segment: usize, budget: usize) -> Room {
+        let held = self.model.in_flight(self.min_rtt());
+        let budget = budget.saturating_add(held.saturating_sub(self.outstanding));
+        let window = self.window().saturating_sub(self.outstanding).min(budget);
+        let pace = self.model.pace();
+        let quantum = Pacer::quantum(pace.unwrap_or_default(), self.min_rtt(), segment);
+        if self.outstanding > 0 && window < quantum.min(self.window() / 4) {
+            return Room::Full;
+        }
+        let Some(pace) = pace else {
+            return Room::Bytes(window);
+        };
+        match self.pacer.credit(now, pace, quantum) {
+            0 => Room::At(self.pacer.ready_at()),
+            credit => Room::Bytes(window.min(credit)),
+        }
     }
 
     /// Bytes outstanding.
@@ -48,36 +84,44 @@ impl Flow {
         self.outstanding
     }
 
-    /// `bytes` were asked for; the result goes back into [`Self::arrived`] with the answer.
-    pub fn asked(&mut self, now: Instant, bytes: usize) -> Sent {
+    /// `bytes` were asked for; the place of the request in the order of all.
+    pub fn asked(&mut self, now: Instant, bytes: usize) -> u64 {
         if self.outstanding == 0 {
             // An idle flow must not count the pause as time in which little was delivered.
             self.delivery.restart(now);
         }
         self.outstanding = self.outstanding.saturating_add(bytes);
-        self.delivery.sent(now)
+        if let Some(pace) = self.model.pace() {
+            self.pacer.asked(now, pace, bytes);
+        }
+        let sent = self.delivery.sent(now);
+        self.requests.note(sent)
     }
 
-    /// `bytes` arrived of what was asked for with `sent` (`None`: it is not known when), `outstanding`
-    /// of them not given up before; `first` if they are surely the first ones of that request.
+    /// `bytes` arrived, `outstanding` of them not given up before, that answer the request of this place
+    /// (`None`: it is not known which). `once`: they were asked for only once.
     pub fn arrived(
         &mut self,
         now: Instant,
-        sent: Option<&Sent>,
+        order: Option<u64>,
         bytes: usize,
         outstanding: usize,
-        first: bool,
+        once: bool,
     ) {
         self.outstanding = self.outstanding.saturating_sub(outstanding);
+        let first = order.is_some_and(|order| self.requests.answered(order));
+        let sent = order.and_then(|order| self.requests.get(order)).copied();
         let Some(sent) = sent else {
             self.delivery.count(now, bytes);
             return;
         };
-        if first {
-            self.rtt.sample(now, now.saturating_since(sent.at));
-        }
-        if let Some(rate) = self.delivery.arrived(now, sent, bytes) {
-            self.window.update(rate, self.rtt.min());
+        // Karn's algorithm: no round trip is measured where the answer may be to an earlier request.
+        let stale = first && once && self.rtt.sample(now, now.saturating_since(sent.at));
+        let round_ended = self.delivery.arrived(now, &sent, bytes);
+        if let Some(rate) = self.delivery.rate() {
+            let (outstanding, min_rtt) = (self.outstanding, self.min_rtt());
+            self.model
+                .update(now, rate, round_ended, outstanding, min_rtt, stale);
         }
     }
 
@@ -89,12 +133,33 @@ impl Flow {
     /// Nothing at all came back within the retransmission timeout: what was measured holds no more.
     pub fn stalled(&mut self) {
         self.delivery.forget();
-        self.window.reset();
+        self.model = Model::default();
+    }
+
+    /// There was room, but nothing more to ask for: what is measured now is not the path.
+    pub fn idle(&mut self) {
+        self.delivery.limit(self.outstanding);
+    }
+
+    fn min_rtt(&self) -> Duration {
+        self.rtt.min().unwrap_or_default()
     }
 
     /// How long to wait for an answer before asking again.
     #[must_use]
     pub fn retransmission_timeout(&self) -> Duration {
         self.rtt.retransmission_timeout()
+    }
+}
+impl Flow {
+    /// x
+    pub fn words(&self) -> impl core::fmt::Debug + '_ {
+        (
+            &self.model,
+            self.outstanding,
+            self.rtt.min(),
+            self.rtt.smoothed(),
+            self.window(),
+        )
     }
 }

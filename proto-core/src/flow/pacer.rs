@@ -1,0 +1,66 @@
+//! When the next REQUEST may go, so that its answers reach the narrowest place of the path no faster
+//! than that passes them on: a server answers at once and as fast as it can.
+
+use crate::time::{Duration, Instant};
+
+/// One REQUEST asks for what the path carries in this time, so that answers come in short bursts ...
+const QUANTUM: Duration = Duration::from_micros(250);
+/// ... or in this part of a round trip, if that is longer: what waits for it is as long.
+const ROUND_PARTS: u32 = 64;
+/// Most of one REQUEST in bytes: few datagrams then wake the other side.
+const LARGEST: usize = 256 * 1024;
+/// Segments of one REQUEST at least.
+const LEAST_SEGMENTS: usize = 12;
+/// What was not asked for in time is caught up with for this long at most: poll(2) counts in
+/// milliseconds.
+const CATCH_UP: Duration = Duration::from_micros(1500);
+
+/// Spaces requests by the pace in bytes per second.
+#[derive(Debug, Default)]
+pub struct Pacer {
+    /// All that was asked for has been paid for by then.
+    paid_at: Instant,
+}
+
+impl Pacer {
+    /// Bytes of the next REQUEST at this pace.
+    #[must_use]
+    pub fn quantum(pace: u64, min_rtt: Duration, segment: usize) -> usize {
+        bytes(pace, QUANTUM.max(min_rtt / ROUND_PARTS)).clamp(LEAST_SEGMENTS * segment, LARGEST)
+    }
+
+    /// Bytes that may be asked for now; 0 before [`Self::ready_at`].
+    #[must_use]
+    pub fn credit(&self, now: Instant, pace: u64, quantum: usize) -> usize {
+        if now < self.paid_at {
+            return 0;
+        }
+        let late = now.saturating_since(self.paid_at).min(CATCH_UP);
+        quantum.saturating_add(bytes(pace, late))
+    }
+
+    /// When the next REQUEST may go.
+    #[must_use]
+    pub fn ready_at(&self) -> Instant {
+        self.paid_at
+    }
+
+    /// So many bytes were asked for.
+    pub fn asked(&mut self, now: Instant, pace: u64, count: usize) {
+        let micros = (count as u64).saturating_mul(1_000_000) / pace.max(1);
+        let from = if now.saturating_since(self.paid_at) > CATCH_UP {
+            Instant::from_micros(now.as_micros().saturating_sub(whole(CATCH_UP)))
+        } else {
+            self.paid_at
+        };
+        self.paid_at = from + Duration::from_micros(micros);
+    }
+}
+
+fn whole(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn bytes(pace: u64, time: Duration) -> usize {
+    usize::try_from(pace.saturating_mul(whole(time)) / 1_000_000).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,70 @@
+//! The latest requests to one peer: what was known when each was sent, and how far answers have come.
+
+use super::delivery::Sent;
+
+/// Requests that are remembered. What is older counts as sent long ago.
+const KEPT: usize = 256;
+
+/// The latest requests, by their place in the order of all. The first one has place 1.
+#[derive(Debug)]
+pub struct Requests {
+    sent: [Sent; KEPT],
+    newest: u64,
+    newest_answered: u64,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            sent: [Sent::default(); KEPT],
+            newest: 0,
+            newest_answered: 0,
+        }
+    }
+}
+
+impl Requests {
+    /// Notes a request; its place.
+    pub fn note(&mut self, sent: Sent) -> u64 {
+        // No place has 16 last bits of 0: those say "never asked for".
+        self.newest += if self.newest as u16 == u16::MAX { 2 } else { 1 };
+        if let Some(slot) = self.sent.get_mut(slot(self.newest)) {
+            *slot = sent;
+        }
+        self.newest
+    }
+
+    /// What was known when the request of this place was sent, if it is remembered.
+    #[must_use]
+    pub fn get(&self, order: u64) -> Option<&Sent> {
+        (order <= self.newest && order + KEPT as u64 > self.newest)
+            .then(|| self.sent.get(slot(order)))?
+    }
+
+    /// Something of this request came; whether it is the first.
+    pub fn answered(&mut self, order: u64) -> bool {
+        self.newest_answered = self.newest_answered.max(order);
+        let remembered = self.get(order).is_some();
+        match self.sent.get_mut(slot(order)) {
+            Some(sent) if remembered => !core::mem::replace(&mut sent.answered, true),
+            _ => false,
+        }
+    }
+
+    /// Place of the newest request of which something came.
+    #[must_use]
+    pub fn newest_answered(&self) -> u64 {
+        self.newest_answered
+    }
+
+    /// The place of which these are the last 16 bits: the newest one.
+    #[must_use]
+    pub fn whole(&self, low: u16) -> u64 {
+        let behind = (self.newest as u16).wrapping_sub(low);
+        self.newest.saturating_sub(u64::from(behind))
+    }
+}
+
+fn slot(order: u64) -> usize {
+    usize::try_from(order % KEPT as u64).unwrap_or(0)
+}
