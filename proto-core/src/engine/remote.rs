@@ -169,6 +169,7 @@ impl Remote {
             .min(announce)
             .min(page)
             .min(self.ask_at)
+            .min(self.flow.probe_at().unwrap_or(Instant::FAR_FUTURE))
     }
 
     pub fn in_sync_with(&self, own_index: IndexId, own_sequence: Sequence) -> bool {

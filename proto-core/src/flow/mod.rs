@@ -17,6 +17,20 @@ pub(crate) use rtt::whole_micros;
 
 use crate::time::{Duration, Instant};
 
+/// Waited beyond two round trips before a probe: a turn of the serving peer's loop.
+const PROBE_MARGIN: Duration = Duration::from_millis(10);
+
+/// Whether the path is asked for a sign of life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Probe {
+    #[default]
+    Idle,
+    /// One segment may be asked for beyond the window.
+    Due,
+    /// It was; no other one before something came.
+    Sent,
+}
+
 /// What may be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Room {
@@ -41,6 +55,9 @@ pub struct Flow {
     pub requests: Requests,
     /// Bytes asked for and neither here nor given up.
     outstanding: usize,
+    /// When something was last asked for or came.
+    stirred_at: Instant,
+    probe: Probe,
 }
 
 impl Flow {
@@ -64,6 +81,9 @@ impl Flow {
         let held = self.model.in_flight(self.min_rtt());
         let budget = budget.saturating_add(held.saturating_sub(self.outstanding));
         let window = self.window().saturating_sub(self.outstanding).min(budget);
+        if self.probe == Probe::Due {
+            return Room::Bytes(segment);
+        }
         let pace = self.model.pace();
         let quantum = Pacer::quantum(pace.unwrap_or_default(), self.min_rtt(), segment);
         if self.outstanding > 0 && window < quantum.min(self.window() / 4) {
@@ -91,6 +111,10 @@ impl Flow {
             self.delivery.restart(now);
         }
         self.outstanding = self.outstanding.saturating_add(bytes);
+        self.stirred_at = now;
+        if self.probe == Probe::Due {
+            self.probe = Probe::Sent;
+        }
         if let Some(pace) = self.model.pace() {
             self.pacer.asked(now, pace, bytes);
         }
@@ -109,6 +133,8 @@ impl Flow {
         once: bool,
     ) {
         self.outstanding = self.outstanding.saturating_sub(outstanding);
+        self.stirred_at = now;
+        self.probe = Probe::Idle;
         let first = order.is_some_and(|order| self.requests.answered(order));
         let sent = order.and_then(|order| self.requests.get(order)).copied();
         let Some(sent) = sent else {
@@ -134,6 +160,19 @@ impl Flow {
     pub fn stalled(&mut self) {
         self.delivery.forget();
         self.model = Model::default();
+    }
+
+    /// When one segment should be asked for again because nothing comes any more.
+    #[must_use]
+    pub fn probe_at(&self) -> Option<Instant> {
+        let smoothed = self.rtt.smoothed()?;
+        (self.outstanding > 0 && self.probe == Probe::Idle)
+            .then(|| self.stirred_at + whole_micros(smoothed * 2 + PROBE_MARGIN))
+    }
+
+    /// One segment will be asked for again.
+    pub fn probe(&mut self) {
+        self.probe = Probe::Due;
     }
 
     /// There was room, but nothing more to ask for: what is measured now is not the path.

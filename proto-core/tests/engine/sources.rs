@@ -260,9 +260,7 @@ fn two_sources_fill_the_receive_buffer_and_never_more() {
     sim.want(0, &wants);
     let all = wants.len();
     let mut served = [0; 4];
-    let took = sim.until(60, |sim| {
-        sim.host(0).done.len() == all
-    });
+    let took = sim.until(60, |sim| sim.host(0).done.len() == all);
     assert!(took.is_some());
     // What the paths themselves do not hold waits; here in front of the wire, else in the receive buffer.
     let waited: u64 = (1..4).map(|peer| sim.net.count(peer, 0).queued).sum();

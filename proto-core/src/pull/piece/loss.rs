@@ -4,12 +4,8 @@ use super::Piece;
 use crate::flow::{Flow, whole_micros};
 use crate::time::{Duration, Instant};
 
-/// A request counts as lost when answers to this many later requests have come (RFC 5681's three
-/// duplicate acknowledgements, per request item).
-const REORDERING: u64 = 3;
-
-/// ... and a round trip and a quarter and this much time went by without an answer: two cores of one
-/// machine deliver their datagrams in different order (RFC 8985 section 6.2, reordering window).
+/// What was asked for counts as lost when an answer to a later request has come, and a round trip and a
+/// quarter and this much time went by without an answer: two cores of one machine deliver their datagrams in different order (RFC 8985 section 6.2, reordering window).
 const REORDERING_TIME: Duration = Duration::from_millis(5);
 
 /// A piece of which nothing came although answers to later requests did, this often in a row, is waited
@@ -70,6 +66,18 @@ impl Piece {
         flow.given_up(given_up);
     }
 
+    /// One segment that is outstanding is to be asked for again, to see whether answers still come (tail
+    /// loss probe, RFC 8985 section 7).
+    pub fn probe(&mut self, flow: &mut Flow) {
+        let outstanding = |place: &usize| self.asked.get(*place) && !self.here.get(*place);
+        if let Some(place) = (0..self.segments()).find(outstanding) {
+            let bytes = self.segment_len(place);
+            self.asked.clear(place);
+            self.outstanding = self.outstanding.saturating_sub(bytes);
+            flow.given_up(bytes);
+        }
+    }
+
     /// Once a pause is over there is nothing more to wake for.
     pub fn end_pause(&mut self, now: Instant) {
         if self.not_before <= now {
@@ -78,7 +86,7 @@ impl Piece {
     }
 
     fn is_overtaken(&self, flow: &Flow, order: u64) -> bool {
-        flow.requests.newest_answered() >= order + REORDERING
+        flow.requests.newest_answered() > order
     }
 
     /// When what is outstanding counts as lost, if nothing more comes, or is looked at again.
