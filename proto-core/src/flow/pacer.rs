@@ -11,15 +11,19 @@ const ROUND_PARTS: u32 = 64;
 const LARGEST: usize = 256 * 1024;
 /// Segments of one REQUEST at least.
 const LEAST_SEGMENTS: usize = 12;
-/// What was not asked for in time is caught up with for this long at most: poll(2) counts in
-/// milliseconds.
-const CATCH_UP: Duration = Duration::from_micros(1500);
+/// What was not asked for in time is asked for at once up to this much: poll(2) counts in
+/// milliseconds ...
+const AT_ONCE: Duration = Duration::from_micros(1500);
+/// ... and this much more at twice the pace: a turn of our loop may take long.
+const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// Spaces requests by the pace in bytes per second.
 #[derive(Debug, Default)]
 pub struct Pacer {
     /// All that was asked for has been paid for by then.
     paid_at: Instant,
+    /// Not faster than twice the pace.
+    not_before: Instant,
 }
 
 impl Pacer {
@@ -32,17 +36,17 @@ impl Pacer {
     /// Bytes that may be asked for now; 0 before [`Self::ready_at`].
     #[must_use]
     pub fn credit(&self, now: Instant, pace: u64, quantum: usize) -> usize {
-        if now < self.paid_at {
+        if now < self.ready_at() {
             return 0;
         }
-        let late = now.saturating_since(self.paid_at).min(CATCH_UP);
+        let late = now.saturating_since(self.paid_at).min(AT_ONCE);
         quantum.saturating_add(bytes(pace, late))
     }
 
     /// When the next REQUEST may go.
     #[must_use]
     pub fn ready_at(&self) -> Instant {
-        self.paid_at
+        self.paid_at.max(self.not_before)
     }
 
     /// So many bytes were asked for.
@@ -54,6 +58,7 @@ impl Pacer {
             self.paid_at
         };
         self.paid_at = from + Duration::from_micros(micros);
+        self.not_before = now + Duration::from_micros(micros / 2);
     }
 }
 
