@@ -109,6 +109,7 @@ impl Flow {
         if self.outstanding == 0 {
             // An idle flow must not count the pause as time in which little was delivered.
             self.delivery.restart(now);
+            self.requests.restart();
         }
         self.outstanding = self.outstanding.saturating_add(bytes);
         self.stirred_at = now;
@@ -143,7 +144,12 @@ impl Flow {
         };
         // Karn's algorithm: no round trip is measured where the answer may be to an earlier request.
         let stale = first && once && self.rtt.sample(now, now.saturating_since(sent.at));
-        let round_ended = self.delivery.arrived(now, &sent, bytes);
+        let reference = order.map(|order| self.requests.reference(now, order));
+        let reference = reference
+            .and_then(|order| self.requests.get(order))
+            .copied()
+            .unwrap_or(sent);
+        let round_ended = self.delivery.arrived(now, &reference, &sent, bytes);
         if let Some(rate) = self.delivery.rate() {
             let (outstanding, min_rtt) = (self.outstanding, self.min_rtt());
             self.model

@@ -1,9 +1,13 @@
 //! The latest requests to one peer: what was known when each was sent, and how far answers have come.
 
 use super::delivery::Sent;
+use crate::time::{Duration, Instant};
 
 /// Requests that are remembered. What is older counts as sent long ago.
 const KEPT: usize = 256;
+/// Rates are measured over at least this time: shorter spans measure the turns of loops and the bursts of
+/// sockets, not the path.
+const SPAN: Duration = Duration::from_millis(4);
 
 /// The latest requests, by their place in the order of all. The first one has place 1.
 #[derive(Debug)]
@@ -11,6 +15,8 @@ pub struct Requests {
     sent: [Sent; KEPT],
     newest: u64,
     newest_answered: u64,
+    /// The newest request that was sent a [`SPAN`] ago, or the first one after a pause.
+    base: u64,
 }
 
 impl Default for Requests {
@@ -19,6 +25,7 @@ impl Default for Requests {
             sent: [Sent::default(); KEPT],
             newest: 0,
             newest_answered: 0,
+            base: 0,
         }
     }
 }
@@ -39,6 +46,25 @@ impl Requests {
     pub fn get(&self, order: u64) -> Option<&Sent> {
         (order <= self.newest && order + KEPT as u64 > self.newest)
             .then(|| self.sent.get(slot(order)))?
+    }
+
+    /// The next request is the first one after a pause.
+    pub fn restart(&mut self) {
+        self.base = self.newest + 1;
+    }
+
+    /// The request since which the rate is to be measured when this one is answered: itself, or an
+    /// earlier one on a short path.
+    #[must_use]
+    pub fn reference(&mut self, now: Instant, order: u64) -> u64 {
+        self.base = self.base.max((self.newest + 1).saturating_sub(KEPT as u64));
+        while self
+            .get(self.base + 1)
+            .is_some_and(|next| now.saturating_since(next.at) >= SPAN)
+        {
+            self.base += 1;
+        }
+        order.min(self.base)
     }
 
     /// Something of this request came; whether it is the first.
