@@ -93,6 +93,7 @@ impl Flow {
             return Room::Bytes(window);
         };
         match self.pacer.credit(now, pace, quantum) {
+            0 if self.outstanding < held * 2 => Room::Bytes(window.min(quantum)),
             0 => Room::At(self.pacer.ready_at()),
             credit => Room::Bytes(window.min(credit)),
         }

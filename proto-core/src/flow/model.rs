@@ -19,7 +19,7 @@ const FULL_ROUNDS: u32 = 3;
 /// How long the least round trip is measured with little outstanding.
 const PROBE_RTT: Duration = Duration::from_millis(200);
 /// The loops at both ends take part in each round trip: no phase is shorter.
-const LEAST_ROUND: Duration = Duration::from_millis(1);
+const LEAST_ROUND: Duration = Duration::from_micros(1250);
 /// What is lost counts as outstanding until it is found out, and loops pause: room for this much time at
 /// the measured rate beyond the bandwidth-delay products.
 const SLACK: Duration = Duration::from_millis(10);
