@@ -130,10 +130,3 @@ pub(super) fn may_ask(piece: &Piece, now: Instant, peer: PeerSlot, speaking: Pee
             || piece.source == Some(peer)
             || piece.other_source(speaking, peer).is_none())
 }
-impl Engine {
-    /// x
-    #[must_use]
-    pub fn flow_words(&self) -> impl core::fmt::Debug + '_ {
-        self.remotes.iter().flatten().next().unwrap().flow.words()
-    }
-}

@@ -197,15 +197,3 @@ impl Flow {
         self.rtt.retransmission_timeout()
     }
 }
-impl Flow {
-    /// x
-    pub fn words(&self) -> impl core::fmt::Debug + '_ {
-        (
-            &self.model,
-            self.outstanding,
-            self.rtt.min(),
-            self.rtt.smoothed(),
-            self.window(),
-        )
-    }
-}

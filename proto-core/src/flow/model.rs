@@ -144,3 +144,75 @@ impl Model {
         (self.rate > 0).then(|| (self.rate.saturating_mul(gain) / 1000).max(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(50);
+
+    /// A model that was told of this rate for some rounds, and the time.
+    fn settled(rate: u64) -> (Model, Instant) {
+        let (mut model, mut now) = (Model::default(), Instant::from_micros(1));
+        for _ in 0..20 {
+            now += RTT;
+            model.update(now, rate, true, 0, RTT, false);
+        }
+        (model, now)
+    }
+
+    #[test]
+    fn start_up_doubles_until_the_rate_grows_no_more() {
+        let mut model = Model::default();
+        assert_eq!(model.pace(), None);
+        let mut now = Instant::from_micros(1);
+        for round in 0..8 {
+            now += RTT;
+            model.update(now, 100_000 << round, true, 0, RTT, false);
+            assert_eq!(model.pace(), Some((100_000 << round) * 2885 / 1000));
+        }
+        for _ in 0..3 {
+            assert_eq!(model.state, State::Startup);
+            model.update(now, 100_000 << 7, true, usize::MAX, RTT, false);
+        }
+        assert_eq!(model.state, State::Drain);
+        assert!(model.pace() < Some(100_000 << 7));
+        model.update(now, 100_000 << 7, false, 1000, RTT, false);
+        assert_eq!(model.state, State::Probe(2));
+    }
+
+    #[test]
+    fn the_cycle_asks_for_what_was_measured_on_average() {
+        assert_eq!(CYCLE.iter().sum::<u64>(), 1000 * CYCLE.len() as u64);
+        let (mut model, mut now) = settled(12_500_000);
+        let mut sum = 0;
+        for _ in 0..32 {
+            now += RTT;
+            model.update(now, 12_500_000, true, usize::MAX, RTT, false);
+            let pace = model.pace().unwrap();
+            assert!([9_375_000, 12_500_000, 15_625_000].contains(&pace));
+            sum += pace;
+        }
+        assert_eq!(sum, 32 * 12_500_000);
+    }
+
+    #[test]
+    fn the_window_is_two_bandwidth_delay_products_and_slack_within_bounds() {
+        let (model, _) = settled(12_500_000);
+        assert_eq!(model.window(RTT), 1_250_000 + 125_000);
+        assert_eq!(model.in_flight(RTT), 625_000);
+        let (slow, _) = settled(1);
+        assert_eq!(slow.window(RTT), FLOOR);
+        let (fast, _) = settled(u64::MAX);
+        assert_eq!(fast.window(Duration::from_secs(9)), CEILING);
+    }
+
+    #[test]
+    fn a_stale_round_trip_is_measured_with_little_outstanding_and_only_for_a_while() {
+        let (mut model, now) = settled(12_500_000);
+        model.update(now, 12_500_000, false, 0, RTT, true);
+        assert_eq!(model.window(RTT), 312_500);
+        model.update(now + PROBE_RTT, 12_500_000, false, 0, RTT, false);
+        assert_eq!(model.state, State::Probe(2));
+    }
+}

@@ -69,3 +69,49 @@ fn whole(time: Duration) -> u64 {
 fn bytes(pace: u64, time: Duration) -> usize {
     usize::try_from(pace.saturating_mul(whole(time)) / 1_000_000).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: usize = 1000;
+
+    #[test]
+    fn requests_keep_the_pace_and_catch_up_a_little() {
+        let pace = 10_000_000;
+        let quantum = Pacer::quantum(pace, Duration::ZERO, SEGMENT);
+        assert_eq!(quantum, 12_000, "twelve segments");
+        let mut pacer = Pacer::default();
+        let mut now = Instant::from_micros(1_000_000);
+        let (begin, mut asked) = (now, 0);
+        while now < begin + Duration::from_secs(1) {
+            let credit = pacer.credit(now, pace, quantum);
+            assert!(credit > 0 && credit <= quantum + 15_000);
+            pacer.asked(now, pace, credit);
+            asked += credit;
+            assert_eq!(pacer.credit(now, pace, quantum), 0);
+            now = now.max(pacer.ready_at());
+        }
+        let allowed = 10_000_000 + 100_000 + 2 * quantum;
+        assert!(asked > 10_000_000 && asked < allowed, "{asked}");
+        // Ten milliseconds at most of a long pause are made up for, at twice the pace at most.
+        let mut burst = 0;
+        let pause = now + Duration::from_secs(5);
+        let mut now = pause;
+        while now < pause + Duration::from_millis(10) {
+            let credit = pacer.credit(now, pace, quantum);
+            pacer.asked(now, pace, credit);
+            burst += credit;
+            now = now.max(pacer.ready_at());
+        }
+        assert!(burst > 180_000 && burst < 230_000, "{burst}");
+    }
+
+    #[test]
+    fn a_request_is_as_long_as_the_path_can_take() {
+        let quantum = |pace, rtt| Pacer::quantum(pace, Duration::from_millis(rtt), SEGMENT);
+        assert_eq!(quantum(125_000_000, 0), 31_250);
+        assert_eq!(quantum(125_000_000, 64), 125_000, "a 64th of a round trip");
+        assert_eq!(quantum(u64::MAX, 0), LARGEST);
+    }
+}

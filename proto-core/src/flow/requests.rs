@@ -94,3 +94,65 @@ impl Requests {
 fn slot(order: u64) -> usize {
     usize::try_from(order % KEPT as u64).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Delivery;
+
+    fn note(requests: &mut Requests, micros: u64) -> u64 {
+        let sent = Delivery::default().sent(Instant::from_micros(micros));
+        requests.note(sent)
+    }
+
+    #[test]
+    fn places_survive_their_last_16_bits_and_none_ends_in_zeros() {
+        let mut requests = Requests::default();
+        for number in 0..200_000u64 {
+            let order = note(&mut requests, number);
+            assert_ne!(order as u16, 0);
+            let earlier = order.saturating_sub(200).max(1);
+            assert_eq!(requests.whole(order as u16), order);
+            if earlier as u16 != 0 {
+                assert_eq!(requests.whole(earlier as u16), earlier);
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_is_answered_once_and_forgotten_after_some_others() {
+        let mut requests = Requests::default();
+        let first = note(&mut requests, 1);
+        let second = note(&mut requests, 2);
+        assert!(requests.answered(second) && !requests.answered(second));
+        assert_eq!(requests.newest_answered(), second);
+        assert!(requests.answered(first), "later, but also once");
+        assert_eq!(requests.newest_answered(), second);
+        for _ in 0..KEPT {
+            note(&mut requests, 3);
+        }
+        assert!(requests.get(first).is_none() && !requests.answered(first));
+    }
+
+    #[test]
+    fn rates_are_measured_over_a_while_and_never_over_a_pause() {
+        let mut requests = Requests::default();
+        requests.restart();
+        for millis in 0..20 {
+            note(&mut requests, millis * 1000);
+        }
+        let now = Instant::from_micros(19_500);
+        let reference = requests.reference(now, 20);
+        assert_eq!(
+            requests.get(reference).map(|sent| sent.at),
+            Some(Instant::from_micros(15_000))
+        );
+        assert_eq!(requests.reference(now, 3), 3, "a long path measures itself");
+        requests.restart();
+        let after = note(&mut requests, 500_000);
+        assert_eq!(
+            requests.reference(Instant::from_micros(500_100), after),
+            after
+        );
+    }
+}

@@ -153,36 +153,3 @@ fn transfer_times_are_those_of_the_table() {
         "netsim.txt differs:\n{difference}\nIf that is meant: BLESS=1 cargo test -p proto-core --test engine table"
     );
 }
-
-#[test]
-fn trace_one() {
-    let n = |name: &str, or: u64| {
-        std::env::var(name)
-            .ok()
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(or)
-    };
-    let (loss, rtt, mbit) = (n("LOSS", 0), n("RTT", 50_000), n("MBIT", 100));
-    let size = n("MB", 10) as usize * MB;
-    let mut sim = Sim::new(1, Path::bottleneck(mbit, rtt, loss));
-    sim.add_host([1]);
-    sim.add_host([0]);
-    let wants = sim.add_content(1, size, &[1]);
-    sim.connect();
-    let begin = sim.now;
-    sim.want(0, &wants);
-    let mut last = 0;
-    for step in 1..n("STEPS", 40) {
-        let _ = step;
-        sim.run_ms(n("EVERY", 20));
-        let bytes = sim.host(0).new_bytes;
-        println!(
-            "{:>8} us {:>9} +{:>8} {:?}",
-            sim.now - begin,
-            bytes,
-            bytes - last,
-            sim.host(0).engine.flow_words()
-        );
-        last = bytes;
-    }
-}
