@@ -103,6 +103,12 @@ impl Delivery {
         round_ended
     }
 
+    /// Bytes that came so far.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
     /// Greatest rate of the last rounds in bytes per second.
     #[must_use]
     pub fn rate(&self) -> Option<u64> {

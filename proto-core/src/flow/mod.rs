@@ -20,6 +20,11 @@ use crate::time::{Duration, Instant};
 /// Waited beyond two round trips before a probe: a turn of the serving peer's loop.
 const PROBE_MARGIN: Duration = Duration::from_millis(10);
 
+/// A round that lost less than this part of what came may be chance, not a short queue.
+const TOLERATED_LOSS: u64 = 64;
+/// How long the pace holds after more was lost.
+const STRICT: Duration = Duration::from_secs(1);
+
 /// Whether the path is asked for a sign of life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Probe {
@@ -58,6 +63,11 @@ pub struct Flow {
     /// When something was last asked for or came.
     stirred_at: Instant,
     probe: Probe,
+    /// Bytes lost since the last round ended, and delivered before it.
+    lost: u64,
+    delivered_before: u64,
+    /// Until then the pace holds, however little is outstanding.
+    strict_until: Instant,
 }
 
 impl Flow {
@@ -93,7 +103,11 @@ impl Flow {
             return Room::Bytes(window);
         };
         match self.pacer.credit(now, pace, quantum) {
-            0 if self.outstanding < held * 2 => Room::Bytes(window.min(quantum)),
+            0 if now >= self.strict_until
+                && self.outstanding < self.model.reserve(self.min_rtt()) =>
+            {
+                Room::Bytes(window.min(quantum))
+            }
             0 => Room::At(self.pacer.ready_at()),
             credit => Room::Bytes(window.min(credit)),
         }
@@ -151,6 +165,9 @@ impl Flow {
             .copied()
             .unwrap_or(sent);
         let round_ended = self.delivery.arrived(now, &reference, &sent, bytes);
+        if round_ended {
+            self.count_losses(now);
+        }
         if let Some(rate) = self.delivery.rate() {
             let (outstanding, min_rtt) = (self.outstanding, self.min_rtt());
             self.model
@@ -158,7 +175,23 @@ impl Flow {
         }
     }
 
-    /// `bytes` are given up: lost, refused, or no longer wanted.
+    fn count_losses(&mut self, now: Instant) {
+        let delivered = self.delivery.delivered();
+        let came = delivered - self.delivered_before.min(delivered);
+        if self.lost > came / TOLERATED_LOSS {
+            self.strict_until = now + STRICT;
+        }
+        self.lost = 0;
+        self.delivered_before = delivered;
+    }
+
+    /// `bytes` were overtaken by what was asked for later, and are given up.
+    pub fn lost(&mut self, bytes: usize) {
+        self.lost = self.lost.saturating_add(bytes as u64);
+        self.given_up(bytes);
+    }
+
+    /// `bytes` are given up: lost by time, refused, or no longer wanted.
     pub fn given_up(&mut self, bytes: usize) {
         self.outstanding = self.outstanding.saturating_sub(bytes);
     }

@@ -19,7 +19,9 @@ const FULL_ROUNDS: u32 = 3;
 /// How long the least round trip is measured with little outstanding.
 const PROBE_RTT: Duration = Duration::from_millis(200);
 /// The loops at both ends take part in each round trip: no phase is shorter.
-const LEAST_ROUND: Duration = Duration::from_micros(1250);
+const LEAST_ROUND: Duration = Duration::from_millis(1);
+/// What a turn of a loop may take.
+const TURN: Duration = Duration::from_micros(2500);
 /// What is lost counts as outstanding until it is found out, and loops pause: room for this much time at
 /// the measured rate beyond the bandwidth-delay products.
 const SLACK: Duration = Duration::from_millis(10);
@@ -110,6 +112,16 @@ impl Model {
     #[must_use]
     pub fn in_flight(&self, min_rtt: Duration) -> usize {
         self.bytes_in(min_rtt.max(LEAST_ROUND))
+    }
+
+    /// Bytes that should always be outstanding, so that the path does not run dry while a loop at either
+    /// end takes its turn.
+    #[must_use]
+    pub fn reserve(&self, min_rtt: Duration) -> usize {
+        match self.state {
+            State::ProbeRtt(_) => 0,
+            _ => self.bytes_in(min_rtt + TURN),
+        }
     }
 
     fn bytes_in(&self, time: Duration) -> usize {

@@ -63,7 +63,7 @@ impl Piece {
         }
         self.oldest = oldest.min(self.order);
         self.outstanding = self.outstanding.saturating_sub(given_up);
-        flow.given_up(given_up);
+        flow.lost(given_up);
     }
 
     /// One segment that is outstanding is to be asked for again, to see whether answers still come (tail
