@@ -18,7 +18,9 @@ const FULL_GROWTH: u64 = 1250;
 const FULL_ROUNDS: u32 = 3;
 /// How long the least round trip is measured with little outstanding.
 const PROBE_RTT: Duration = Duration::from_millis(200);
-/// The loops at both ends take part in each round trip: no phase is shorter.
+/// No phase is shorter: rates are measured over 4 ms at least, and a phase must show in them.
+const LEAST_PHASE: Duration = Duration::from_millis(5);
+/// The loops at both ends take part in each round trip.
 const LEAST_ROUND: Duration = Duration::from_millis(1);
 /// What a turn of a loop may take.
 const TURN: Duration = Duration::from_micros(2500);
@@ -75,7 +77,7 @@ impl Model {
         match self.state {
             State::Drain if outstanding <= self.in_flight(min_rtt) => self.probe(now, 2),
             State::Probe(phase) => {
-                let over = now.saturating_since(self.phase_began) >= min_rtt.max(LEAST_ROUND);
+                let over = now.saturating_since(self.phase_began) >= min_rtt.max(LEAST_PHASE);
                 let gain = CYCLE.get(phase).copied().unwrap_or_default();
                 // The slow phase may end as soon as the queue is gone.
                 let drained = gain < 1000 && outstanding <= self.in_flight(min_rtt);
