@@ -219,6 +219,7 @@ impl Meeting {
             datagram: 1200,
             aes: false,
             is_own_address: |_| false,
+            max_delete: 50,
         };
         let now = Instant::from_micros(1_000_000);
         let started = Peer::start(disk.handle(), config, at(now), Box::new(|_| ()));

@@ -3,10 +3,9 @@
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod guard;
-mod identity;
 mod fetching;
 mod full_disk;
+mod guard;
 mod identity;
 mod interrupted;
 mod liar;

@@ -367,7 +367,7 @@ impl Engine {
         let remotes = self.remotes.iter().flatten().map(Remote::timeout);
         let pieces = self.pulls.iter().filter_map(|(_, piece)| {
             match piece.source.and_then(|source| self.remote(source)) {
-                Some(remote) => piece.deadline(&remote.flow, remote.newest_answered),
+                Some(remote) => piece.deadline(&remote.flow),
                 None => (piece.not_before() > Instant::ZERO).then_some(piece.not_before()),
             }
         });

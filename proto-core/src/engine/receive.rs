@@ -139,7 +139,6 @@ impl Engine {
             return None;
         }
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        let order = piece.order();
         match piece.arrived(
             now,
             &mut remote.flow,
@@ -147,11 +146,8 @@ impl Engine {
             block.length as usize,
             payload.len(),
         ) {
-            Arrived::New { at, latest, .. } => {
+            Arrived::New { at } => {
                 remote.has_answered(now);
-                if latest {
-                    remote.newest_answered = remote.newest_answered.max(order);
-                }
                 Some(Delivery::Arrival(Arrival {
                     pull,
                     at,

@@ -38,9 +38,6 @@ pub(super) struct Remote {
     pub reading: Reading,
     pub announce_at: Instant,
     last_announce: Instant,
-    /// Requests sent, and the newest one that was answered.
-    pub order: u64,
-    pub newest_answered: u64,
     /// Its clock in its last announcement, and when that came.
     pub echo: Option<(u32, Instant)>,
     pub bytes_sent: u64,
@@ -51,6 +48,8 @@ pub(super) struct Remote {
     pub avoided_until: Instant,
     initiation: Option<Seen>,
     pub troubles: Troubles,
+    /// When more may be asked for, if that alone is waited for.
+    pub ask_at: Instant,
     /// Whether the driver knows this address as one of our own machine.
     pub own_address: bool,
 }
@@ -94,8 +93,6 @@ impl Remote {
             reading: Reading::new(),
             announce_at: Instant::ZERO,
             last_announce: Instant::ZERO,
-            order: 0,
-            newest_answered: 0,
             echo: None,
             bytes_sent: 0,
             bytes_received: 0,
@@ -103,6 +100,7 @@ impl Remote {
             avoided_until: Instant::ZERO,
             initiation: last_seen,
             troubles: Troubles::default(),
+            ask_at: Instant::FAR_FUTURE,
             own_address: false,
         }
     }
@@ -154,10 +152,9 @@ impl Remote {
         self.journal = None;
         self.reading = Reading::new();
         self.echo = None;
-        self.order = 0;
-        self.newest_answered = 0;
         self.avoided_until = Instant::ZERO;
         self.announce_at = Instant::ZERO;
+        self.ask_at = Instant::FAR_FUTURE;
     }
 
     pub fn timeout(&self) -> Instant {
@@ -167,7 +164,12 @@ impl Remote {
             Instant::FAR_FUTURE
         };
         let page = self.next_page_at().unwrap_or(Instant::FAR_FUTURE);
-        self.sessions.poll_timeout().min(announce).min(page)
+        self.sessions
+            .poll_timeout()
+            .min(announce)
+            .min(page)
+            .min(self.ask_at)
+            .min(self.flow.probe_at().unwrap_or(Instant::FAR_FUTURE))
     }
 
     pub fn in_sync_with(&self, own_index: IndexId, own_sequence: Sequence) -> bool {

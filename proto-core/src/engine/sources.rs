@@ -29,7 +29,19 @@ impl Engine {
     /// Gives up what is lost, and sources that send nothing.
     pub(super) fn find_losses(&mut self, now: Instant) {
         for remote in self.remotes.iter_mut().flatten() {
-            let newest = remote.newest_answered;
+            if remote.flow.probe_at().is_some_and(|at| now >= at) {
+                remote.flow.probe();
+                let newest = self
+                    .pulls
+                    .iter_mut()
+                    .filter(|(_, piece)| {
+                        piece.source == Some(remote.slot) && piece.outstanding() > 0
+                    })
+                    .max_by_key(|(_, piece)| piece.order());
+                if let Some((_, piece)) = newest {
+                    piece.probe(&mut remote.flow);
+                }
+            }
             let (mut stalled, mut asked) = (0, 0);
             for (_, piece) in self
                 .pulls
@@ -37,7 +49,7 @@ impl Engine {
                 .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
             {
                 asked += 1;
-                stalled += usize::from(piece.find_lost(now, &mut remote.flow, newest));
+                stalled += usize::from(piece.find_lost(now, &mut remote.flow));
             }
             if asked > 0 && stalled == asked {
                 remote.flow.stalled();

@@ -4,6 +4,7 @@ use super::Engine;
 use super::remote::Remote;
 use super::sources::may_ask;
 use crate::boundary::{Objects, PeerSlot, PullId, Read, Transmit};
+use crate::flow::Room;
 use crate::limits::{MAX_PEERS, MAX_PULLS, MIN_DATAGRAM};
 use crate::pull;
 use crate::pull::{PeerSet, Pulls};
@@ -21,10 +22,6 @@ use heapless::Vec;
 const SEAL: usize = session::OVERHEAD;
 /// Where the plaintext begins.
 const PLAINTEXT: usize = session::SEALED_HEADER;
-/// A request waits until this part of the window is free, so that few datagrams wake the other side.
-const BATCH_DIVISOR: usize = 4;
-/// But not for more than this many bytes.
-const BATCH: usize = 256 * 1024;
 /// Segments to ask for of a piece of which nothing came: it may never be answered. More than one,
 /// so that the loss of one answer is not silence again.
 const PROBE: usize = 4;
@@ -135,15 +132,15 @@ impl Engine {
         self.build_burst(now, peer, buffer, objects)
     }
 
-    /// Bytes that all peers together may still send us.
+    /// Bytes of the receive buffer that nothing under way may need.
     fn receive_budget(&self) -> usize {
-        let outstanding: usize = self
+        let queued: usize = self
             .remotes
             .iter()
             .flatten()
-            .map(|remote| remote.flow.outstanding())
+            .map(|remote| remote.flow.queued())
             .sum();
-        self.config.receive_buffer.saturating_sub(outstanding)
+        self.config.receive_buffer.saturating_sub(queued)
     }
 
     /// A REQUEST for pieces of one object, as many as there is room for.
@@ -156,18 +153,24 @@ impl Engine {
         buffer: &mut [u8],
     ) -> Option<usize> {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        let mut room = remote.flow.room(budget);
-        let outstanding = remote.flow.outstanding();
-        // The receive buffer may allow less than the window.
-        let most = remote.flow.window().min(self.config.receive_buffer);
-        if outstanding > 0 && room < (most / BATCH_DIVISOR).min(BATCH) {
-            return None;
-        }
+        remote.ask_at = Instant::FAR_FUTURE;
         let segment = self
             .config
             .datagram
             .saturating_sub(SEAL + Block::HEADER_LEN);
-        let object = next_object(&self.pulls, now, peer, speaking)?;
+        let Some(object) = next_object(&self.pulls, now, peer, speaking) else {
+            remote.flow.idle();
+            return None;
+        };
+        let outstanding = remote.flow.outstanding();
+        let mut room = match remote.flow.room(now, segment, budget) {
+            Room::Bytes(room) => room,
+            Room::At(ready) => {
+                remote.ask_at = ready;
+                return None;
+            }
+            Room::Full => return None,
+        };
         let mut candidates: Vec<(u64, PullId), MAX_PULLS> = Vec::new();
         for (id, piece) in self.pulls.iter() {
             if piece.want.object == object && may_ask(piece, now, peer, speaking) {
@@ -200,9 +203,8 @@ impl Engine {
             if missing.segments == 0 {
                 continue;
             }
-            remote.order += 1;
-            let sent = remote.flow.asked(now, missing.bytes);
-            piece.asked(sent, remote.order);
+            let order = remote.flow.asked(now, missing.bytes);
+            piece.asked(now, order, &wanted);
             room = room.saturating_sub(missing.bytes);
             let length = u32::try_from(piece.length).unwrap_or(u32::MAX);
             if writer

@@ -15,6 +15,12 @@ pub struct Sent {
     pub at: Instant,
     delivered: u64,
     delivered_at: Instant,
+    /// When the newest request was sent that had been answered then.
+    answered_sent_at: Instant,
+    /// Whether there was less to ask for than the path could carry.
+    limited: bool,
+    /// Whether anything of it has come.
+    pub answered: bool,
 }
 
 /// Delivery-rate estimator of one flow.
@@ -22,10 +28,13 @@ pub struct Sent {
 pub struct Delivery {
     delivered: u64,
     delivered_at: Instant,
+    answered_sent_at: Instant,
     /// A round ends when something that was asked for after this much had been delivered arrives.
     round_ends: u64,
     rates: [u64; ROUNDS],
     round: usize,
+    /// What is asked for before this much was delivered does not fill the path.
+    limited_until: u64,
 }
 
 impl Delivery {
@@ -36,12 +45,24 @@ impl Delivery {
             at: now,
             delivered: self.delivered,
             delivered_at: self.delivered_at,
+            answered_sent_at: self.answered_sent_at,
+            limited: self.delivered < self.limited_until,
+            answered: false,
         }
+    }
+
+    /// There is no more to ask for while so many bytes are outstanding.
+    pub fn limit(&mut self, outstanding: usize) {
+        self.limited_until = self
+            .delivered
+            .saturating_add(outstanding as u64)
+            .saturating_add(1);
     }
 
     /// The flow was idle: measuring begins anew at `now`.
     pub fn restart(&mut self, now: Instant) {
         self.delivered_at = now;
+        self.answered_sent_at = now;
     }
 
     /// Takes note of bytes that answer a request of which the moment is not known.
@@ -50,16 +71,26 @@ impl Delivery {
         self.delivered_at = now;
     }
 
-    /// Takes note of bytes that answer a request; the rate to believe in bytes per second, if there is one.
-    pub fn arrived(&mut self, now: Instant, sent: &Sent, bytes: usize) -> Option<u64> {
+    /// Takes note of bytes that answer a request; whether a round has ended.
+    /// `reference` is the request since which the rate is measured, `sent` the one that is answered.
+    pub fn arrived(&mut self, now: Instant, reference: &Sent, sent: &Sent, bytes: usize) -> bool {
         self.count(now, bytes);
+        self.answered_sent_at = self.answered_sent_at.max(sent.at);
+        // What waited in our socket comes at once: it was not delivered faster than it was asked for.
         let span = now
-            .saturating_since(sent.delivered_at.min(sent.at))
+            .saturating_since(reference.delivered_at.min(reference.at))
+            .max(sent.at.saturating_since(reference.answered_sent_at))
             .max(SHORTEST_SPAN);
         let span_micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        let rate = (self.delivered - sent.delivered.min(self.delivered)).saturating_mul(1_000_000)
+        let rate = (self.delivered - reference.delivered.min(self.delivered))
+            .saturating_mul(1_000_000)
             / span_micros.max(1);
-        if sent.delivered >= self.round_ends {
+        // Too little to do is no reason to believe in a slower path.
+        if (sent.limited || reference.limited) && self.rate().is_some_and(|known| rate <= known) {
+            return false;
+        }
+        let round_ended = reference.delivered >= self.round_ends;
+        if round_ended {
             self.round_ends = self.delivered;
             self.round = (self.round + 1) % ROUNDS;
             if let Some(slot) = self.rates.get_mut(self.round) {
@@ -69,7 +100,13 @@ impl Delivery {
         if let Some(slot) = self.rates.get_mut(self.round) {
             *slot = (*slot).max(rate);
         }
-        self.rate()
+        round_ended
+    }
+
+    /// Bytes that came so far.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// Greatest rate of the last rounds in bytes per second.

@@ -3,15 +3,49 @@
 //! minimum round trip are measured, loss is no signal.
 
 mod delivery;
+mod model;
+mod pacer;
+mod requests;
 mod rtt;
-mod window;
 
 pub use delivery::{Delivery, Sent};
+use model::Model;
+use pacer::Pacer;
+use requests::Requests;
 pub use rtt::Rtt;
 pub(crate) use rtt::whole_micros;
-pub use window::Window;
 
 use crate::time::{Duration, Instant};
+
+/// Waited beyond two round trips before a probe: a turn of the serving peer's loop.
+const PROBE_MARGIN: Duration = Duration::from_millis(10);
+
+/// A round that lost less than this part of what came may be chance, not a short queue.
+const TOLERATED_LOSS: u64 = 64;
+/// How long the pace holds after more was lost.
+const STRICT: Duration = Duration::from_secs(1);
+
+/// Whether the path is asked for a sign of life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Probe {
+    #[default]
+    Idle,
+    /// One segment may be asked for beyond the window.
+    Due,
+    /// It was; no other one before something came.
+    Sent,
+}
+
+/// What may be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// This many bytes, now.
+    Bytes(usize),
+    /// Nothing before this moment.
+    At(Instant),
+    /// Nothing before something has arrived or was given up.
+    Full,
+}
 
 /// One peer's flow: everything that a REQUEST to it is sized by.
 #[derive(Debug, Default)]
@@ -20,26 +54,63 @@ pub struct Flow {
     pub rtt: Rtt,
     /// Delivery rate.
     pub delivery: Delivery,
-    window: Window,
+    model: Model,
+    pacer: Pacer,
+    /// What was asked for lately.
+    pub requests: Requests,
     /// Bytes asked for and neither here nor given up.
     outstanding: usize,
+    /// When something was last asked for or came.
+    stirred_at: Instant,
+    probe: Probe,
+    /// Bytes lost since the last round ended, and delivered before it.
+    lost: u64,
+    delivered_before: u64,
+    /// Until then the pace holds, however little is outstanding.
+    strict_until: Instant,
 }
 
 impl Flow {
-    /// Bytes that may be asked for now, with `budget` bytes left of what all peers together may
-    /// send us (the receive buffer that the kernel granted).
-    #[must_use]
-    pub fn room(&self, budget: usize) -> usize {
-        self.window
-            .bytes()
-            .saturating_sub(self.outstanding)
-            .min(budget)
-    }
-
-    /// The window in bytes.
+    /// Bytes that may be outstanding.
     #[must_use]
     pub fn window(&self) -> usize {
-        self.window.bytes()
+        self.model.window(self.min_rtt())
+    }
+
+    /// Bytes outstanding beyond what the path itself holds: they may all wait in our receive buffer.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        let held = self.model.in_flight(self.min_rtt());
+        self.outstanding.saturating_sub(held)
+    }
+
+    /// Bytes of segments of this size that may be asked for now, with `budget` bytes left of what may wait
+    /// in the receive buffer that the kernel granted.
+    #[must_use]
+    pub fn room(&self, now: Instant, segment: usize, budget: usize) -> Room {
+        let held = self.model.in_flight(self.min_rtt());
+        let budget = budget.saturating_add(held.saturating_sub(self.outstanding));
+        let window = self.window().saturating_sub(self.outstanding).min(budget);
+        if self.probe == Probe::Due {
+            return Room::Bytes(segment);
+        }
+        let pace = self.model.pace();
+        let quantum = Pacer::quantum(pace.unwrap_or_default(), self.min_rtt(), segment);
+        if self.outstanding > 0 && window < quantum.min(self.window() / 4) {
+            return Room::Full;
+        }
+        let Some(pace) = pace else {
+            return Room::Bytes(window);
+        };
+        match self.pacer.credit(now, pace, quantum) {
+            0 if now >= self.strict_until
+                && self.outstanding < self.model.reserve(self.min_rtt()) =>
+            {
+                Room::Bytes(window.min(quantum))
+            }
+            0 => Room::At(self.pacer.ready_at()),
+            credit => Room::Bytes(window.min(credit)),
+        }
     }
 
     /// Bytes outstanding.
@@ -48,40 +119,79 @@ impl Flow {
         self.outstanding
     }
 
-    /// `bytes` were asked for; the result goes back into [`Self::arrived`] with the answer.
-    pub fn asked(&mut self, now: Instant, bytes: usize) -> Sent {
+    /// `bytes` were asked for; the place of the request in the order of all.
+    pub fn asked(&mut self, now: Instant, bytes: usize) -> u64 {
         if self.outstanding == 0 {
             // An idle flow must not count the pause as time in which little was delivered.
             self.delivery.restart(now);
+            self.requests.restart();
         }
         self.outstanding = self.outstanding.saturating_add(bytes);
-        self.delivery.sent(now)
+        self.stirred_at = now;
+        if self.probe == Probe::Due {
+            self.probe = Probe::Sent;
+        }
+        if let Some(pace) = self.model.pace() {
+            self.pacer.asked(now, pace, bytes);
+        }
+        let sent = self.delivery.sent(now);
+        self.requests.note(sent)
     }
 
-    /// `bytes` arrived of what was asked for with `sent` (`None`: it is not known when), `outstanding`
-    /// of them not given up before; `first` if they are surely the first ones of that request.
+    /// `bytes` arrived, `outstanding` of them not given up before, that answer the request of this place
+    /// (`None`: it is not known which). `once`: they were asked for only once.
     pub fn arrived(
         &mut self,
         now: Instant,
-        sent: Option<&Sent>,
+        order: Option<u64>,
         bytes: usize,
         outstanding: usize,
-        first: bool,
+        once: bool,
     ) {
         self.outstanding = self.outstanding.saturating_sub(outstanding);
+        self.stirred_at = now;
+        self.probe = Probe::Idle;
+        let first = order.is_some_and(|order| self.requests.answered(order));
+        let sent = order.and_then(|order| self.requests.get(order)).copied();
         let Some(sent) = sent else {
             self.delivery.count(now, bytes);
             return;
         };
-        if first {
-            self.rtt.sample(now, now.saturating_since(sent.at));
+        // Karn's algorithm: no round trip is measured where the answer may be to an earlier request.
+        let stale = first && once && self.rtt.sample(now, now.saturating_since(sent.at));
+        let reference = order.map(|order| self.requests.reference(now, order));
+        let reference = reference
+            .and_then(|order| self.requests.get(order))
+            .copied()
+            .unwrap_or(sent);
+        let round_ended = self.delivery.arrived(now, &reference, &sent, bytes);
+        if round_ended {
+            self.count_losses(now);
         }
-        if let Some(rate) = self.delivery.arrived(now, sent, bytes) {
-            self.window.update(rate, self.rtt.min());
+        if let Some(rate) = self.delivery.rate() {
+            let (outstanding, min_rtt) = (self.outstanding, self.min_rtt());
+            self.model
+                .update(now, rate, round_ended, outstanding, min_rtt, stale);
         }
     }
 
-    /// `bytes` are given up: lost, refused, or no longer wanted.
+    fn count_losses(&mut self, now: Instant) {
+        let delivered = self.delivery.delivered();
+        let came = delivered - self.delivered_before.min(delivered);
+        if self.lost > came / TOLERATED_LOSS {
+            self.strict_until = now + STRICT;
+        }
+        self.lost = 0;
+        self.delivered_before = delivered;
+    }
+
+    /// `bytes` were overtaken by what was asked for later, and are given up.
+    pub fn lost(&mut self, bytes: usize) {
+        self.lost = self.lost.saturating_add(bytes as u64);
+        self.given_up(bytes);
+    }
+
+    /// `bytes` are given up: lost by time, refused, or no longer wanted.
     pub fn given_up(&mut self, bytes: usize) {
         self.outstanding = self.outstanding.saturating_sub(bytes);
     }
@@ -89,7 +199,29 @@ impl Flow {
     /// Nothing at all came back within the retransmission timeout: what was measured holds no more.
     pub fn stalled(&mut self) {
         self.delivery.forget();
-        self.window.reset();
+        self.model = Model::default();
+    }
+
+    /// When one segment should be asked for again because nothing comes any more.
+    #[must_use]
+    pub fn probe_at(&self) -> Option<Instant> {
+        let smoothed = self.rtt.smoothed()?;
+        (self.outstanding > 0 && self.probe == Probe::Idle)
+            .then(|| self.stirred_at + whole_micros(smoothed * 2 + PROBE_MARGIN))
+    }
+
+    /// One segment will be asked for again.
+    pub fn probe(&mut self) {
+        self.probe = Probe::Due;
+    }
+
+    /// There was room, but nothing more to ask for: what is measured now is not the path.
+    pub fn idle(&mut self) {
+        self.delivery.limit(self.outstanding);
+    }
+
+    fn min_rtt(&self) -> Duration {
+        self.rtt.min().unwrap_or_default()
     }
 
     /// How long to wait for an answer before asking again.

@@ -21,8 +21,8 @@ pub struct Rtt {
 }
 
 impl Rtt {
-    /// Takes one measured round trip.
-    pub fn sample(&mut self, now: Instant, rtt: Duration) {
+    /// Takes one measured round trip; whether the minimum was out of date.
+    pub fn sample(&mut self, now: Instant, rtt: Duration) -> bool {
         match self.smoothed {
             None => {
                 self.smoothed = Some(rtt);
@@ -35,15 +35,24 @@ impl Rtt {
                 self.smoothed = Some((smoothed * 7 + rtt) / 8);
             }
         }
-        self.sample_min(now, rtt);
+        self.sample_min(now, rtt)
     }
 
-    /// Takes a round trip without load (a heartbeat's echo), for the minimum only.
-    pub fn sample_min(&mut self, now: Instant, rtt: Duration) {
+    /// Takes a round trip without load (a heartbeat's echo), for the minimum only; whether that was out
+    /// of date.
+    pub fn sample_min(&mut self, now: Instant, rtt: Duration) -> bool {
         match self.min {
-            Some((min, at)) if rtt >= min && now.saturating_since(at) < MIN_RTT_WINDOW => {}
+            // As good as the minimum confirms it.
+            Some((min, _)) if rtt >= min && rtt <= min + min / 16 => self.min = Some((min, now)),
+            Some((min, at)) if rtt >= min => {
+                if now.saturating_since(at) >= MIN_RTT_WINDOW {
+                    self.min = Some((rtt, now));
+                    return true;
+                }
+            }
             _ => self.min = Some((rtt, now)),
         }
+        false
     }
 
     /// The least round trip of the last ten seconds.

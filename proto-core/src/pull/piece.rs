@@ -4,9 +4,9 @@ mod loss;
 
 use super::{PeerSet, Want};
 use crate::boundary::PeerSlot;
-use crate::flow::{Flow, Sent};
+use crate::flow::Flow;
 use crate::limits::MAX_PEERS;
-use crate::storage::segment_bitmap::SegmentBitmap;
+use crate::storage::segment_bitmap::{MAX_SEGMENTS, SegmentBitmap};
 use crate::time::{Duration, Instant};
 use crate::wire::ObjectId;
 
@@ -44,15 +44,19 @@ pub struct Piece {
     pub refused_by: PeerSet,
     /// Who sent what is here of it.
     pub senders: PeerSet,
-    sent: Sent,
-    answered: bool,
-    /// Segments of the latest request; an answer to an earlier one says nothing of what overtook what.
-    latest: SegmentBitmap,
-    /// Segments of earlier requests: whether one of them answers the latest is not sure.
-    earlier: SegmentBitmap,
-    /// Place of the latest request in the order of all requests to the source.
+    /// For each segment the last 16 bits of the place of its latest request in the order of all requests
+    /// to the source.
+    orders: [u16; MAX_SEGMENTS],
+    /// Segments asked for more than once: which request an answer is to, is not sure.
+    repeated: SegmentBitmap,
+    /// Place of the latest request.
     order: u64,
-    last_arrival: Instant,
+    /// No request for what is outstanding has a place before this one.
+    oldest: u64,
+    /// When something was last asked for or came.
+    last_stir: Instant,
+    /// How often in a row all that was asked for was overtaken.
+    passed_over: u32,
     timeouts: u32,
     /// How often in a row somebody was busy.
     busy: u32,
@@ -70,10 +74,6 @@ pub enum Arrived {
     New {
         /// Offset in the piece.
         at: usize,
-        /// Whether the piece is complete now.
-        complete: bool,
-        /// Whether it answers the latest request for the piece and not an earlier one.
-        latest: bool,
     },
     /// Seen before, not asked for, or not of the right length.
     Useless,
@@ -94,12 +94,12 @@ impl Piece {
             source: None,
             refused_by: PeerSet::EMPTY,
             senders: PeerSet::EMPTY,
-            sent: Sent::default(),
-            answered: false,
-            latest: SegmentBitmap::new(),
-            earlier: SegmentBitmap::new(),
+            orders: [0; MAX_SEGMENTS],
+            repeated: SegmentBitmap::new(),
             order: 0,
-            last_arrival: Instant::ZERO,
+            oldest: 0,
+            last_stir: Instant::ZERO,
+            passed_over: 0,
             timeouts: 0,
             busy: 0,
             not_before: Instant::ZERO,
@@ -135,6 +135,10 @@ impl Piece {
     #[must_use]
     pub fn outstanding(&self) -> usize {
         self.outstanding
+    }
+
+    fn bytes_of(&self, segments: &SegmentBitmap) -> usize {
+        segments.iter().map(|place| self.segment_len(place)).sum()
     }
 
     fn count_outstanding(&self) -> usize {
@@ -174,13 +178,9 @@ impl Piece {
             self.segment = segment;
             self.here = SegmentBitmap::new();
             self.asked = SegmentBitmap::new();
-            self.latest = SegmentBitmap::new();
-            self.earlier = SegmentBitmap::new();
+            self.repeated = SegmentBitmap::new();
         }
         self.source = Some(source);
-        for place in core::mem::take(&mut self.latest).iter() {
-            self.earlier.set(place);
-        }
         let mut missing = Missing {
             segments: 0,
             bytes: 0,
@@ -194,7 +194,6 @@ impl Piece {
                 break;
             }
             self.asked.set(place);
-            self.latest.set(place);
             wanted.set(place);
             missing.segments += 1;
             missing.bytes += bytes;
@@ -249,20 +248,22 @@ impl Piece {
         self.order
     }
 
-    /// Whether a segment that arrives now answers the latest request. If that one repeats an
-    /// earlier one: only if a round trip has gone by since (RFC 8985 section 6.2, step 2).
-    fn answers_latest(&self, now: Instant, flow: &Flow, place: usize) -> bool {
-        self.latest.get(place)
-            && (!self.earlier.get(place)
-                || now.saturating_since(self.sent.at) >= flow.rtt.min().unwrap_or_default())
-    }
-
-    /// Takes note of the request that [`Self::ask`] was made for.
-    pub fn asked(&mut self, sent: Sent, order: u64) {
-        self.sent = sent;
+    /// Takes note of the request that [`Self::ask`] was made for: its place in the order of all, and
+    /// what it asks for.
+    pub fn asked(&mut self, now: Instant, order: u64, wanted: &SegmentBitmap) {
+        if self.outstanding == self.bytes_of(wanted) {
+            self.oldest = order;
+        }
+        for place in wanted.iter() {
+            if let Some(of_segment) = self.orders.get_mut(place) {
+                if *of_segment != 0 {
+                    self.repeated.set(place);
+                }
+                *of_segment = order as u16;
+            }
+        }
         self.order = order;
-        self.answered = false;
-        self.last_arrival = sent.at;
+        self.last_stir = now;
     }
 
     /// A BLOCK came: `length` is the piece's as the peer serves it, `len` that of the payload.
@@ -295,23 +296,28 @@ impl Piece {
             self.senders.insert(source);
         }
         self.outstanding = self.outstanding.saturating_sub(counted);
-        let latest = self.answers_latest(now, flow, place);
-        if latest {
-            // Karn's algorithm: no round trip is measured where the answer may be to an earlier request.
-            let first = !self.answered && !self.earlier.get(place);
-            flow.arrived(now, Some(&self.sent), len, counted, first);
-            self.answered = true;
-        } else {
-            flow.arrived(now, None, len, counted, false);
-        }
+        let order = (counted > 0).then(|| self.order_of(flow, place));
+        let once = !self.repeated.get(place);
+        // An answer to the latest request for it, if a round trip has gone by since (RFC 8985 section
+        // 6.2, step 2).
+        let order = order.filter(|order| {
+            let sent = flow.requests.get(*order).map(|sent| sent.at);
+            let least = flow.rtt.min().unwrap_or_default();
+            once || sent.is_some_and(|sent| now.saturating_since(sent) >= least)
+        });
+        flow.arrived(now, order, len, counted, once);
         self.timeouts = 0;
+        self.passed_over = 0;
         self.busy = 0;
-        self.last_arrival = now;
+        self.last_stir = now;
         Arrived::New {
             at: place * self.segment,
-            complete: self.is_complete(),
-            latest,
         }
+    }
+
+    fn order_of(&self, flow: &Flow, place: usize) -> u64 {
+        let low = self.orders.get(place).copied().unwrap_or_default();
+        flow.requests.whole(low)
     }
 
     /// The length of a recipe block or journal page became known, or changed because the journal

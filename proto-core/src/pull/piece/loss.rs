@@ -4,35 +4,78 @@ use super::Piece;
 use crate::flow::{Flow, whole_micros};
 use crate::time::{Duration, Instant};
 
-/// A request counts as lost when answers to this many later requests have come (RFC 5681's three
-/// duplicate acknowledgements, per request item).
-const REORDERING: u64 = 3;
-
-/// ... and this much time, with half a round trip, went by without an answer: two cores of one
-/// machine deliver their datagrams in different order (RFC 8985 section 6.2, reordering window).
+/// What was asked for counts as lost when an answer to a later request has come, and a round trip and a
+/// quarter and this much time went by without an answer: two cores of one machine deliver their datagrams in different order (RFC 8985 section 6.2, reordering window).
 const REORDERING_TIME: Duration = Duration::from_millis(5);
+
+/// A piece of which nothing came although answers to later requests did, this often in a row, is waited
+/// for by time.
+const PASSED_OVER: u32 = 3;
 
 /// Timeouts in a row, without any answer, after which what was measured of the path holds no more
 /// (persistent congestion, RFC 9002 section 7.6). One alone is the loss of a request or of the last BLOCK.
 const STALLED: u32 = 2;
 
 impl Piece {
-    /// Gives up what is lost by order (answers to later requests came) or by time; whether nothing
-    /// came for several timeouts in a row. `newest` is the order of the newest request that was answered by the source.
-    pub fn find_lost(&mut self, now: Instant, flow: &mut Flow, newest: u64) -> bool {
+    /// Gives up what is lost: segments by order (answers to later requests came), everything by time;
+    /// whether nothing came for several timeouts in a row.
+    pub fn find_lost(&mut self, now: Instant, flow: &mut Flow) -> bool {
         if self.outstanding == 0 {
             return false;
         }
-        let quiet = now.saturating_since(self.last_arrival);
-        let overtaken = self.is_overtaken(newest) && quiet >= reordering_time(flow);
-        let timed_out = quiet >= self.timeout(flow);
-        if overtaken || timed_out {
-            if timed_out {
-                self.timeouts += 1;
-            }
+        if now.saturating_since(self.last_stir) >= self.timeout(flow) {
+            self.timeouts += 1;
             self.give_up(flow);
+            return self.timeouts >= STALLED;
         }
-        timed_out && self.timeouts >= STALLED
+        if self.waits_by_order() && self.is_overtaken(flow, self.oldest) {
+            self.give_up_overtaken(now, flow);
+            if self.outstanding == 0 {
+                self.passed_over += 1;
+                if !self.waits_by_order() {
+                    // Not chance any more: this source has all but this piece.
+                    self.timeouts += 1;
+                }
+            }
+        }
+        false
+    }
+
+    /// What answers to later requests overtook again and again is not found by asking faster.
+    fn waits_by_order(&self) -> bool {
+        self.timeouts == 0 && self.passed_over < PASSED_OVER
+    }
+
+    fn give_up_overtaken(&mut self, now: Instant, flow: &mut Flow) {
+        let mut oldest = u64::MAX;
+        let mut given_up = 0;
+        for place in 0..self.segments() {
+            if !self.asked.get(place) || self.here.get(place) {
+                continue;
+            }
+            let order = self.order_of(flow, place);
+            if self.is_overtaken(flow, order) && now >= patience_ends(flow, order) {
+                self.asked.clear(place);
+                given_up += self.segment_len(place);
+            } else {
+                oldest = oldest.min(order);
+            }
+        }
+        self.oldest = oldest.min(self.order);
+        self.outstanding = self.outstanding.saturating_sub(given_up);
+        flow.lost(given_up);
+    }
+
+    /// One segment that is outstanding is to be asked for again, to see whether answers still come (tail
+    /// loss probe, RFC 8985 section 7).
+    pub fn probe(&mut self, flow: &mut Flow) {
+        let outstanding = |place: &usize| self.asked.get(*place) && !self.here.get(*place);
+        if let Some(place) = (0..self.segments()).find(outstanding) {
+            let bytes = self.segment_len(place);
+            self.asked.clear(place);
+            self.outstanding = self.outstanding.saturating_sub(bytes);
+            flow.given_up(bytes);
+        }
     }
 
     /// Once a pause is over there is nothing more to wake for.
@@ -42,19 +85,17 @@ impl Piece {
         }
     }
 
-    fn is_overtaken(&self, newest: u64) -> bool {
-        newest >= self.order + REORDERING
+    fn is_overtaken(&self, flow: &Flow, order: u64) -> bool {
+        flow.requests.newest_answered() > order
     }
 
-    /// When what is outstanding counts as lost, if nothing more comes; `newest` as for [`Self::find_lost`].
+    /// When what is outstanding counts as lost, if nothing more comes, or is looked at again.
     #[must_use]
-    pub fn deadline(&self, flow: &Flow, newest: u64) -> Option<Instant> {
-        let patience = if self.is_overtaken(newest) {
-            reordering_time(flow).min(self.timeout(flow))
-        } else {
-            self.timeout(flow)
-        };
-        (self.outstanding > 0).then(|| self.last_arrival + patience)
+    pub fn deadline(&self, flow: &Flow) -> Option<Instant> {
+        let by_time = self.last_stir + self.timeout(flow);
+        let by_order = (self.waits_by_order() && self.is_overtaken(flow, self.oldest))
+            .then(|| patience_ends(flow, self.oldest));
+        (self.outstanding > 0).then(|| by_order.map_or(by_time, |by_order| by_order.min(by_time)))
     }
 
     fn timeout(&self, flow: &Flow) -> Duration {
@@ -70,7 +111,12 @@ impl Piece {
     }
 }
 
-/// How long an answer may be late behind answers to later requests.
-fn reordering_time(flow: &Flow) -> Duration {
-    whole_micros(flow.rtt.smoothed().unwrap_or_default() / 2 + REORDERING_TIME)
+/// When an answer to this request is late, if answers to later ones have come.
+fn patience_ends(flow: &Flow, order: u64) -> Instant {
+    let smoothed = flow.rtt.smoothed().unwrap_or_default();
+    let sent = flow
+        .requests
+        .get(order)
+        .map_or(Instant::ZERO, |sent| sent.at);
+    sent + whole_micros(smoothed + smoothed / 4 + REORDERING_TIME)
 }

@@ -213,13 +213,6 @@ impl Net {
         self.random = random;
     }
 
-    /// Bytes on their way to a node.
-    pub fn flying_to(&self, to: usize) -> usize {
-        let flying = self.flying.iter().map(|Reverse(flying)| flying);
-        let to_it = flying.filter(|flying| flying.to == to);
-        to_it.map(|flying| flying.bytes.len()).sum()
-    }
-
     /// When the next datagram arrives.
     pub fn next(&self) -> Option<u64> {
         self.flying.peek().map(|Reverse(flying)| flying.at)

@@ -1,0 +1,232 @@
+//! BBR's model of a path (draft-cardwell-iccrg-bbr-congestion-control), driven by the puller: how fast to
+//! ask and how much may be outstanding, from the delivery rate and the least round trip alone.
+
+use crate::time::{Duration, Instant};
+
+/// Gains are in thousandths. 2/ln 2: what is asked for doubles with each round trip.
+const STARTUP_GAIN: u64 = 2885;
+/// Its inverse empties in one round what start-up put into the queue.
+const DRAIN_GAIN: u64 = 347;
+/// One round faster, one slower, then as measured (section 4.3.3).
+const CYCLE: [u64; 8] = [1250, 750, 1000, 1000, 1000, 1000, 1000, 1000];
+/// Two bandwidth-delay products, so that the estimate can grow.
+const WINDOW_GAIN: u64 = 2000;
+/// While the least round trip is measured anew.
+const PROBE_RTT_WINDOW_GAIN: u64 = 500;
+/// Start-up ends when the rate has not grown by a quarter in three rounds (section 4.3.1.2).
+const FULL_GROWTH: u64 = 1250;
+const FULL_ROUNDS: u32 = 3;
+/// How long the least round trip is measured with little outstanding.
+const PROBE_RTT: Duration = Duration::from_millis(200);
+/// No phase is shorter: rates are measured over 4 ms at least, and a phase must show in them.
+const LEAST_PHASE: Duration = Duration::from_millis(5);
+/// The loops at both ends take part in each round trip.
+const LEAST_ROUND: Duration = Duration::from_millis(1);
+/// What a turn of a loop may take.
+const TURN: Duration = Duration::from_micros(2500);
+/// What is lost counts as outstanding until it is found out, and loops pause: room for this much time at
+/// the measured rate beyond the bandwidth-delay products.
+const SLACK: Duration = Duration::from_millis(10);
+/// Least window in bytes: a chunk of average size, so that one is always under way.
+const FLOOR: usize = 64 * 1024;
+/// Greatest window in bytes.
+const CEILING: usize = 16 * 1024 * 1024;
+
+/// What the flow is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    /// Finding the rate.
+    #[default]
+    Startup,
+    /// Emptying the queue that this made.
+    Drain,
+    /// Probing for more in the phase of this number.
+    Probe(usize),
+    /// Measuring the least round trip until then.
+    ProbeRtt(Instant),
+}
+
+/// The model of one path.
+#[derive(Debug, Default)]
+pub struct Model {
+    state: State,
+    /// Rate in bytes per second; 0 before the first sample.
+    rate: u64,
+    /// Rate at which start-up last grew by a quarter, and rounds since.
+    full_rate: u64,
+    full_rounds: u32,
+    phase_began: Instant,
+}
+
+impl Model {
+    /// Takes what was measured: the rate to believe in bytes per second, whether a round has ended, the
+    /// bytes outstanding, the least round trip, and whether that is out of date.
+    pub fn update(
+        &mut self,
+        now: Instant,
+        rate: u64,
+        round_ended: bool,
+        outstanding: usize,
+        min_rtt: Duration,
+        stale_rtt: bool,
+    ) {
+        self.rate = rate;
+        if self.state == State::Startup && round_ended {
+            self.check_full();
+        }
+        match self.state {
+            State::Drain if outstanding <= self.in_flight(min_rtt) => self.probe(now, 2),
+            State::Probe(phase) => {
+                let over = now.saturating_since(self.phase_began) >= min_rtt.max(LEAST_PHASE);
+                let gain = CYCLE.get(phase).copied().unwrap_or_default();
+                // The slow phase may end as soon as the queue is gone.
+                let drained = gain < 1000 && outstanding <= self.in_flight(min_rtt);
+                if over || drained {
+                    self.probe(now, (phase + 1) % CYCLE.len());
+                }
+            }
+            State::ProbeRtt(until) if now >= until => self.probe(now, 2),
+            _ => {}
+        }
+        if stale_rtt && !matches!(self.state, State::Startup | State::ProbeRtt(_)) {
+            self.state = State::ProbeRtt(now + PROBE_RTT.max(min_rtt));
+        }
+    }
+
+    fn check_full(&mut self) {
+        if self.rate.saturating_mul(1000) >= self.full_rate.saturating_mul(FULL_GROWTH) {
+            self.full_rate = self.rate;
+            self.full_rounds = 0;
+            return;
+        }
+        self.full_rounds += 1;
+        if self.full_rounds >= FULL_ROUNDS {
+            self.state = State::Drain;
+        }
+    }
+
+    fn probe(&mut self, now: Instant, phase: usize) {
+        self.state = State::Probe(phase);
+        self.phase_began = now;
+    }
+
+    /// Bytes that the path itself holds at the measured rate.
+    #[must_use]
+    pub fn in_flight(&self, min_rtt: Duration) -> usize {
+        self.bytes_in(min_rtt.max(LEAST_ROUND))
+    }
+
+    /// Bytes that should always be outstanding, so that the path does not run dry while a loop at either
+    /// end takes its turn.
+    #[must_use]
+    pub fn reserve(&self, min_rtt: Duration) -> usize {
+        match self.state {
+            State::ProbeRtt(_) => 0,
+            _ => self.bytes_in(min_rtt + TURN),
+        }
+    }
+
+    fn bytes_in(&self, time: Duration) -> usize {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        usize::try_from(self.rate.saturating_mul(micros) / 1_000_000).unwrap_or(CEILING)
+    }
+
+    /// Bytes that may be outstanding.
+    #[must_use]
+    pub fn window(&self, min_rtt: Duration) -> usize {
+        let (gain, slack) = match self.state {
+            State::Startup => (WINDOW_GAIN, Duration::ZERO),
+            State::ProbeRtt(_) => (PROBE_RTT_WINDOW_GAIN, Duration::ZERO),
+            State::Drain | State::Probe(_) => (WINDOW_GAIN, SLACK),
+        };
+        let products = (self.in_flight(min_rtt) as u64).saturating_mul(gain) / 1000;
+        usize::try_from(products)
+            .unwrap_or(CEILING)
+            .saturating_add(self.bytes_in(slack))
+            .clamp(FLOOR, CEILING)
+    }
+
+    /// Bytes per second to ask for; `None` before the first measurement.
+    #[must_use]
+    pub fn pace(&self) -> Option<u64> {
+        let gain = match self.state {
+            State::Startup => STARTUP_GAIN,
+            State::Drain => DRAIN_GAIN,
+            State::Probe(phase) => CYCLE.get(phase).copied().unwrap_or(1000),
+            State::ProbeRtt(_) => 1000,
+        };
+        (self.rate > 0).then(|| (self.rate.saturating_mul(gain) / 1000).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(50);
+
+    /// A model that was told of this rate for some rounds, and the time.
+    fn settled(rate: u64) -> (Model, Instant) {
+        let (mut model, mut now) = (Model::default(), Instant::from_micros(1));
+        for _ in 0..20 {
+            now += RTT;
+            model.update(now, rate, true, 0, RTT, false);
+        }
+        (model, now)
+    }
+
+    #[test]
+    fn start_up_doubles_until_the_rate_grows_no_more() {
+        let mut model = Model::default();
+        assert_eq!(model.pace(), None);
+        let mut now = Instant::from_micros(1);
+        for round in 0..8 {
+            now += RTT;
+            model.update(now, 100_000 << round, true, 0, RTT, false);
+            assert_eq!(model.pace(), Some((100_000 << round) * 2885 / 1000));
+        }
+        for _ in 0..3 {
+            assert_eq!(model.state, State::Startup);
+            model.update(now, 100_000 << 7, true, usize::MAX, RTT, false);
+        }
+        assert_eq!(model.state, State::Drain);
+        assert!(model.pace() < Some(100_000 << 7));
+        model.update(now, 100_000 << 7, false, 1000, RTT, false);
+        assert_eq!(model.state, State::Probe(2));
+    }
+
+    #[test]
+    fn the_cycle_asks_for_what_was_measured_on_average() {
+        assert_eq!(CYCLE.iter().sum::<u64>(), 1000 * CYCLE.len() as u64);
+        let (mut model, mut now) = settled(12_500_000);
+        let mut sum = 0;
+        for _ in 0..32 {
+            now += RTT;
+            model.update(now, 12_500_000, true, usize::MAX, RTT, false);
+            let pace = model.pace().unwrap();
+            assert!([9_375_000, 12_500_000, 15_625_000].contains(&pace));
+            sum += pace;
+        }
+        assert_eq!(sum, 32 * 12_500_000);
+    }
+
+    #[test]
+    fn the_window_is_two_bandwidth_delay_products_and_slack_within_bounds() {
+        let (model, _) = settled(12_500_000);
+        assert_eq!(model.window(RTT), 1_250_000 + 125_000);
+        assert_eq!(model.in_flight(RTT), 625_000);
+        let (slow, _) = settled(1);
+        assert_eq!(slow.window(RTT), FLOOR);
+        let (fast, _) = settled(u64::MAX);
+        assert_eq!(fast.window(Duration::from_secs(9)), CEILING);
+    }
+
+    #[test]
+    fn a_stale_round_trip_is_measured_with_little_outstanding_and_only_for_a_while() {
+        let (mut model, now) = settled(12_500_000);
+        model.update(now, 12_500_000, false, 0, RTT, true);
+        assert_eq!(model.window(RTT), 312_500);
+        model.update(now + PROBE_RTT, 12_500_000, false, 0, RTT, false);
+        assert_eq!(model.state, State::Probe(2));
+    }
+}
