@@ -1,7 +1,8 @@
 //! Landing directories and deletions: what is in the way goes first, what must stay is asserted again.
 
 use super::Peer;
-use super::land::{NotLanded, Target, Touched};
+use super::land::{NotLanded, Target};
+use super::touched::Touched;
 use super::trash::move_to_trash;
 use crate::clock::Now;
 use crate::disk::{At, Disk, Place, RenameMode, is_absent};

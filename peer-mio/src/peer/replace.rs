@@ -1,7 +1,9 @@
 //! Getting a file or symlink to its path, and keeping what was there (docs/architecture.md, "Landing").
 
 use super::Peer;
-use super::land::{NotLanded, Ready, Target, Touched};
+use super::land::{NotLanded, Target};
+use super::land_group::Ready;
+use super::touched::Touched;
 use super::trash::move_to_trash;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, RenameMode, is_absent};
