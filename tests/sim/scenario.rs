@@ -68,7 +68,16 @@ impl Story {
                 jitter: Duration::from_micros(self.rng.below(20_000)),
             };
         }
+        let meddling = if self.rng.chance(400) {
+            1 + self.rng.below(100)
+        } else {
+            0
+        };
         for place in 0..self.cluster.machines.len() {
+            let rng = self.rng.fork();
+            if let Some(machine) = self.cluster.machines.get(place) {
+                machine.disk.user_meddles(meddling, rng);
+            }
             if self.rng.chance(850) {
                 self.cluster.start(place);
             }
@@ -145,6 +154,9 @@ impl Story {
                 }
             }
         }
+        for machine in &self.cluster.machines {
+            self.model.meddle(&machine.disk);
+        }
         self.collect_stopped();
         let pause = match self.rng.below(10) {
             0..=3 => self.rng.below(3_000),
@@ -152,6 +164,9 @@ impl Story {
             _ => self.rng.below(8_000_000),
         };
         self.cluster.drive(Duration::from_micros(pause));
+        for machine in &self.cluster.machines {
+            self.model.meddle(&machine.disk);
+        }
         self.collect_stopped();
     }
 
@@ -410,6 +425,7 @@ impl Story {
             if let Some(machine) = self.cluster.machines.get_mut(place) {
                 machine.missed_events = 0;
                 machine.disk.set_capacity(u64::MAX);
+                machine.disk.user_meddles(0, rng.clone());
                 machine.disk.fail(0, rng);
                 machine.disk.go_on();
             }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod identity;
+mod landing;
 mod overhead;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

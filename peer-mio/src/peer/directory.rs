@@ -3,9 +3,8 @@
 use super::Peer;
 use super::land::{NotLanded, Target};
 use super::touched::Touched;
-use super::trash::move_to_trash;
 use crate::clock::Now;
-use crate::disk::{At, Disk, Place, RenameMode, is_absent};
+use crate::disk::{At, Disk, Place, is_absent};
 use crate::store::{Pending, Row};
 use crate::watch::dirty::SETTLED_PAUSE;
 use crate::watch::scan::Scan;
@@ -75,16 +74,7 @@ impl<D: Disk> Peer<D> {
                     place: Place::Share,
                     path,
                 };
-                let trashed = move_to_trash(&self.disk, now, at, path)?;
-                let moved = At {
-                    place: Place::Trash,
-                    path: &trashed,
-                };
-                if !self.is_what_was_indexed(moved, row)? {
-                    self.disk.rename(moved, at, RenameMode::NoReplace)?;
-                    return Err(NotLanded::Changed);
-                }
-                touched.trashed(&trashed);
+                self.discard(now, at, path, row, touched)?;
             }
             touched.name(path);
         }

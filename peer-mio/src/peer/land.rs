@@ -4,10 +4,9 @@ use super::Peer;
 use super::land_group::Ready;
 use super::touched::Touched;
 use crate::clock::Now;
-use crate::disk::{At, Disk, DiskFile, Place};
+use crate::disk::{At, Disk, Place};
 use crate::store::{Row, StoreError};
 use crate::watch::dirty::SETTLED_PAUSE;
-use crate::watch::scan::fingerprint;
 use proto_core::index::entry::{Entry, Kind};
 use proto_core::index::reconcile::{Decision, reconcile};
 use proto_core::path::{self, Escaped};
@@ -124,7 +123,7 @@ impl<D: Disk> Peer<D> {
                 row.filter(|row| has_content(row, &entry)),
                 ready.filter(|ready| ready.content == entry.content),
             ) {
-                (Some(row), _) => self.land_metadata(path, row, entry).map(|()| false),
+                (Some(row), _) => self.land_metadata(now, path, row, entry).map(|()| false),
                 (None, Some(ready)) => self
                     .land_file(now, target, ready, entry, touched)
                     .map(|()| true),
@@ -151,7 +150,13 @@ impl<D: Disk> Peer<D> {
     }
 
     /// Only mode or time differ.
-    fn land_metadata(&mut self, path: &[u8], row: &Row, entry: Entry) -> Result<(), NotLanded> {
+    fn land_metadata(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        row: &Row,
+        entry: Entry,
+    ) -> Result<(), NotLanded> {
         let at = At {
             place: Place::Share,
             path,
@@ -161,10 +166,16 @@ impl<D: Disk> Peer<D> {
             if row.entry.mode != entry.mode {
                 self.disk.set_mode(at, entry.mode)?;
             }
-            if row.entry.mtime != entry.mtime {
-                self.disk.open(at, false)?.set_mtime(entry.mtime)?;
+            // A write leaves its mark in the time that is about to be set.
+            if row.entry.mtime != entry.mtime && self.is_what_was_indexed(at, row)? {
+                self.disk.set_mtime(at, entry.mtime)?;
             }
-            local = Some(fingerprint(&self.disk.stat(at)?, false));
+            local = self.landed_as(now, path, false, |stat| {
+                stat.mtime == entry.mtime
+                    && row
+                        .local
+                        .is_some_and(|local| (local.inode, local.size) == (stat.inode, stat.size))
+            });
         }
         self.adopt(
             path,

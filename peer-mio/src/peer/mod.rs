@@ -13,6 +13,7 @@ mod in_the_way;
 mod journal;
 mod land;
 mod land_group;
+mod landed_as;
 mod objects;
 mod pickup;
 mod pickup_links;

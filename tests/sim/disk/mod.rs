@@ -23,6 +23,17 @@ pub struct SimEvent {
     pub settled: bool,
 }
 
+/// What a user wrote between two operations of the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meddled {
+    /// Below `share/`.
+    pub path: Vec<u8>,
+    /// The bytes that were there.
+    pub before: Vec<u8>,
+    /// The bytes that are there now.
+    pub after: Vec<u8>,
+}
+
 #[derive(Clone, Debug)]
 struct State {
     tree: Tree,
@@ -35,6 +46,9 @@ struct State {
     /// Permille of operations that fail with EIO, and their generator.
     failing: Option<(u64, Rng)>,
     share_gone: bool,
+    /// Permille of renames and the like within which a user writes to the same file, and their generator.
+    meddling: Option<(u64, Rng)>,
+    meddled: Vec<Meddled>,
     /// How often its files were copied to another disk: a copy has other births.
     copied: u64,
 }
@@ -84,6 +98,8 @@ impl SimDisk {
             stop_after: None,
             failing: None,
             share_gone: false,
+            meddling: None,
+            meddled: Vec::new(),
             copied: 0,
         };
         Self {
@@ -431,14 +447,32 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: At<'_>, to: At<'_>, mode: RenameMode) -> io::Result<()> {
-        self.changing(|state| state.rename(from, to, mode))
+        self.changing(|state| {
+            state.meddle(from);
+            state.meddle(to);
+            state.rename(from, to, mode)?;
+            state.meddle(to);
+            Ok(())
+        })
     }
 
     fn set_mode(&self, at: At<'_>, mode: u16) -> io::Result<()> {
         self.changing(|state| {
             let ino = state.find(at)?;
             state.tell(at, false);
-            state.tree.set_mode(ino, mode & 0o777)
+            state.tree.set_mode(ino, mode & 0o777)?;
+            state.meddle(at);
+            Ok(())
+        })
+    }
+
+    fn set_mtime(&self, at: At<'_>, mtime: Timestamp) -> io::Result<()> {
+        self.changing(|state| {
+            let ino = state.find(at)?;
+            state.tell(at, false);
+            state.tree.set_mtime(ino, mtime)?;
+            state.meddle(at);
+            Ok(())
         })
     }
 
