@@ -1,6 +1,7 @@
 //! Landing directories and deletions: what is in the way goes first, what must stay is asserted again.
 
 use super::Peer;
+use super::in_the_way::There;
 use super::land::{NotLanded, Target};
 use super::touched::Touched;
 use crate::clock::Now;
@@ -33,7 +34,9 @@ impl<D: Disk> Peer<D> {
                 }
             }
             other => {
-                if other.is_some() {
+                if target.there == There::UnsharedLink {
+                    self.discard_link(now, at, touched)?;
+                } else if other.is_some() {
                     self.set_aside(now, at, target, touched)?;
                 }
                 match self.disk.make_dir(at, entry.mode) {

@@ -130,7 +130,9 @@ impl<D: Disk> Peer<D> {
             state,
             Vec::new(),
             Some(hashing.before),
-        )
+        )?;
+        self.errors.clear_unread(&hashing.path);
+        Ok(())
     }
 
     /// The recipe that gathered gets its content's name. A file of one small chunk needs none.

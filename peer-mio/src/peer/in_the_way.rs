@@ -2,6 +2,7 @@
 
 use super::Peer;
 use super::land::NotLanded;
+use super::pickup_links::is_followed;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat, is_absent};
 use crate::store::{Fingerprint, Row};
@@ -9,22 +10,32 @@ use crate::watch::dirty::SETTLED_PAUSE;
 use crate::watch::scan::fingerprint;
 use proto_core::index::entry::Kind;
 
+/// What is at a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum There {
+    /// What the index says; nothing, if it says nothing.
+    AsIndexed,
+    /// A symlink that is not shared: it leads to nothing, or links are skipped.
+    UnsharedLink,
+}
+
 impl<D: Disk> Peer<D> {
     /// The path must hold just what the index says: what is there may be a change that nobody has
-    /// picked up yet.
+    /// picked up yet. What is never shared makes way if it is a link.
     pub(super) fn still_as_indexed(
         &mut self,
         now: Now,
         path: &[u8],
         row: Option<&Row>,
-    ) -> Result<(), NotLanded> {
+    ) -> Result<There, NotLanded> {
         if self.hashing_path() == Some(path) {
             return Err(NotLanded::Blocked);
         }
-        let stat = match self.disk.stat(At {
+        let at = At {
             place: Place::Share,
             path,
-        }) {
+        };
+        let stat = match self.disk.stat(at) {
             Ok(stat) => Some(stat),
             Err(error) if is_absent(&error) => None,
             Err(error) => return Err(error.into()),
@@ -40,7 +51,18 @@ impl<D: Disk> Peer<D> {
             _ => false,
         };
         if same {
-            return Ok(());
+            return Ok(There::AsIndexed);
+        }
+        match stat.map(|stat| stat.kind) {
+            Some(FileKind::Symlink)
+                if row.is_none_or(is_followed) && !self.is_link_shared(at)? =>
+            {
+                return Ok(There::UnsharedLink);
+            }
+            Some(FileKind::Other) if row.is_none() => {
+                return Err(NotLanded::InTheWay("a socket, fifo or device"));
+            }
+            _ => {}
         }
         self.dirty.mark_if_clean(now.mono, path, SETTLED_PAUSE);
         Err(NotLanded::Changed)

@@ -1,6 +1,7 @@
 //! Landing: what is pending at a path gets into `share/` (docs/architecture.md, "Landing").
 
 use super::Peer;
+use super::in_the_way::There;
 use super::land_group::Ready;
 use super::touched::Touched;
 use crate::clock::Now;
@@ -21,6 +22,8 @@ pub(super) struct Target<'a> {
     pub row: Option<&'a Row>,
     /// Whether that is the loser of a conflict and is kept beside it.
     pub keep: bool,
+    /// What is there by the disk.
+    pub there: There,
 }
 
 /// Why something did not land.
@@ -30,6 +33,8 @@ pub(super) enum NotLanded {
     Changed,
     /// Something else has to land or be deleted first.
     Blocked,
+    /// This is there, is never shared and stays.
+    InTheWay(&'static str),
     /// A directory has live children that stay.
     Occupied,
     /// The disk refused.
@@ -63,6 +68,14 @@ impl<D: Disk> Peer<D> {
                 self.plan.retry_later();
             }
             Err(NotLanded::Blocked | NotLanded::Occupied) => self.plan.retry_later(),
+            Err(NotLanded::InTheWay(what)) => {
+                let sentence = format!(
+                    "{} cannot be landed: {what} is there, move it away",
+                    Escaped(path)
+                );
+                self.errors.set_path(path, sentence);
+                self.plan.retry_later();
+            }
             Err(NotLanded::Disk(error)) => {
                 self.errors
                     .set_path(path, format!("{} cannot be landed: {error}", Escaped(path)));
@@ -106,9 +119,19 @@ impl<D: Disk> Peer<D> {
             self.parent_is_live(path)?;
         }
         let row = row.filter(|row| row.entry.kind != Kind::Tombstone);
-        self.still_as_indexed(now, path, row.as_ref())?;
+        let there = self.still_as_indexed(now, path, row.as_ref())?;
         let row = row.as_ref();
-        let target = Target { path, row, keep };
+        if keep && there == There::UnsharedLink {
+            return Err(NotLanded::InTheWay(
+                "a link to nothing, and both it and what comes were changed",
+            ));
+        }
+        let target = Target {
+            path,
+            row,
+            keep,
+            there,
+        };
         let landed = match entry.kind {
             Kind::Tombstone => self
                 .land_deletion(now, target, entry, touched)

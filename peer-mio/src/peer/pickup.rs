@@ -2,6 +2,7 @@
 //! (docs/architecture.md, "Picking up a change").
 
 use super::Peer;
+use super::errors::unread_sentence;
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place, Stat, is_absent};
 use crate::store::{Row, StoreError};
@@ -19,6 +20,15 @@ use std::ops::ControlFlow;
 const BURY_SLICE: usize = 256;
 /// A file whose ctime is this young may change again within the same tick of the file clock.
 const RACY_NANOS: i128 = 20_000_000;
+
+/// What became of a look at a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Looked {
+    /// The index says what is there.
+    Done,
+    /// It is hashed, looked at again or scanned before it does, or cannot be read.
+    Later,
+}
 
 impl<D: Disk> Peer<D> {
     /// Looks at one dirty path or hashes one slice. True if there is more to do now.
@@ -40,18 +50,15 @@ impl<D: Disk> Peer<D> {
             return false;
         }
         self.errors.clear("share");
-        if path::check(&dirty).is_err() {
-            return true;
-        }
-        if let Err(error) = self.look(now, &dirty) {
-            self.store_failed(&error);
+        match self.look(now, &dirty) {
+            Ok(Looked::Done) => self.errors.clear_unread(&dirty),
+            Ok(Looked::Later) => {}
+            Err(error) => self.store_failed(&error),
         }
         true
     }
 
-    fn look(&mut self, now: Now, dirty: &[u8]) -> Result<(), StoreError> {
-        let row = self.store.get(dirty)?;
-        let live = row.as_ref().filter(|row| row.entry.kind != Kind::Tombstone);
+    fn look(&mut self, now: Now, dirty: &[u8]) -> Result<Looked, StoreError> {
         let at = At {
             place: Place::Share,
             path: dirty,
@@ -59,36 +66,46 @@ impl<D: Disk> Peer<D> {
         let stat = match self.disk.stat(at) {
             Ok(stat) => Some(stat),
             Err(error) if is_absent(&error) => None,
-            Err(error) => {
-                self.look_failed(now, dirty, &error);
-                return Ok(());
-            }
+            Err(error) => return Ok(self.look_failed(now, dirty, &error)),
         };
-        self.errors.clear_path(dirty);
+        if path::check(dirty).is_err() {
+            if stat.is_none() {
+                return Ok(Looked::Done);
+            }
+            let error = io::ErrorKind::InvalidFilename.into();
+            let sentence = unread_sentence(dirty, &error);
+            self.errors.set_unread(dirty, sentence);
+            return Ok(Looked::Later);
+        }
+        let row = self.store.get(dirty)?;
+        let live = row.as_ref().filter(|row| row.entry.kind != Kind::Tombstone);
         let was_directory = live.is_some_and(|row| row.entry.kind == Kind::Directory);
         let is_directory = stat.is_some_and(|stat| stat.kind == FileKind::Directory);
         if was_directory && !is_directory && !self.bury_below(now, dirty)? {
-            return Ok(());
+            return Ok(Looked::Later);
         }
-        let Some(stat) = stat else {
-            return match live {
-                Some(row) => self.record_deletion(now, dirty, row),
-                None => Ok(()),
-            };
-        };
-        match stat.kind {
-            FileKind::Directory => self.look_at_directory(now, dirty, row.as_ref(), &stat),
-            FileKind::File => self.look_at_file(now, dirty, row.as_ref(), &stat, false),
-            FileKind::Symlink => self.look_at_symlink(now, dirty, row.as_ref(), &stat),
-            FileKind::Other => {
-                log::debug!(
-                    "{} is a socket, fifo or device: skipped",
-                    path::Escaped(dirty)
-                );
-                match live {
-                    Some(row) => self.record_deletion(now, dirty, row),
-                    None => Ok(()),
+        match stat {
+            Some(stat) if stat.kind == FileKind::Symlink => {
+                return self.look_at_symlink(now, dirty, row.as_ref(), &stat);
+            }
+            Some(stat) if stat.kind == FileKind::Other => {
+                self.skipped
+                    .note(dirty, format_args!("a socket, fifo or device"));
+            }
+            _ => self.skipped.forget(dirty),
+        }
+        match stat {
+            Some(stat) if stat.kind == FileKind::Directory => {
+                self.look_at_directory(now, dirty, row.as_ref(), &stat)
+            }
+            Some(stat) if stat.kind == FileKind::File => {
+                self.look_at_file(now, dirty, row.as_ref(), &stat, false)
+            }
+            _ => {
+                if let Some(row) = live {
+                    self.record_deletion(now, dirty, row)?;
                 }
+                Ok(Looked::Done)
             }
         }
     }
@@ -118,13 +135,13 @@ impl<D: Disk> Peer<D> {
         Ok(all)
     }
 
-    /// A path cannot be read: said, and tried again.
-    pub(super) fn look_failed(&mut self, now: Now, dirty: &[u8], error: &io::Error) {
-        self.errors.set_path(
-            dirty,
-            format!("{} cannot be read: {error}", path::Escaped(dirty)),
-        );
-        self.dirty.mark(now.mono, dirty, RETRY_PAUSE);
+    /// A path cannot be read. That is said, and tried once more soon; then it waits for a scan or an
+    /// event.
+    pub(super) fn look_failed(&mut self, now: Now, dirty: &[u8], error: &io::Error) -> Looked {
+        if self.errors.set_unread(dirty, unread_sentence(dirty, error)) {
+            self.dirty.mark(now.mono, dirty, RETRY_PAUSE);
+        }
+        Looked::Later
     }
 
     fn look_at_directory(
@@ -133,10 +150,14 @@ impl<D: Disk> Peer<D> {
         dirty: &[u8],
         row: Option<&Row>,
         stat: &Stat,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Looked, StoreError> {
         let mode = stat.mode & MODE_MASK;
+        if self.errors.is_unread(dirty) {
+            // Perhaps it can be read by now, or what is in it.
+            self.scans.add(Scan::new(dirty));
+        }
         if row.is_some_and(|row| row.entry.kind == Kind::Directory && row.entry.mode == mode) {
-            return Ok(());
+            return Ok(Looked::Later);
         }
         let known = row.is_some_and(|row| row.entry.kind == Kind::Directory);
         let state = Found {
@@ -151,7 +172,7 @@ impl<D: Disk> Peer<D> {
             // What came with it (moved in, or made before the watch was set).
             self.scans.add(Scan::new(dirty));
         }
-        Ok(())
+        Ok(Looked::Later)
     }
 
     pub(super) fn look_at_file(
@@ -161,35 +182,31 @@ impl<D: Disk> Peer<D> {
         row: Option<&Row>,
         stat: &Stat,
         link: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Looked, StoreError> {
         let before = fingerprint(stat, link);
         let doubted = row.is_some_and(|row| self.recheck.doubts(row.entry.sequence));
         if !doubted && row.is_some_and(|row| row.local == Some(before)) {
-            return Ok(());
+            return Ok(Looked::Done);
         }
         if is_racy(now, stat) {
             self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
-            return Ok(());
+            return Ok(Looked::Later);
         }
-        match self.disk.open(
-            At {
-                place: Place::Share,
-                path: dirty,
-            },
-            link,
-        ) {
+        let at = At {
+            place: Place::Share,
+            path: dirty,
+        };
+        match self.disk.open(at, link) {
             Ok(file) => {
                 self.begin_hash(dirty, before, stat.mode & MODE_MASK, file);
-                self.hash_slice(now)
+                self.hash_slice(now)?;
+                Ok(Looked::Later)
             }
             Err(error) if is_absent(&error) => {
                 self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
-                Ok(())
+                Ok(Looked::Later)
             }
-            Err(error) => {
-                self.look_failed(now, dirty, &error);
-                Ok(())
-            }
+            Err(error) => Ok(self.look_failed(now, dirty, &error)),
         }
     }
 }

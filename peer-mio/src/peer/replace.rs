@@ -1,6 +1,7 @@
 //! Getting a file or symlink to its path, and keeping what was there (docs/architecture.md, "Landing").
 
 use super::Peer;
+use super::in_the_way::There;
 use super::land::{NotLanded, Target};
 use super::land_group::Ready;
 use super::landed_as::is_untouched;
@@ -123,6 +124,10 @@ impl<D: Disk> Peer<D> {
             place: Place::Share,
             path,
         };
+        if target.there == There::UnsharedLink {
+            self.discard_link(now, to, touched)?;
+            return self.put_new(from, to, touched);
+        }
         let Some(row) = target.row else {
             return self.put_new(from, to, touched);
         };
@@ -249,6 +254,33 @@ impl<D: Disk> Peer<D> {
         match self.disk.rename(moved, from, RenameMode::NoReplace) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
             // If there is something else by now, what was moved stays in the trash.
+            _ => Err(NotLanded::Changed),
+        }
+    }
+
+    /// A symlink that is not shared makes way: it goes to the trash.
+    pub(super) fn discard_link(
+        &mut self,
+        now: Now,
+        at: At<'_>,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
+        let trashed = move_to_trash(&self.disk, now, at, at.path)?;
+        touched.trashed(&trashed);
+        let moved = At {
+            place: Place::Trash,
+            path: &trashed,
+        };
+        if self.disk.stat(moved)?.kind == FileKind::Symlink {
+            touched.name(at.path);
+            log::info!(
+                "{} was a link that is not shared: replaced",
+                Escaped(at.path)
+            );
+            return Ok(());
+        }
+        match self.disk.rename(moved, at, RenameMode::NoReplace) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
             _ => Err(NotLanded::Changed),
         }
     }

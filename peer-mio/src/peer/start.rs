@@ -129,6 +129,7 @@ impl<D: Disk> Peer<D> {
             recheck,
             committed,
             errors: super::Errors::default(),
+            skipped: super::Skipped::default(),
             report: super::Report::default(),
             store_failures: 0,
             store_retry: now.mono,
