@@ -118,6 +118,7 @@ impl<D: Disk> Peer<D> {
         if entry.kind != Kind::Tombstone {
             self.parent_is_live(path)?;
         }
+        self.open_way(path, touched)?;
         let row = row.filter(|row| row.entry.kind != Kind::Tombstone);
         let there = self.still_as_indexed(now, path, row.as_ref())?;
         let row = row.as_ref();

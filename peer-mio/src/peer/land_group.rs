@@ -4,11 +4,12 @@ use super::Peer;
 use super::touched::Touched;
 use super::transfer::Transfer;
 use crate::clock::Now;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{At, Disk, DiskFile, Place, Stat};
 use crate::store::Durability;
 use proto_core::content::ContentId;
 use proto_core::path::Escaped;
 use proto_core::time::{Duration, Instant};
+use std::io;
 
 /// Files in a group.
 const GROUP: usize = 48;
@@ -16,6 +17,8 @@ const GROUP: usize = 48;
 const FLUSH_EACH: usize = 2;
 /// A file of more bytes is flushed by itself, so that no flush of all takes long.
 const LARGE: u64 = 1024 * 1024;
+/// Mode of what is not landed.
+pub(super) const PRIVATE: u16 = 0o600;
 /// A group waits at most this long for more files.
 const GROUP_PAUSE: Duration = Duration::from_millis(20);
 
@@ -123,7 +126,9 @@ impl<D: Disk> Peer<D> {
         {
             self.errors
                 .set("flush", format!("the disk cannot be flushed: {error}"));
-            self.landing = Landing::default();
+            for ready in std::mem::take(&mut self.landing).ready {
+                self.leave(&ready);
+            }
             self.plan.retry_later();
             return true;
         }
@@ -154,11 +159,25 @@ impl<D: Disk> Peer<D> {
         });
         if let Err(error) = prepared {
             let ready = self.landing.ready.remove(place);
+            self.leave(&ready);
             let sentence = format!("{} cannot be flushed: {error}", Escaped(&ready.path));
             self.errors.set_path(&ready.path, sentence);
             self.plan.retry_later();
         } else {
             self.landing.prepared += 1;
+        }
+    }
+
+    /// What did not land stays in `download/`, with a mode that lets us open it again.
+    fn leave(&self, ready: &Ready<D::File>) {
+        let at = At {
+            place: Place::Download,
+            path: &ready.name,
+        };
+        let inode = |stat: io::Result<Stat>| stat.map(|stat| stat.inode).ok();
+        if inode(self.disk.stat(at)).is_some_and(|there| inode(ready.file.stat()) == Some(there)) {
+            // If it fails, the next start tries again.
+            let _ = ready.file.set_mode(PRIVATE);
         }
     }
 
@@ -175,6 +194,8 @@ impl<D: Disk> Peer<D> {
                     ready.fetched,
                     now.mono.saturating_since(ready.started),
                 ));
+            } else {
+                self.leave(&ready);
             }
             self.landed(now, &ready.path, result.map(|_| ()));
         }
@@ -188,7 +209,9 @@ impl<D: Disk> Peer<D> {
 
     /// Flushes the directories, then commits: only now the index says that the files are there.
     pub(super) fn finish_landing(&mut self, touched: &Touched) -> bool {
-        if let Err(error) = touched.sync(&self.disk) {
+        let flushed = touched.sync(&self.disk);
+        self.close_way(touched);
+        if let Err(error) = flushed {
             self.errors
                 .set("flush", format!("a directory cannot be flushed: {error}"));
             self.plan.retry_later();

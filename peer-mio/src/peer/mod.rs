@@ -15,6 +15,7 @@ mod land;
 mod land_group;
 mod landed_as;
 mod objects;
+mod open_way;
 mod pickup;
 mod pickup_links;
 mod plan;

@@ -5,7 +5,7 @@ use super::Peer;
 use super::errors::unread_sentence;
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place, Stat, is_absent};
-use crate::store::{Row, StoreError};
+use crate::store::{Fingerprint, Row, StoreError};
 use crate::watch::dirty::{RETRY_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::{Scan, fingerprint};
 use proto_core::content::ContentId;
@@ -206,9 +206,35 @@ impl<D: Disk> Peer<D> {
                 self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
                 Ok(Looked::Later)
             }
-            Err(error) => Ok(self.look_failed(now, dirty, &error)),
+            Err(error) => match row.filter(|row| is_same_file(row, &before)) {
+                // Its mode keeps even us from reading it: it came so, or was made so.
+                Some(row) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let state = Found {
+                        kind: Kind::File,
+                        mode: stat.mode & MODE_MASK,
+                        size: before.size,
+                        mtime: before.mtime,
+                        content: row.entry.content,
+                    };
+                    self.record(now, dirty, Some(row), state, Vec::new(), Some(before))?;
+                    Ok(Looked::Done)
+                }
+                _ => Ok(self.look_failed(now, dirty, &error)),
+            },
         }
     }
+}
+
+/// Whether a file is the one of a row, and nobody has written to it since.
+fn is_same_file(row: &Row, found: &Fingerprint) -> bool {
+    row.entry.kind == Kind::File
+        && row.local.is_some_and(|local| {
+            local
+                == Fingerprint {
+                    ctime: local.ctime,
+                    ..*found
+                }
+        })
 }
 
 /// Whether a later write could leave mtime and ctime as they are, because the file clock has not

@@ -86,7 +86,7 @@ impl<D: Disk> Peer<D> {
         guard_index(&disk, &mut store, fresh)?;
         let spare_id = IndexId(entropy.u64().max(1));
         guard_share(&disk, &mut store)?;
-        recover_downloads(&disk, now)?;
+        recover_downloads(&disk, &store, now)?;
         let initiation = next_initiation(&mut store, now)?;
         store.commit(Durability::Durable)?;
         let session = session::Config {

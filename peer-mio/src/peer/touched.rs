@@ -1,5 +1,6 @@
 //! What a group of landings has touched and what has to follow for all of it at once.
 
+use super::open_way::Opened;
 use super::trash::way;
 use crate::disk::{At, Disk, Place, is_absent};
 use proto_core::path;
@@ -7,17 +8,21 @@ use std::collections::BTreeSet;
 use std::io;
 
 /// Directories whose names changed: flushed once for the whole group, the trash first, so that
-/// nothing is gone from `share/` before it is safe there.
+/// nothing is gone from `share/` before it is safe there. And those that were opened for it.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
     trash: BTreeSet<Vec<u8>>,
     share: BTreeSet<Vec<u8>>,
+    /// Directories that were opened for us, parents first.
+    pub opened: Vec<Opened>,
+    /// Up to this directory the way is open.
+    pub way: Option<Vec<u8>>,
 }
 
 impl Touched {
-    /// Whether any name changed.
+    /// Whether anything has to follow.
     pub fn any(&self) -> bool {
-        !self.trash.is_empty() || !self.share.is_empty()
+        !self.trash.is_empty() || !self.share.is_empty() || !self.opened.is_empty()
     }
 
     /// Something is in the trash now.

@@ -10,7 +10,7 @@ use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tree::code::{EBADF, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY};
+use tree::code::{EACCES, EBADF, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY};
 use tree::{Body, Ino, Tree, errno};
 pub use user::Node;
 
@@ -49,6 +49,10 @@ struct State {
     /// Permille of renames and the like within which a user writes to the same file, and their generator.
     meddling: Option<(u64, Rng)>,
     meddled: Vec<Meddled>,
+    /// Whether modes keep the peer out: it does not run as root.
+    enforcing: bool,
+    /// Whether it is the peer who does something now.
+    acting: bool,
     /// How often its files were copied to another disk: a copy has other births.
     copied: u64,
 }
@@ -66,6 +70,11 @@ pub struct SimFile {
     disk: SimDisk,
     ino: Ino,
 }
+
+/// What a mode may allow to the owner.
+const READ: u16 = 0o400;
+const WRITE: u16 = 0o200;
+const SEARCH: u16 = 0o100;
 
 const PLACES: [Place; 5] = [
     Place::Share,
@@ -100,6 +109,8 @@ impl SimDisk {
             share_gone: false,
             meddling: None,
             meddled: Vec::new(),
+            enforcing: false,
+            acting: false,
             copied: 0,
         };
         Self {
@@ -201,6 +212,11 @@ impl SimDisk {
         self.lock().tree.capacity = bytes;
     }
 
+    /// Whether modes keep the peer out, as they do unless it runs as root.
+    pub fn enforce_modes(&self, enforce: bool) {
+        self.lock().enforcing = enforce;
+    }
+
     /// `share/` is unmounted, or back.
     pub fn set_share_gone(&self, gone: bool) {
         self.lock().share_gone = gone;
@@ -210,7 +226,10 @@ impl SimDisk {
     fn reading<T>(&self, operation: impl FnOnce(&State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.lock();
         state.check(self.life)?;
-        operation(&state)
+        state.acting = true;
+        let done = operation(&state);
+        state.acting = false;
+        done
     }
 
     /// Runs a changing operation of the peer.
@@ -223,7 +242,10 @@ impl SimDisk {
             }
             *left -= 1;
         }
-        operation(&mut state)
+        state.acting = true;
+        let done = operation(&mut state);
+        state.acting = false;
+        done
     }
 
     fn opened(&self, ino: Ino, state: &mut State) -> SimFile {
@@ -258,6 +280,14 @@ impl State {
             .ok_or_else(|| errno(ENOENT))
     }
 
+    /// Whether the mode lets the peer, as the owner, do this.
+    fn allow(&self, ino: Ino, bits: u16) -> io::Result<()> {
+        if self.enforcing && self.acting && self.tree.stat(ino)?.mode & bits != bits {
+            return Err(errno(EACCES));
+        }
+        Ok(())
+    }
+
     /// The directory and name that a path means.
     fn parent<'a>(&self, at: At<'a>) -> io::Result<(Ino, &'a [u8])> {
         proto_core::path::check(at.path).map_err(|_| errno(EINVAL))?;
@@ -272,6 +302,7 @@ impl State {
                 .lookup(directory, component)?
                 .ok_or_else(|| errno(ENOENT))?;
             self.tree.names(directory)?;
+            self.allow(directory, SEARCH)?;
         }
         Ok((directory, proto_core::path::name(at.path)))
     }
@@ -292,6 +323,7 @@ impl State {
         if self.tree.lookup(directory, name)?.is_some() {
             return Err(errno(EEXIST));
         }
+        self.allow(directory, WRITE)?;
         let ino = make(&mut self.tree);
         self.tree.set_name(directory, name, Some(ino))?;
         self.tell(at, true);
@@ -310,6 +342,7 @@ impl State {
             (Body::File(_) | Body::Symlink(_), true) => return Err(errno(ENOTDIR)),
             _ => {}
         }
+        self.allow(directory, WRITE)?;
         self.tree.set_name(directory, name, None)?;
         self.tell(at, true);
         Ok(())
@@ -323,6 +356,8 @@ impl State {
             .ok_or_else(|| errno(ENOENT))?;
         let (to_directory, to_name) = self.parent(to)?;
         let there = self.tree.lookup(to_directory, to_name)?;
+        self.allow(from_directory, WRITE)?;
+        self.allow(to_directory, WRITE)?;
         match (there, mode) {
             (Some(_), RenameMode::NoReplace) => return Err(errno(EEXIST)),
             (None, RenameMode::Exchange) => return Err(errno(ENOENT)),
@@ -385,9 +420,14 @@ impl Disk for SimDisk {
     fn open(&self, at: At<'_>, _follow: bool) -> io::Result<SimFile> {
         let mut state = self.lock();
         state.check(self.life)?;
-        let ino = state.find(at)?;
-        state.tree.bytes(ino).map_err(|_| errno(EINVAL))?;
-        Ok(self.opened(ino, &mut state))
+        state.acting = true;
+        let found = state.find(at).and_then(|ino| {
+            state.tree.bytes(ino).map_err(|_| errno(EINVAL))?;
+            state.allow(ino, READ)?;
+            Ok(ino)
+        });
+        state.acting = false;
+        Ok(self.opened(found?, &mut state))
     }
 
     fn create(&self, at: At<'_>) -> io::Result<SimFile> {
@@ -400,12 +440,18 @@ impl Disk for SimDisk {
                 Err(error) => return Err(error),
             };
             state.tree.bytes(ino)?;
+            state.allow(ino, READ | WRITE)?;
             Ok(self.opened(ino, state))
         })
     }
 
     fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
-        self.reading(|state| Ok(state.tree.names(state.find(at)?)?.keys().cloned().collect()))
+        self.reading(|state| {
+            let ino = state.find(at)?;
+            let names = state.tree.names(ino)?.keys().cloned().collect();
+            state.allow(ino, READ)?;
+            Ok(names)
+        })
     }
 
     fn read_link(&self, at: At<'_>) -> io::Result<Vec<u8>> {
@@ -478,7 +524,8 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, at: At<'_>) -> io::Result<()> {
         self.changing(|state| {
-            state.find(at)?;
+            let ino = state.find(at)?;
+            state.allow(ino, READ)?;
             state.tree.sync_names();
             Ok(())
         })

@@ -72,6 +72,18 @@ impl SimDisk {
             .map(|_| ())
     }
 
+    /// Makes a symlink.
+    ///
+    /// # Errors
+    /// As of symlink.
+    pub fn user_symlink(&self, target: &[u8], path: &[u8]) -> io::Result<()> {
+        self.lock()
+            .add(share(path), |tree| {
+                tree.make(Body::Symlink(target.to_vec()), 0o777)
+            })
+            .map(|_| ())
+    }
+
     /// Removes a file, or a directory and all below it.
     ///
     /// # Errors
