@@ -14,6 +14,7 @@ mod harness;
 mod command_line;
 mod conflict;
 mod hostile;
+mod in_the_way;
 mod large;
 mod latency;
 mod lossy;
