@@ -17,6 +17,7 @@ mod command_line;
 mod conflict;
 mod guard;
 mod hostile;
+mod in_the_way;
 mod large;
 mod latency;
 mod lossy;

@@ -46,6 +46,15 @@ impl Model {
         self.live.insert(bytes.to_vec(), what);
     }
 
+    /// Users have written into files that their peers were just landing.
+    pub fn meddle(&mut self, disk: &SimDisk) {
+        for meddled in disk.take_meddled() {
+            self.die(&meddled.before);
+            let what = format!("written into {}", String::from_utf8_lossy(&meddled.path));
+            self.write(&meddled.after, what);
+        }
+    }
+
     /// After a power cut: what was only on that disk and not flushed is nobody's fault.
     pub fn forget_lost(&mut self, cluster: &Cluster) {
         let found = everything(cluster);

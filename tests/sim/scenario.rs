@@ -68,7 +68,17 @@ impl Story {
                 jitter: Duration::from_micros(self.rng.below(20_000)),
             };
         }
+        let meddling = if self.rng.chance(400) {
+            1 + self.rng.below(100)
+        } else {
+            0
+        };
         for place in 0..self.cluster.machines.len() {
+            let rng = self.rng.fork();
+            if let Some(machine) = self.cluster.machines.get(place) {
+                machine.disk.user_meddles(meddling, rng);
+                machine.disk.enforce_modes(place.is_multiple_of(2));
+            }
             if self.rng.chance(850) {
                 self.cluster.start(place);
             }
@@ -145,6 +155,9 @@ impl Story {
                 }
             }
         }
+        for machine in &self.cluster.machines {
+            self.model.meddle(&machine.disk);
+        }
         self.collect_stopped();
         let pause = match self.rng.below(10) {
             0..=3 => self.rng.below(3_000),
@@ -152,6 +165,9 @@ impl Story {
             _ => self.rng.below(8_000_000),
         };
         self.cluster.drive(Duration::from_micros(pause));
+        for machine in &self.cluster.machines {
+            self.model.meddle(&machine.disk);
+        }
         self.collect_stopped();
     }
 
@@ -252,11 +268,6 @@ impl Story {
 
     fn user_changes_attributes(&mut self, place: usize) {
         let path = self.path(place, true);
-        let mode = self
-            .rng
-            .pick(&[0o600, 0o644, 0o755, 0o700])
-            .copied()
-            .unwrap_or(0o644);
         let mtime = Timestamp {
             sec: self.rng.below(3_000_000_000).cast_signed() - 1_000_000_000,
             nsec: u32::try_from(self.rng.below(1_000_000_000)).unwrap_or(0),
@@ -265,6 +276,12 @@ impl Story {
         let Some(machine) = self.cluster.machines.get(place) else {
             return;
         };
+        // What a peer that is not root can read: nothing else can be the same in the end.
+        let modes = match machine.disk.tree(Place::Share).get(&path) {
+            Some(Node::Directory(_)) => [0o755, 0o700, 0o555, 0o500],
+            _ => [0o644, 0o755, 0o600, 0o444],
+        };
+        let mode = self.rng.pick(&modes).copied().unwrap_or(0o644);
         let done = if self.rng.chance(500) {
             machine.disk.user_chmod(&path, mode)
         } else {
@@ -410,6 +427,7 @@ impl Story {
             if let Some(machine) = self.cluster.machines.get_mut(place) {
                 machine.missed_events = 0;
                 machine.disk.set_capacity(u64::MAX);
+                machine.disk.user_meddles(0, rng.clone());
                 machine.disk.fail(0, rng);
                 machine.disk.go_on();
             }

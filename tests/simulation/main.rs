@@ -8,6 +8,7 @@ mod full_disk;
 mod guard;
 mod identity;
 mod interrupted;
+mod landing;
 mod liar;
 mod overhead;
 mod wrong_bytes;

@@ -148,6 +148,9 @@ pub trait Disk: 'static {
     /// [`proto_core::index::entry::MODE_MASK`] are never set: a file loses those it has, a directory
     /// keeps its own. No change, no new ctime.
     fn set_mode(&self, at: At<'_>, mode: u16) -> io::Result<()>;
+    /// utimensat: sets the modification time of what is at a path, of the symlink itself if it is one.
+    /// Like [`DiskFile::set_mtime`], but it needs no permission to open the file.
+    fn set_mtime(&self, at: At<'_>, mtime: Timestamp) -> io::Result<()>;
     /// fsync of a directory: the names in it survive a power cut.
     fn sync_dir(&self, at: At<'_>) -> io::Result<()>;
     /// syncfs: the data of all files written so far survives a power cut. One such flush costs less

@@ -2,10 +2,11 @@
 
 use super::birth::birth;
 use super::chmod::change_mode;
-use super::real_file::{RealFile, describe, kind, permissions, unsigned};
+use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
 use super::{At, Birth, Disk, FileKind, Place, RenameMode, Space, Stat};
+use proto_core::index::entry::Timestamp;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
@@ -312,6 +313,13 @@ impl Disk for RealDisk {
     fn set_mode(&self, at: At<'_>, mode: u16) -> io::Result<()> {
         let (directory, name) = self.locate(at)?;
         change_mode(&directory, name, mode)
+    }
+
+    fn set_mtime(&self, at: At<'_>, mtime: Timestamp) -> io::Result<()> {
+        let (directory, name) = self.locate_below(at)?;
+        let times = modified(mtime)?;
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(rustix::fs::utimensat(&directory, name, &times, flags)?)
     }
 
     fn sync_dir(&self, at: At<'_>) -> io::Result<()> {

@@ -72,24 +72,28 @@ impl DiskFile for RealFile {
     }
 
     fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
-        // Above that lie UTIME_NOW and UTIME_OMIT, which mean something else.
-        if mtime.nsec > 999_999_999 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let keep = Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        };
-        let modified = Timespec {
-            tv_sec: mtime.sec,
-            tv_nsec: mtime.nsec.into(),
-        };
-        let times = Timestamps {
-            last_access: keep,
-            last_modification: modified,
-        };
-        Ok(rustix::fs::futimens(&self.0, &times)?)
+        Ok(rustix::fs::futimens(&self.0, &modified(mtime)?)?)
     }
+}
+
+/// A modification time for a call that leaves the time of access alone.
+pub(super) fn modified(mtime: Timestamp) -> io::Result<Timestamps> {
+    // Above that lie UTIME_NOW and UTIME_OMIT, which mean something else.
+    if mtime.nsec > 999_999_999 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let keep = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_OMIT,
+    };
+    let last = Timespec {
+        tv_sec: mtime.sec,
+        tv_nsec: mtime.nsec.into(),
+    };
+    Ok(Timestamps {
+        last_access: keep,
+        last_modification: last,
+    })
 }
 
 /// Permission bits for a chmod; setuid, setgid and sticky are dropped here at the latest.

@@ -1,10 +1,11 @@
 //! Landing directories and deletions: what is in the way goes first, what must stay is asserted again.
 
 use super::Peer;
-use super::land::{NotLanded, Target, Touched};
-use super::trash::move_to_trash;
+use super::in_the_way::There;
+use super::land::{NotLanded, Target};
+use super::touched::Touched;
 use crate::clock::Now;
-use crate::disk::{At, Disk, Place, RenameMode, is_absent};
+use crate::disk::{At, Disk, Place, is_absent};
 use crate::store::{Pending, Row};
 use crate::watch::dirty::SETTLED_PAUSE;
 use crate::watch::scan::Scan;
@@ -29,11 +30,14 @@ impl<D: Disk> Peer<D> {
         match target.row {
             Some(row) if row.entry.kind == Kind::Directory => {
                 if row.entry.mode != entry.mode {
+                    self.keep_open(path, touched);
                     self.disk.set_mode(at, entry.mode)?;
                 }
             }
             other => {
-                if other.is_some() {
+                if target.there == There::UnsharedLink {
+                    self.discard_link(now, at, touched)?;
+                } else if other.is_some() {
                     self.set_aside(now, at, target, touched)?;
                 }
                 match self.disk.make_dir(at, entry.mode) {
@@ -74,16 +78,7 @@ impl<D: Disk> Peer<D> {
                     place: Place::Share,
                     path,
                 };
-                let trashed = move_to_trash(&self.disk, now, at, path)?;
-                let moved = At {
-                    place: Place::Trash,
-                    path: &trashed,
-                };
-                if !self.is_what_was_indexed(moved, row)? {
-                    self.disk.rename(moved, at, RenameMode::NoReplace)?;
-                    return Err(NotLanded::Changed);
-                }
-                touched.trashed(&trashed);
+                self.discard(now, at, path, row, touched)?;
             }
             touched.name(path);
         }

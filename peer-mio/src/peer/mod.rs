@@ -9,17 +9,26 @@ pub mod assembly;
 mod directory;
 mod errors;
 pub mod guard;
+mod hashing;
+mod in_the_way;
 mod journal;
 mod land;
+mod land_group;
+mod landed_as;
 mod objects;
+mod open_way;
 mod pickup;
+mod pickup_links;
 mod plan;
 mod recheck;
+mod record;
 mod recover;
 mod replace;
 pub mod report;
 mod scans;
+mod skipped;
 mod start;
+mod touched;
 mod transfer;
 mod trash;
 mod trouble;
@@ -33,9 +42,9 @@ use crate::watch::scan::Symlinks;
 use assembly::Assembly;
 use errors::Errors;
 use guard::Guard;
-use land::Landing;
+use hashing::Hashing;
+use land_group::Landing;
 use objects::{Served, Serving};
-use pickup::Hashing;
 use plan::Plan;
 use proto_core::boundary::{PeerSlot, Transmit};
 use proto_core::content::ContentId;
@@ -45,6 +54,7 @@ use proto_core::time::{Duration, Instant};
 use recheck::Recheck;
 use report::{Landed, PeerLine, Report, Status};
 use scans::Scans;
+use skipped::Skipped;
 pub use start::{StartError, Started};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -132,6 +142,7 @@ pub struct Peer<D: Disk> {
     /// Newest sequence that is durable, and so may be told.
     committed: u64,
     errors: Errors,
+    skipped: Skipped,
     report: Report,
     /// Failures of the store without a commit between them.
     store_failures: u32,
@@ -230,6 +241,7 @@ impl<D: Disk> Peer<D> {
             self.keep_house(now);
             self.renew_index();
         }
+        self.sweep_errors();
         self.tell_own(now);
         more
     }
@@ -264,7 +276,7 @@ impl<D: Disk> Peer<D> {
     /// Whether every configured peer is connected, and all have what all have.
     #[must_use]
     pub fn in_sync(&self) -> bool {
-        self.is_idle() && self.engine.in_sync()
+        self.is_idle() && !self.errors.any_unread() && self.engine.in_sync()
     }
 
     /// Whether nothing is left to scan, hash, fetch or land here.
@@ -357,6 +369,17 @@ impl<D: Disk> Peer<D> {
         self.hashing.as_ref().map(Hashing::path)
     }
 
+    /// Sentences about what is not pending any more go.
+    fn sweep_errors(&mut self) {
+        let (store, pending) = (&self.store, self.store.pending_len());
+        let swept = self.errors.sweep(pending, |path| {
+            store.pending(path).map(|pending| pending.is_some())
+        });
+        if let Err(error) = swept {
+            self.store_failed(&error);
+        }
+    }
+
     fn tell_own(&mut self, now: Now) {
         let pending = u32::try_from(self.store.pending_len()).unwrap_or(u32::MAX);
         self.engine.set_own(
@@ -364,7 +387,7 @@ impl<D: Disk> Peer<D> {
             Own {
                 sequence: self.committed,
                 pending,
-                busy: self.is_busy(),
+                busy: self.is_busy() || self.errors.any_unread(),
             },
         );
     }

@@ -2,7 +2,8 @@
 //! reverse tree order for deletions (docs/architecture.md, "Pending").
 
 use super::Peer;
-use super::land::{NotLanded, Touched};
+use super::land::NotLanded;
+use super::touched::Touched;
 use super::transfer::Begun;
 use crate::clock::Now;
 use crate::disk::Disk;

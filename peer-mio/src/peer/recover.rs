@@ -1,63 +1,150 @@
 //! What start-up does with what it finds in `download/` (docs/architecture.md, "Landing").
 
+use super::land_group::PRIVATE;
+use super::open_way::{NOTE, close_noted};
+use super::start::StartError;
 use super::trash::move_to_trash;
 use crate::clock::Now;
-use crate::disk::{At, Disk, FileKind, Place, RenameMode};
+use crate::disk::{At, Disk, FileKind, Place, RenameMode, Stat, is_absent};
 use crate::jobs::Progress;
 use crate::jobs::hash::HashJob;
+use crate::store::{Store, StoreError};
+use proto_core::content::ContentId;
+use proto_core::path::Escaped;
 use std::io;
+use std::ops::ControlFlow;
 
 /// Bytes hashed at once.
 const SLICE: usize = 16 * 1024 * 1024;
 
-/// Puts `download/` in order: a `.land` file is either a content that was about to land, then it
-/// becomes `.part` again, or what a user had at the path and was swapped out, then it goes to the
-/// trash. Anything else but `.part` is left alone.
-pub fn recover_downloads<D: Disk>(disk: &D, now: Now) -> io::Result<()> {
-    for name in disk.list(At {
+/// Puts `download/` in order. A `.land` file is either a content that was about to land, then it
+/// becomes `.part` again; or what a user had at the path and was swapped out, then it is swapped back,
+/// or goes to the trash. A note about a directory that was opened closes it again. `.part` files
+/// get a mode that lets us open them; anything else is left alone.
+pub fn recover_downloads<D: Disk>(disk: &D, store: &Store, now: Now) -> Result<(), StartError> {
+    let root = At {
         place: Place::Download,
         path: b"",
-    })? {
-        let Some(stem) = name.strip_suffix(b".land") else {
-            continue;
-        };
+    };
+    let names = disk.list(root)?;
+    // What is to be renamed may be in a directory that a note speaks of, so these come last.
+    for name in &names {
         let at = At {
             place: Place::Download,
-            path: &name,
+            path: name,
         };
-        if is_content(disk, at, stem)? {
-            let part = [stem, b".part"].concat();
-            disk.rename(
-                at,
-                At {
-                    place: Place::Download,
-                    path: &part,
-                },
-                RenameMode::Replace,
-            )?;
-        } else {
-            let kept = move_to_trash(disk, now, at, &name)?;
-            log::warn!(
-                "a change was interrupted while it was landing: what it replaced is in the trash as {}",
-                String::from_utf8_lossy(&kept)
-            );
+        if let Some(stem) = name.strip_suffix(b".land") {
+            recover_landing(disk, store, now, at, stem)?;
+        } else if name.ends_with(b".part") && disk.stat(at)?.kind == FileKind::File {
+            disk.set_mode(at, PRIVATE)?;
         }
+    }
+    for name in names.iter().filter(|name| name.ends_with(NOTE)) {
+        close_noted(
+            disk,
+            At {
+                place: Place::Download,
+                path: name,
+            },
+        )?;
     }
     Ok(())
 }
 
-/// Whether a file holds the content that the first 64 digits of its name say.
-fn is_content<D: Disk>(disk: &D, at: At<'_>, stem: &[u8]) -> io::Result<bool> {
+fn recover_landing<D: Disk>(
+    disk: &D,
+    store: &Store,
+    now: Now,
+    at: At<'_>,
+    stem: &[u8],
+) -> Result<(), StartError> {
+    if !holds(disk, at, stem)? {
+        let swapped = find_row(store, &disk.stat(at)?)?;
+        if !swap_back(disk, at, swapped.as_deref(), stem)? {
+            let kept = move_to_trash(disk, now, at, swapped.as_deref().unwrap_or(at.path))?;
+            log::warn!(
+                "a change was interrupted while it was landing: what it replaced is in the trash as {}",
+                Escaped(&kept)
+            );
+            return Ok(());
+        }
+    }
+    if disk.stat(at)?.kind == FileKind::Symlink {
+        // It is made again.
+        return Ok(disk.remove_file(at)?);
+    }
+    let part = [stem, b".part"].concat();
+    let to = At {
+        place: Place::Download,
+        path: &part,
+    };
+    disk.rename(at, to, RenameMode::Replace)?;
+    Ok(disk.set_mode(to, PRIVATE)?)
+}
+
+/// Undoes an exchange: what is at `at` was at `path`, where now the content is that it is named after.
+/// Then it lands again, and what it replaces is kept as it must be. False if somebody has changed the
+/// path since.
+fn swap_back<D: Disk>(disk: &D, at: At<'_>, path: Option<&[u8]>, stem: &[u8]) -> io::Result<bool> {
+    let Some(path) = path else { return Ok(false) };
+    let share = At {
+        place: Place::Share,
+        path,
+    };
+    match holds(disk, share, stem) {
+        Ok(true) => {}
+        Err(error) if !is_absent(&error) => return Err(error),
+        _ => return Ok(false),
+    }
+    match disk.rename(at, share, RenameMode::Exchange) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+/// The path of the row that this is the file or link of.
+fn find_row(store: &Store, stat: &Stat) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut found = None;
+    store.walk(None, &mut |path, row| {
+        let same = row.local.is_some_and(|local| {
+            (local.inode, local.size, local.mtime) == (stat.inode, stat.size, stat.mtime)
+        });
+        if same {
+            found = Some(path.to_vec());
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// Whether a file or symlink holds the content that the first 64 digits of a name say.
+fn holds<D: Disk>(disk: &D, at: At<'_>, stem: &[u8]) -> io::Result<bool> {
     let stat = disk.stat(at)?;
+    let is_it = |content: ContentId| stem.get(..64) == Some(content.to_string().as_bytes());
+    if stat.kind == FileKind::Symlink {
+        let text = blake3::hash(&disk.read_link(at)?);
+        return Ok(is_it(ContentId(*text.as_bytes())));
+    }
     if stat.kind != FileKind::File || stat.links > 1 {
         return Ok(false);
     }
-    let mut job = HashJob::new(disk.open(at, false)?, stat.size);
+    let file = match disk.open(at, false) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // Its mode is that of the entry already.
+            disk.set_mode(at, stat.mode | PRIVATE)?;
+            let file = disk.open(at, false);
+            disk.set_mode(at, stat.mode)?;
+            file?
+        }
+        file => file?,
+    };
+    let mut job = HashJob::new(file, stat.size);
     loop {
         match job.step(SLICE, &mut |_, _| Ok(()))? {
             Progress::More => {}
             Progress::Done(hashed) => {
-                return Ok(stem.get(..64) == Some(hashed.content.to_string().as_bytes()));
+                return Ok(is_it(hashed.content));
             }
         }
     }

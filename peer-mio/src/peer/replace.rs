@@ -1,14 +1,19 @@
 //! Getting a file or symlink to its path, and keeping what was there (docs/architecture.md, "Landing").
 
 use super::Peer;
-use super::land::{NotLanded, Ready, Target, Touched};
+use super::in_the_way::There;
+use super::land::{NotLanded, Target};
+use super::land_group::Ready;
+use super::landed_as::is_untouched;
+use super::touched::Touched;
 use super::trash::move_to_trash;
 use crate::clock::Now;
-use crate::disk::{At, Disk, DiskFile, FileKind, Place, RenameMode, is_absent};
-use crate::store::{Pending, Row};
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, RenameMode, Stat, is_absent};
+use crate::store::{Fingerprint, Pending, Row};
+use crate::watch::dirty::SETTLED_PAUSE;
 use crate::watch::scan::{fingerprint, join};
 use proto_core::index::conflict::conflict_name;
-use proto_core::index::entry::{Entry, Kind};
+use proto_core::index::entry::{Entry, Kind, MODE_MASK};
 use proto_core::index::reconcile::{Found, local_change};
 use proto_core::path::{self, Escaped};
 use std::io;
@@ -30,12 +35,13 @@ impl<D: Disk> Peer<D> {
             place: Place::Download,
             path: &landing,
         };
-        let stat = file.stat()?;
-        if stat.mode != entry.mode || stat.mtime != entry.mtime {
+        let mut readied = file.stat()?;
+        if readied.mode != entry.mode || readied.mtime != entry.mtime {
             // The version that is wanted changed after the flush, only in its mode or time.
             file.set_mode(entry.mode)?;
             file.set_mtime(entry.mtime)?;
             file.sync_data()?;
+            readied = file.stat()?;
         }
         self.disk.rename(
             At {
@@ -45,7 +51,7 @@ impl<D: Disk> Peer<D> {
             from,
             RenameMode::Replace,
         )?;
-        match self.put_in_place(now, from, target, touched) {
+        match self.put_in_place(now, from, &readied, target, touched) {
             Ok(()) => {}
             Err(error) => {
                 // Back, so that the next try finds it.
@@ -60,16 +66,13 @@ impl<D: Disk> Peer<D> {
                 return Err(error);
             }
         }
-        let stat = self.disk.stat(At {
-            place: Place::Share,
-            path,
-        })?;
+        let local = self.landed_as(now, path, false, |stat| is_untouched(stat, &readied));
         self.adopt(
             path,
             Row {
                 entry,
                 target: Vec::new(),
-                local: Some(fingerprint(&stat, false)),
+                local,
             },
         )
     }
@@ -93,26 +96,26 @@ impl<D: Disk> Peer<D> {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
             _ => {}
         }
-        self.put_in_place(now, from, target, touched)?;
-        let stat = self.disk.stat(At {
-            place: Place::Share,
-            path,
-        })?;
+        let readied = self.disk.stat(from)?;
+        self.put_in_place(now, from, &readied, target, touched)?;
+        let local = self.landed_as(now, path, true, |stat| is_untouched(stat, &readied));
         self.adopt(
             path,
             Row {
                 entry,
                 target: pending.target.clone(),
-                local: Some(fingerprint(&stat, true)),
+                local,
             },
         )
     }
 
-    /// Moves `from` to `path`; what was there goes to the trash or becomes the conflict copy.
+    /// Moves `from`, which was `readied`, to `path`; what was there goes to the trash or becomes the
+    /// conflict copy.
     fn put_in_place(
         &mut self,
         now: Now,
         from: At<'_>,
+        readied: &Stat,
         target: Target<'_>,
         touched: &mut Touched,
     ) -> Result<(), NotLanded> {
@@ -121,6 +124,10 @@ impl<D: Disk> Peer<D> {
             place: Place::Share,
             path,
         };
+        if target.there == There::UnsharedLink {
+            self.discard_link(now, to, touched)?;
+            return self.put_new(from, to, touched);
+        }
         let Some(row) = target.row else {
             return self.put_new(from, to, touched);
         };
@@ -140,15 +147,37 @@ impl<D: Disk> Peer<D> {
             Err(error) => return Err(error.into()),
         }
         touched.name(path);
-        if !self.is_what_was_indexed(from, row)? {
-            // Written between the last look and the swap: it goes back, and is picked up.
-            self.disk.rename(from, to, RenameMode::Exchange)?;
-            return Err(NotLanded::Changed);
+        // Written between the last look and the swap: it goes back, and is picked up. So does what a
+        // user had and cannot be kept: it must not stay under a name of ours.
+        let kept = match self.is_what_was_indexed(from, row) {
+            Ok(true) => self.set_aside(now, from, target, touched),
+            Ok(false) => Err(NotLanded::Changed),
+            Err(error) => Err(error.into()),
+        };
+        if kept.is_err() {
+            self.swap_back(now, from, to, readied)?;
         }
-        if let Err(error) = self.set_aside(now, from, target, touched) {
-            // What a user had must not stay under a name of ours.
-            self.disk.rename(from, to, RenameMode::Exchange)?;
-            return Err(error);
+        kept
+    }
+
+    /// Undoes an exchange: what is at `from` was at `to`.
+    fn swap_back(
+        &mut self,
+        now: Now,
+        from: At<'_>,
+        to: At<'_>,
+        readied: &Stat,
+    ) -> Result<(), NotLanded> {
+        match self.disk.rename(from, to, RenameMode::Exchange) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(self.disk.rename(from, to, RenameMode::NoReplace)?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // What comes back may be a file of the user's by now.
+        if !is_untouched(&self.disk.stat(from)?, readied) {
+            move_to_trash(&self.disk, now, from, to.path)?;
         }
         Ok(())
     }
@@ -177,15 +206,17 @@ impl<D: Disk> Peer<D> {
             return Ok(false);
         };
         Ok(match stat.kind {
-            FileKind::Symlink => local.link,
-            FileKind::File => {
+            // Of a followed link the index knows only what it led to.
+            FileKind::Symlink if row.entry.kind == Kind::File => local.link,
+            FileKind::Symlink | FileKind::File => {
                 stat.inode == local.inode && stat.size == local.size && stat.mtime == local.mtime
             }
             _ => false,
         })
     }
 
-    /// What was at `path` and is at `from` now is kept: as a conflict copy, or in the trash.
+    /// What was at a path and is at `from` now is kept: as a conflict copy, or in the trash. If it is
+    /// not what the index knew, it stays at `from`.
     pub(super) fn set_aside(
         &mut self,
         now: Now,
@@ -193,19 +224,72 @@ impl<D: Disk> Peer<D> {
         target: Target<'_>,
         touched: &mut Touched,
     ) -> Result<(), NotLanded> {
-        if let Some(row) = target.row.filter(|_| target.keep)
-            && self.keep_conflict_copy(from, target.path, row, touched)?
-        {
+        let Some(row) = target.row else {
+            return Err(NotLanded::Changed);
+        };
+        if target.keep && self.keep_conflict_copy(now, from, target.path, row, touched)? {
             return Ok(());
         }
-        touched.trashed(&move_to_trash(&self.disk, now, from, target.path)?);
-        Ok(())
+        self.discard(now, from, target.path, row, touched)
+    }
+
+    /// What was at a path and is at `from` now goes to the trash, if it is what the index knew.
+    pub(super) fn discard(
+        &mut self,
+        now: Now,
+        from: At<'_>,
+        path: &[u8],
+        row: &Row,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
+        let trashed = move_to_trash(&self.disk, now, from, path)?;
+        touched.trashed(&trashed);
+        let moved = At {
+            place: Place::Trash,
+            path: &trashed,
+        };
+        if self.is_what_was_indexed(moved, row)? {
+            return Ok(());
+        }
+        match self.disk.rename(moved, from, RenameMode::NoReplace) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
+            // If there is something else by now, what was moved stays in the trash.
+            _ => Err(NotLanded::Changed),
+        }
+    }
+
+    /// A symlink that is not shared makes way: it goes to the trash.
+    pub(super) fn discard_link(
+        &mut self,
+        now: Now,
+        at: At<'_>,
+        touched: &mut Touched,
+    ) -> Result<(), NotLanded> {
+        let trashed = move_to_trash(&self.disk, now, at, at.path)?;
+        touched.trashed(&trashed);
+        let moved = At {
+            place: Place::Trash,
+            path: &trashed,
+        };
+        if self.disk.stat(moved)?.kind == FileKind::Symlink {
+            touched.name(at.path);
+            log::info!(
+                "{} was a link that is not shared: replaced",
+                Escaped(at.path)
+            );
+            return Ok(());
+        }
+        match self.disk.rename(moved, at, RenameMode::NoReplace) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
+            _ => Err(NotLanded::Changed),
+        }
     }
 
     /// Renames the loser to its conflict name and indexes it as a file of its own. False if that
     /// very copy exists already.
     fn keep_conflict_copy(
         &mut self,
+        now: Now,
         from: At<'_>,
         path: &[u8],
         row: &Row,
@@ -234,19 +318,21 @@ impl<D: Disk> Peer<D> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error.into()),
             }
+            if !self.is_what_was_indexed(at, row)? {
+                match self.disk.rename(at, from, RenameMode::NoReplace) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(error.into());
+                    }
+                    _ => return Err(NotLanded::Changed),
+                }
+            }
             touched.name(&copy);
             log::warn!(
                 "{} was changed on two peers at once: ours is kept as {}",
                 Escaped(path),
                 Escaped(&copy)
             );
-            let link = row.local.is_some_and(|local| local.link);
-            let stat = if link && row.entry.kind == Kind::File {
-                self.disk.open(at, true).and_then(|file| file.stat())
-            } else {
-                self.disk.stat(at)
-            };
-            let Ok(stat) = stat else { return Ok(true) };
+            let local = self.copied_as(now, &copy, row);
             let state = Found {
                 kind: row.entry.kind,
                 mode: row.entry.mode,
@@ -266,13 +352,36 @@ impl<D: Disk> Peer<D> {
                 Row {
                     entry,
                     target: row.target.clone(),
-                    local: Some(fingerprint(&stat, link)),
+                    local,
                 },
             )?;
             self.changes.note();
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// The fingerprint of a conflict copy that was just made of what a row says.
+    fn copied_as(&mut self, now: Now, copy: &[u8], row: &Row) -> Option<Fingerprint> {
+        let local = row.local?;
+        if !local.link || row.entry.kind != Kind::File {
+            return self.landed_as(now, copy, local.link, |stat| {
+                (stat.inode, stat.size, stat.mtime) == (local.inode, local.size, local.mtime)
+                    && (row.entry.kind != Kind::File || stat.mode & MODE_MASK == row.entry.mode)
+            });
+        }
+        let at = At {
+            place: Place::Share,
+            path: copy,
+        };
+        let target = self.disk.open(at, true).and_then(|file| file.stat());
+        match target.map(|stat| fingerprint(&stat, true)) {
+            Ok(target) if target == local => Some(local),
+            _ => {
+                self.dirty.mark_if_clean(now.mono, copy, SETTLED_PAUSE);
+                None
+            }
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Scans that wait and the one under way.
 
 use super::Peer;
+use super::errors::unread_sentence;
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::Row;
 use crate::watch::dirty::{Dirty, MAX_DIRTY, SETTLED_PAUSE};
 use crate::watch::scan::{Scan, ScanSink};
 use proto_core::index::entry::Kind;
-use proto_core::path::Escaped;
+use proto_core::path;
 use proto_core::time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::io;
@@ -98,13 +99,16 @@ impl ScanSink for Findings<'_> {
     }
 
     fn differs(&mut self, path: &[u8]) {
+        if path::check(path).is_err() {
+            return self.unreadable(path, &io::ErrorKind::InvalidFilename.into());
+        }
+        self.errors.scan_meets(path);
         self.dirty
             .mark_if_clean(self.now.mono, path, Duration::ZERO);
     }
 
     fn unreadable(&mut self, path: &[u8], error: &io::Error) {
-        self.errors
-            .set_path(path, format!("{} cannot be read: {error}", Escaped(path)));
+        self.errors.set_unread(path, unread_sentence(path, error));
     }
 
     fn doubts(&self, row: &Row) -> bool {
@@ -124,6 +128,7 @@ impl<D: Disk> Peer<D> {
         }
         if self.scans.current.is_none() {
             self.scans.current = self.scans.next(now.mono, self.config.scan_interval);
+            self.errors.scan_begins();
         }
         let Some(mut scan) = self.scans.current.take() else {
             return false;
@@ -151,6 +156,7 @@ impl<D: Disk> Peer<D> {
             &mut findings,
         ) {
             Ok(true) => {
+                self.errors.scan_ends(scan.root());
                 if scan.is_full() {
                     self.scans.last_full = Some(now.mono);
                     self.plan.restart();

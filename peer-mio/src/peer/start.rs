@@ -89,7 +89,7 @@ impl<D: Disk> Peer<D> {
         guard_index(&disk, &mut store, fresh)?;
         let spare_id = IndexId(entropy.u64().max(1));
         guard_share(&disk, &mut store)?;
-        recover_downloads(&disk, now)?;
+        recover_downloads(&disk, &store, now)?;
         let initiation = next_initiation(&mut store, now)?;
         store.commit(Durability::Durable)?;
         let session = session::Config {
@@ -134,6 +134,7 @@ impl<D: Disk> Peer<D> {
             recheck,
             committed,
             errors: super::Errors::default(),
+            skipped: super::Skipped::default(),
             report: super::Report::default(),
             store_failures: 0,
             store_retry: now.mono,

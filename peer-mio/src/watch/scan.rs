@@ -68,6 +68,12 @@ impl Scan {
         }
     }
 
+    /// Where it began; empty for all of `share/`.
+    #[must_use]
+    pub fn root(&self) -> &[u8] {
+        &self.root
+    }
+
     /// Whether it covers all of `share/`.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -274,11 +280,10 @@ fn differs<D: Disk>(
                 .and_then(|file| crate::disk::DiskFile::stat(&file))
             {
                 Ok(target) => row.local != Some(fingerprint(&target, true)),
-                // A dangling link is no deletion: what it led to may be back soon.
-                Err(_) => row.local.is_none_or(|local| !local.link),
+                Err(_) => true,
             },
-            Symlinks::Keep => true,
-            Symlinks::Skip => false,
+            // Skipped too: it is in the place of something that was shared.
+            Symlinks::Keep | Symlinks::Skip => true,
         },
         FileKind::Other => true,
     }

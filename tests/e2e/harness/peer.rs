@@ -15,6 +15,20 @@ use std::time::Duration;
 /// Lines of a log that a failure shows.
 const TAIL: usize = 15;
 
+/// A user who may do nothing special.
+const NOBODY: &str = "65534";
+/// Makes a command that user's.
+const AS_NOBODY: &[&str] = &[
+    "setpriv",
+    "--reuid",
+    NOBODY,
+    "--regid",
+    NOBODY,
+    "--clear-groups",
+    "--pdeathsig",
+    "KILL",
+];
+
 /// A peer, running or not. Killed when dropped.
 #[derive(Debug)]
 pub struct Peer {
@@ -34,6 +48,8 @@ pub struct Peer {
     pub namespace: Option<String>,
     log: PathBuf,
     out: PathBuf,
+    /// Whether it runs as nobody though the test is root.
+    nobody: bool,
     child: Option<Child>,
     /// Peak memory in KB of the runs that were killed.
     peak: u64,
@@ -54,6 +70,7 @@ impl Peer {
             key: key.to_owned(),
             options: Vec::new(),
             namespace: None,
+            nobody: false,
             child: None,
             peak: 0,
         }
@@ -84,6 +101,28 @@ impl Peer {
         self.read(name).is_some_and(|found| found == bytes)
     }
 
+    /// From its next start on it is no root, with all that it has now.
+    pub fn run_as_nobody(&mut self) {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        self.nobody = true;
+        let key = self.dir.with_extension("key");
+        fs::copy(&self.key, &key).expect("copy the key");
+        self.key = key;
+        self.give_to_nobody();
+    }
+
+    /// What was put into its folder since is its own too.
+    pub fn give_to_nobody(&self) {
+        if self.nobody {
+            for path in [&self.dir, &self.key] {
+                let words = format!("chown -R {NOBODY}:{NOBODY} {}", path.display());
+                tool(&words).expect("give files away");
+            }
+        }
+    }
+
     /// Starts it and returns at once. Its log goes on where it was.
     pub fn start(&mut self) {
         self.start_logging_to(append(&self.log).into());
@@ -92,7 +131,11 @@ impl Peer {
     /// Starts it with this as its standard error: a terminal, for one.
     pub fn start_logging_to(&mut self, log: Stdio) {
         assert!(self.child.is_none(), "{} runs already", self.name);
-        let mut words = guard().to_vec();
+        let mut words = if self.nobody {
+            AS_NOBODY.to_vec()
+        } else {
+            guard().to_vec()
+        };
         if let Some(namespace) = &self.namespace {
             words.extend(["ip", "netns", "exec", namespace]);
         }

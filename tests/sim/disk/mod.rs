@@ -12,7 +12,7 @@ use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tree::code::{EBADF, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY};
+use tree::code::{EACCES, EBADF, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY};
 use tree::{Body, Ino, Tree, errno};
 pub use user::Node;
 
@@ -23,6 +23,17 @@ pub struct SimEvent {
     pub path: Vec<u8>,
     /// Closed, renamed or deleted; not only written to.
     pub settled: bool,
+}
+
+/// What a user wrote between two operations of the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meddled {
+    /// Below `share/`.
+    pub path: Vec<u8>,
+    /// The bytes that were there.
+    pub before: Vec<u8>,
+    /// The bytes that are there now.
+    pub after: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +48,13 @@ struct State {
     /// Permille of operations that fail with EIO, and their generator.
     failing: Option<(u64, Rng)>,
     share_gone: bool,
+    /// Permille of renames and the like within which a user writes to the same file, and their generator.
+    meddling: Option<(u64, Rng)>,
+    meddled: Vec<Meddled>,
+    /// Whether modes keep the peer out: it does not run as root.
+    enforcing: bool,
+    /// Whether it is the peer who does something now.
+    acting: bool,
     /// How often its files were copied to another disk: a copy has other births.
     copied: u64,
     /// Bytes that the peer has read from `download/`.
@@ -49,6 +67,11 @@ pub struct SimDisk {
     state: Arc<Mutex<State>>,
     life: u64,
 }
+
+/// What a mode may allow to the owner.
+const READ: u16 = 0o400;
+const WRITE: u16 = 0o200;
+const SEARCH: u16 = 0o100;
 
 const PLACES: [Place; 5] = [
     Place::Share,
@@ -81,6 +104,10 @@ impl SimDisk {
             stop_after: None,
             failing: None,
             share_gone: false,
+            meddling: None,
+            meddled: Vec::new(),
+            enforcing: false,
+            acting: false,
             copied: 0,
             downloads_read: 0,
         };
@@ -195,6 +222,11 @@ impl SimDisk {
         self.lock().tree.used()
     }
 
+    /// Whether modes keep the peer out, as they do unless it runs as root.
+    pub fn enforce_modes(&self, enforce: bool) {
+        self.lock().enforcing = enforce;
+    }
+
     /// `share/` is unmounted, or back.
     pub fn set_share_gone(&self, gone: bool) {
         self.lock().share_gone = gone;
@@ -204,7 +236,10 @@ impl SimDisk {
     fn reading<T>(&self, operation: impl FnOnce(&State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.lock();
         state.check(self.life)?;
-        operation(&state)
+        state.acting = true;
+        let done = operation(&state);
+        state.acting = false;
+        done
     }
 
     /// Runs a changing operation of the peer.
@@ -217,7 +252,10 @@ impl SimDisk {
             }
             *left -= 1;
         }
-        operation(&mut state)
+        state.acting = true;
+        let done = operation(&mut state);
+        state.acting = false;
+        done
     }
 
     fn opened(&self, place: Place, ino: Ino, state: &mut State) -> SimFile {
@@ -253,6 +291,14 @@ impl State {
             .ok_or_else(|| errno(ENOENT))
     }
 
+    /// Whether the mode lets the peer, as the owner, do this.
+    fn allow(&self, ino: Ino, bits: u16) -> io::Result<()> {
+        if self.enforcing && self.acting && self.tree.stat(ino)?.mode & bits != bits {
+            return Err(errno(EACCES));
+        }
+        Ok(())
+    }
+
     /// The directory and name that a path means.
     fn parent<'a>(&self, at: At<'a>) -> io::Result<(Ino, &'a [u8])> {
         proto_core::path::check(at.path).map_err(|_| errno(EINVAL))?;
@@ -267,6 +313,7 @@ impl State {
                 .lookup(directory, component)?
                 .ok_or_else(|| errno(ENOENT))?;
             self.tree.names(directory)?;
+            self.allow(directory, SEARCH)?;
         }
         Ok((directory, proto_core::path::name(at.path)))
     }
@@ -287,6 +334,7 @@ impl State {
         if self.tree.lookup(directory, name)?.is_some() {
             return Err(errno(EEXIST));
         }
+        self.allow(directory, WRITE)?;
         let ino = make(&mut self.tree);
         self.tree.set_name(directory, name, Some(ino))?;
         self.tell(at, true);
@@ -305,6 +353,7 @@ impl State {
             (Body::File(_) | Body::Symlink(_), true) => return Err(errno(ENOTDIR)),
             _ => {}
         }
+        self.allow(directory, WRITE)?;
         self.tree.set_name(directory, name, None)?;
         self.tell(at, true);
         Ok(())
@@ -318,6 +367,8 @@ impl State {
             .ok_or_else(|| errno(ENOENT))?;
         let (to_directory, to_name) = self.parent(to)?;
         let there = self.tree.lookup(to_directory, to_name)?;
+        self.allow(from_directory, WRITE)?;
+        self.allow(to_directory, WRITE)?;
         match (there, mode) {
             (Some(_), RenameMode::NoReplace) => return Err(errno(EEXIST)),
             (None, RenameMode::Exchange) => return Err(errno(ENOENT)),
@@ -380,9 +431,14 @@ impl Disk for SimDisk {
     fn open(&self, at: At<'_>, _follow: bool) -> io::Result<SimFile> {
         let mut state = self.lock();
         state.check(self.life)?;
-        let ino = state.find(at)?;
-        state.tree.bytes(ino).map_err(|_| errno(EINVAL))?;
-        Ok(self.opened(at.place, ino, &mut state))
+        state.acting = true;
+        let found = state.find(at).and_then(|ino| {
+            state.tree.bytes(ino).map_err(|_| errno(EINVAL))?;
+            state.allow(ino, READ)?;
+            Ok(ino)
+        });
+        state.acting = false;
+        Ok(self.opened(at.place, found?, &mut state))
     }
 
     fn create(&self, at: At<'_>) -> io::Result<SimFile> {
@@ -395,12 +451,18 @@ impl Disk for SimDisk {
                 Err(error) => return Err(error),
             };
             state.tree.bytes(ino)?;
+            state.allow(ino, READ | WRITE)?;
             Ok(self.opened(at.place, ino, state))
         })
     }
 
     fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
-        self.reading(|state| Ok(state.tree.names(state.find(at)?)?.keys().cloned().collect()))
+        self.reading(|state| {
+            let ino = state.find(at)?;
+            let names = state.tree.names(ino)?.keys().cloned().collect();
+            state.allow(ino, READ)?;
+            Ok(names)
+        })
     }
 
     fn read_link(&self, at: At<'_>) -> io::Result<Vec<u8>> {
@@ -442,20 +504,39 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: At<'_>, to: At<'_>, mode: RenameMode) -> io::Result<()> {
-        self.changing(|state| state.rename(from, to, mode))
+        self.changing(|state| {
+            state.meddle(from);
+            state.meddle(to);
+            state.rename(from, to, mode)?;
+            state.meddle(to);
+            Ok(())
+        })
     }
 
     fn set_mode(&self, at: At<'_>, mode: u16) -> io::Result<()> {
         self.changing(|state| {
             let ino = state.find(at)?;
             state.tell(at, false);
-            state.tree.set_mode(ino, mode & 0o777)
+            state.tree.set_mode(ino, mode & 0o777)?;
+            state.meddle(at);
+            Ok(())
+        })
+    }
+
+    fn set_mtime(&self, at: At<'_>, mtime: Timestamp) -> io::Result<()> {
+        self.changing(|state| {
+            let ino = state.find(at)?;
+            state.tell(at, false);
+            state.tree.set_mtime(ino, mtime)?;
+            state.meddle(at);
+            Ok(())
         })
     }
 
     fn sync_dir(&self, at: At<'_>) -> io::Result<()> {
         self.changing(|state| {
-            state.find(at)?;
+            let ino = state.find(at)?;
+            state.allow(ino, READ)?;
             state.tree.sync_names();
             Ok(())
         })

@@ -1,0 +1,158 @@
+//! Hashing a file that differs from the index, as a job, with the same stat before and after.
+
+use super::Peer;
+use crate::clock::Now;
+use crate::disk::{At, Disk, DiskFile, FileKind, Place};
+use crate::jobs::Progress;
+use crate::jobs::hash::{HashJob, Hashed};
+use crate::store::{Fingerprint, StoreError};
+use crate::watch::dirty::OPEN_PAUSE;
+use crate::watch::scan::fingerprint;
+use proto_core::content::{ContentId, cut};
+use proto_core::index::entry::Kind;
+use proto_core::index::reconcile::Found;
+use std::io;
+
+/// Where a recipe gathers while the content's name is not known yet.
+const UNNAMED: ContentId = ContentId([0xff; 32]);
+/// Bytes hashed in one slice: about two milliseconds.
+const HASH_SLICE: usize = 4 * 1024 * 1024;
+/// The file that is being hashed.
+#[derive(Debug)]
+pub struct Hashing<F> {
+    path: Vec<u8>,
+    before: Fingerprint,
+    mode: u16,
+    job: HashJob<F>,
+    /// The first recipe block; further ones gather in the store under [`UNNAMED`].
+    first_block: Vec<u8>,
+    blocks: u32,
+}
+
+impl<F> Hashing<F> {
+    /// The path of the file.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+}
+
+impl<D: Disk> Peer<D> {
+    /// Begins to hash what was opened at a path.
+    pub(super) fn begin_hash(
+        &mut self,
+        path: &[u8],
+        before: Fingerprint,
+        mode: u16,
+        file: D::File,
+    ) {
+        self.hashing = Some(Hashing {
+            path: path.to_vec(),
+            before,
+            mode,
+            job: HashJob::new(file, before.size),
+            first_block: Vec::new(),
+            blocks: 0,
+        });
+    }
+
+    /// Hashes a slice of it.
+    pub(super) fn hash_slice(&mut self, now: Now) -> Result<(), StoreError> {
+        let Some(mut hashing) = self.hashing.take() else {
+            return Ok(());
+        };
+        let store = &mut self.store;
+        let (first, blocks) = (&mut hashing.first_block, &mut hashing.blocks);
+        let progress = hashing.job.step(HASH_SLICE, &mut |number, block| {
+            *blocks = number + 1;
+            if number == 0 {
+                first.clear();
+                first.extend_from_slice(block);
+                return Ok(());
+            }
+            store
+                .put_recipe_block(UNNAMED, number, block)
+                .map_err(io::Error::other)
+        });
+        match progress {
+            Ok(Progress::More) => {
+                self.hashing = Some(hashing);
+                Ok(())
+            }
+            Ok(Progress::Done(hashed)) => self.hashed(now, &hashing, hashed),
+            Err(error) => {
+                self.store.remove_recipe(UNNAMED)?;
+                self.look_failed(now, &hashing.path, &error);
+                Ok(())
+            }
+        }
+    }
+
+    fn hashed(
+        &mut self,
+        now: Now,
+        hashing: &Hashing<D::File>,
+        hashed: Hashed,
+    ) -> Result<(), StoreError> {
+        let Hashed { content, size, .. } = hashed;
+        let at = At {
+            place: Place::Share,
+            path: &hashing.path,
+        };
+        let after = if hashing.before.link {
+            self.disk.open(at, true).and_then(|file| file.stat())
+        } else {
+            self.disk.stat(at)
+        };
+        let unchanged = after.is_ok_and(|stat| {
+            stat.kind == FileKind::File && fingerprint(&stat, hashing.before.link) == hashing.before
+        });
+        if !unchanged || size != hashing.before.size {
+            // Somebody writes: when it is quiet, again.
+            self.store.remove_recipe(UNNAMED)?;
+            self.dirty
+                .mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
+            return Ok(());
+        }
+        self.name_recipe(hashing, content)?;
+        let row = self.store.get(&hashing.path)?;
+        let state = Found {
+            kind: Kind::File,
+            mode: hashing.mode,
+            size,
+            mtime: hashing.before.mtime,
+            content,
+        };
+        self.record(
+            now,
+            &hashing.path,
+            row.as_ref(),
+            state,
+            Vec::new(),
+            Some(hashing.before),
+        )?;
+        self.errors.clear_unread(&hashing.path);
+        Ok(())
+    }
+
+    /// The recipe that gathered gets its content's name. A file of one small chunk needs none.
+    fn name_recipe(
+        &mut self,
+        hashing: &Hashing<D::File>,
+        content: ContentId,
+    ) -> Result<(), StoreError> {
+        if hashing.before.size > u64::from(cut::SMALLEST_CHUNK) {
+            self.store
+                .put_recipe_block(content, 0, &hashing.first_block)?;
+            for number in 1..hashing.blocks {
+                if let Some(block) = self.store.recipe_block(UNNAMED, number)? {
+                    self.store.put_recipe_block(content, number, &block)?;
+                }
+            }
+        }
+        if hashing.blocks > 1 {
+            self.store.remove_recipe(UNNAMED)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! Complete contents land in groups: one flush, one commit for many (docs/architecture.md, "Landing").
+
+use super::Peer;
+use super::touched::Touched;
+use super::transfer::Transfer;
+use crate::clock::Now;
+use crate::disk::{At, Disk, DiskFile, Place, Stat};
+use crate::store::Durability;
+use proto_core::content::ContentId;
+use proto_core::path::Escaped;
+use proto_core::time::{Duration, Instant};
+use std::io;
+
+/// Files in a group.
+const GROUP: usize = 48;
+/// Up to so many files are flushed one by one, more by one flush of the file system.
+const FLUSH_EACH: usize = 2;
+/// A file of more bytes is flushed by itself, so that no flush of all takes long.
+const LARGE: u64 = 1024 * 1024;
+/// Mode of what is not landed.
+pub(super) const PRIVATE: u16 = 0o600;
+/// A group waits at most this long for more files.
+const GROUP_PAUSE: Duration = Duration::from_millis(20);
+
+/// Complete contents that wait to be landed together.
+#[derive(Debug)]
+pub struct Landing<F> {
+    ready: Vec<Ready<F>>,
+    /// How many of them have their mode and time.
+    prepared: usize,
+    since: Instant,
+}
+
+/// A complete content.
+#[derive(Debug)]
+pub(super) struct Ready<F> {
+    path: Vec<u8>,
+    /// Its name in `download/`.
+    pub name: Vec<u8>,
+    /// What.
+    pub content: ContentId,
+    size: u64,
+    fetched: u64,
+    started: Instant,
+    /// The file itself.
+    pub file: F,
+}
+
+impl<F> Default for Landing<F> {
+    fn default() -> Self {
+        Self {
+            ready: Vec::new(),
+            prepared: 0,
+            since: Instant::ZERO,
+        }
+    }
+}
+
+impl<F> Landing<F> {
+    /// Adds a complete content.
+    pub fn add(&mut self, now: Now, transfer: Transfer<F>) {
+        if self.ready.is_empty() {
+            self.since = now.mono;
+        }
+        let (path, name, content, size) = (
+            transfer.path.clone(),
+            transfer.name.clone(),
+            transfer.content,
+            transfer.size,
+        );
+        let (fetched, started) = (transfer.fetched, transfer.started);
+        self.ready.push(Ready {
+            path,
+            name,
+            content,
+            size,
+            fetched,
+            started,
+            file: transfer.into_file(),
+        });
+    }
+
+    /// Whether this content waits here.
+    #[must_use]
+    pub fn has(&self, content: ContentId) -> bool {
+        self.ready.iter().any(|ready| ready.content == content)
+    }
+
+    /// Whether a content for this path waits here.
+    #[must_use]
+    pub fn has_path(&self, path: &[u8]) -> bool {
+        self.ready.iter().any(|ready| ready.path == path)
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// When the group is landed even if it is small.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        (!self.ready.is_empty()).then(|| self.since + GROUP_PAUSE)
+    }
+}
+
+impl<D: Disk> Peer<D> {
+    /// Prepares one waiting file or lands the group. True if there is more to do now.
+    pub(super) fn step_landing(&mut self, now: Now) -> bool {
+        if self.landing.prepared < self.landing.ready.len() {
+            self.prepare_next();
+            return true;
+        }
+        if self.landing.is_empty() {
+            return false;
+        }
+        let waits = self.landing.ready.len() < GROUP
+            && !self.transfers.is_empty()
+            && self.landing.due().is_some_and(|due| now.mono < due);
+        if waits {
+            return false;
+        }
+        if self.landing.ready.len() > FLUSH_EACH
+            && let Err(error) = self.disk.sync_all()
+        {
+            self.errors
+                .set("flush", format!("the disk cannot be flushed: {error}"));
+            for ready in std::mem::take(&mut self.landing).ready {
+                self.leave(&ready);
+            }
+            self.plan.retry_later();
+            return true;
+        }
+        self.land_group(now);
+        true
+    }
+
+    /// Sets mode and time of the next file, and flushes it if it is large: a group of small ones is
+    /// flushed at once.
+    fn prepare_next(&mut self) {
+        let place = self.landing.prepared;
+        let Some(ready) = self.landing.ready.get(place) else {
+            return;
+        };
+        let entry = match self.store.pending(&ready.path) {
+            Ok(pending) => pending.map(|pending| pending.entry),
+            Err(error) => return self.store_failed(&error),
+        };
+        let alone = self.landing.ready.len() <= FLUSH_EACH || ready.size > LARGE;
+        let prepared = entry.map_or(Ok(()), |entry| {
+            ready.file.set_mode(entry.mode)?;
+            ready.file.set_mtime(entry.mtime)?;
+            if alone {
+                ready.file.sync_data()
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = prepared {
+            let ready = self.landing.ready.remove(place);
+            self.leave(&ready);
+            let sentence = format!("{} cannot be flushed: {error}", Escaped(&ready.path));
+            self.errors.set_path(&ready.path, sentence);
+            self.plan.retry_later();
+        } else {
+            self.landing.prepared += 1;
+        }
+    }
+
+    /// What did not land stays in `download/`, with a mode that lets us open it again.
+    fn leave(&self, ready: &Ready<D::File>) {
+        let at = At {
+            place: Place::Download,
+            path: &ready.name,
+        };
+        let inode = |stat: io::Result<Stat>| stat.map(|stat| stat.inode).ok();
+        if inode(self.disk.stat(at)).is_some_and(|there| inode(ready.file.stat()) == Some(there)) {
+            // If it fails, the next start tries again.
+            let _ = ready.file.set_mode(PRIVATE);
+        }
+    }
+
+    fn land_group(&mut self, now: Now) {
+        let group = std::mem::take(&mut self.landing);
+        let mut touched = Touched::default();
+        let mut landed = Vec::new();
+        for ready in group.ready {
+            let result = self.land_path(now, &ready.path, Some(&ready), &mut touched);
+            if matches!(result, Ok(true)) {
+                landed.push((
+                    ready.path.clone(),
+                    ready.size,
+                    ready.fetched,
+                    now.mono.saturating_since(ready.started),
+                ));
+            } else {
+                self.leave(&ready);
+            }
+            self.landed(now, &ready.path, result.map(|_| ()));
+        }
+        self.plan.content_landed();
+        if self.finish_landing(&touched) {
+            for (path, size, fetched, time) in landed {
+                self.report.landed(&path, size, fetched, time);
+            }
+        }
+    }
+
+    /// Flushes the directories, then commits: only now the index says that the files are there.
+    pub(super) fn finish_landing(&mut self, touched: &Touched) -> bool {
+        let flushed = touched.sync(&self.disk);
+        self.close_way(touched);
+        if let Err(error) = flushed {
+            self.errors
+                .set("flush", format!("a directory cannot be flushed: {error}"));
+            self.plan.retry_later();
+        } else {
+            self.errors.clear("flush");
+        }
+        self.commit_changes(Durability::Durable)
+    }
+}

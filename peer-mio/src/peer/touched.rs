@@ -1,0 +1,58 @@
+//! What a group of landings has touched and what has to follow for all of it at once.
+
+use super::open_way::Opened;
+use super::trash::way;
+use crate::disk::{At, Disk, Place, is_absent};
+use proto_core::path;
+use std::collections::BTreeSet;
+use std::io;
+
+/// Directories whose names changed: flushed once for the whole group, the trash first, so that
+/// nothing is gone from `share/` before it is safe there. And those that were opened for it.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    trash: BTreeSet<Vec<u8>>,
+    share: BTreeSet<Vec<u8>>,
+    /// Directories that were opened for us, parents first.
+    pub opened: Vec<Opened>,
+    /// Up to this directory the way is open.
+    pub way: Option<Vec<u8>>,
+}
+
+impl Touched {
+    /// Whether anything has to follow.
+    pub fn any(&self) -> bool {
+        !self.trash.is_empty() || !self.share.is_empty() || !self.opened.is_empty()
+    }
+
+    /// Something is in the trash now.
+    pub fn trashed(&mut self, target: &[u8]) {
+        self.trash.extend(way(target).map(<[u8]>::to_vec));
+    }
+
+    /// A name in `share/` came, went or was replaced.
+    pub fn name(&mut self, path: &[u8]) {
+        self.share
+            .insert(path::parent(path).unwrap_or_default().to_vec());
+    }
+
+    /// Flushes them.
+    pub fn sync<D: Disk>(&self, disk: &D) -> io::Result<()> {
+        for directory in &self.trash {
+            disk.sync_dir(At {
+                place: Place::Trash,
+                path: directory,
+            })?;
+        }
+        for directory in &self.share {
+            match disk.sync_dir(At {
+                place: Place::Share,
+                path: directory,
+            }) {
+                Err(error) if !is_absent(&error) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
