@@ -13,14 +13,12 @@ pub mod real;
 pub mod real_file;
 mod rename;
 mod root;
-pub mod syncing;
 #[cfg(test)]
 mod tests;
 
 use proto_core::index::entry::Timestamp;
 use std::fmt::Debug;
 use std::io;
-use syncing::Syncing;
 
 /// A folder of tinypeer's, held open by the disk.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -186,13 +184,6 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn start_writeback(&self, offset: u64, len: u64);
     /// fdatasync.
     fn sync_data(&self) -> io::Result<()>;
-    /// Begins fdatasync without waiting for it.
-    fn start_sync(self) -> Syncing
-    where
-        Self: Sized,
-    {
-        Syncing::begin(self)
-    }
     /// fchmod; bits beyond [`proto_core::index::entry::MODE_MASK`] are dropped.
     fn set_mode(&self, mode: u16) -> io::Result<()>;
     /// futimens: sets the modification time. `InvalidInput` if its nanoseconds are out of range; a

@@ -3,7 +3,6 @@
 use super::SimDisk;
 use super::tree::code::EINVAL;
 use super::tree::{Ino, errno};
-use peer_mio::disk::syncing::Syncing;
 use peer_mio::disk::{DiskFile, Place, Stat};
 use proto_core::index::entry::Timestamp;
 use std::io;
@@ -57,15 +56,14 @@ impl DiskFile for SimFile {
             .changing(|state| state.tree.reserve(self.ino, len))
     }
 
-    fn start_writeback(&self, _offset: u64, _len: u64) {}
+    fn start_writeback(&self, _offset: u64, _len: u64) {
+        let mut state = self.disk.lock();
+        let now = state.tree.now;
+        state.written_back.entry(self.ino).or_insert(now);
+    }
 
     fn sync_data(&self) -> io::Result<()> {
         self.disk.changing(|state| state.tree.sync_bytes(self.ino))
-    }
-
-    fn start_sync(self) -> Syncing {
-        let _ = self.sync_data();
-        Syncing::over()
     }
 
     fn set_mode(&self, mode: u16) -> io::Result<()> {

@@ -57,6 +57,8 @@ struct State {
     acting: bool,
     /// How often its files were copied to another disk: a copy has other births.
     copied: u64,
+    /// Since when the kernel has been writing files to the disk.
+    written_back: BTreeMap<Ino, Timestamp>,
     /// Bytes that the peer has read from `download/`.
     downloads_read: u64,
 }
@@ -72,6 +74,10 @@ pub struct SimDisk {
 const READ: u16 = 0o400;
 const WRITE: u16 = 0o200;
 const SEARCH: u16 = 0o100;
+
+/// After so many seconds what the kernel began to write is there after a power cut (ext4's commit
+/// interval).
+const JOURNAL_COMMIT: i64 = 5;
 
 const PLACES: [Place; 5] = [
     Place::Share,
@@ -109,6 +115,7 @@ impl SimDisk {
             enforcing: false,
             acting: false,
             copied: 0,
+            written_back: BTreeMap::new(),
             downloads_read: 0,
         };
         Self {
@@ -179,6 +186,13 @@ impl SimDisk {
     /// The power is cut.
     pub fn power_cut(&self, rng: &mut Rng) {
         let mut state = self.lock();
+        let (now, begun) = (state.tree.now, std::mem::take(&mut state.written_back));
+        for (ino, since) in begun {
+            if now.sec - since.sec >= JOURNAL_COMMIT {
+                // A file that is gone has nothing to keep.
+                let _ = state.tree.sync_bytes(ino);
+            }
+        }
         state.tree.power_cut(rng);
         drop(state);
         self.kill();

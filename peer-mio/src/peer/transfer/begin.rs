@@ -158,8 +158,8 @@ impl<D: Disk> Peer<D> {
             in_flight: 0,
             block: None,
             written: here,
-            flushed: here,
-            flushed_at: now.mono,
+            written_out: here,
+            written_out_at: now.mono,
         });
         Ok(Begun::Yes)
     }

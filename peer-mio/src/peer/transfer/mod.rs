@@ -3,7 +3,6 @@
 
 mod begin;
 mod failed;
-mod flush;
 mod kept;
 mod pieces;
 mod recipe;
@@ -11,13 +10,13 @@ mod retries;
 mod space;
 mod step;
 mod verify;
+mod write_out;
 
 use crate::disk::{At, Place};
 use crate::jobs::copy::CopyJob;
 use crate::jobs::verify::VerifyJob;
 use crate::store::{Store, StoreError};
 pub use begin::Begun;
-use flush::Flushing;
 use kept::Kept;
 use proto_core::boundary::PeerSlot;
 use proto_core::content::recipe::ContentIdHasher;
@@ -40,8 +39,6 @@ pub struct Fetching {
     kept: Kept,
     /// Whether there is room for them.
     space: SpaceGuard,
-    /// The flush of a partial file that was begun last.
-    flushing: Flushing,
 }
 
 /// A content that is fetched for a path.
@@ -84,9 +81,9 @@ pub struct Transfer<F> {
     /// The recipe block that was read last.
     block: Option<(u32, Vec<u8>)>,
     written: u64,
-    /// How much of it was here when it was flushed last, and when that was.
-    flushed: u64,
-    flushed_at: Instant,
+    /// How much of it was here when it was written out last, and when that was.
+    written_out: u64,
+    written_out_at: Instant,
 }
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use std::io;
 impl<D: Disk> Peer<D> {
     /// One slice of verifying or copying, and new requests. True if there is more to do now.
     pub(in crate::peer) fn step_transfers(&mut self, now: Now) -> bool {
-        self.flush_part(now);
+        self.write_part_out(now);
         let mut more = false;
         for place in 0..self.transfers.len() {
             match self.step_transfer(place) {
