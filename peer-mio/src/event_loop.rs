@@ -202,7 +202,16 @@ impl EventLoop {
             return;
         };
         let read = watcher.read(WATCH_BUDGET, &mut |event| match event {
-            WatchEvent::Changed { path, settled, .. } => peer.handle_change(now, path, settled),
+            WatchEvent::Changed {
+                path,
+                settled,
+                directory,
+            } => {
+                if directory {
+                    peer.handle_directory(path);
+                }
+                peer.handle_change(now, path, settled);
+            }
             WatchEvent::Overflow | WatchEvent::ShareGone => peer.handle_overflow(),
         });
         self.watcher_ready = match read {

@@ -224,6 +224,9 @@ impl Cluster {
             };
             for event in events {
                 if !self.rng.chance(machine.missed_events) {
+                    if event.directory {
+                        peer.handle_directory(&event.path);
+                    }
                     peer.handle_change(now, &event.path, event.settled);
                 }
             }

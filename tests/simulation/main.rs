@@ -11,6 +11,7 @@ mod interrupted;
 mod landing;
 mod liar;
 mod overhead;
+mod renames;
 mod wrong_bytes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

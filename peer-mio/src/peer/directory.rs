@@ -47,6 +47,7 @@ impl<D: Disk> Peer<D> {
                     }
                     Err(error) => return Err(error.into()),
                 }
+                self.came.made(path);
                 (self.watch)(path);
                 touched.name(path);
             }

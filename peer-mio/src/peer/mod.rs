@@ -6,6 +6,7 @@
 
 mod act;
 pub mod assembly;
+mod came;
 mod directory;
 mod errors;
 pub mod guard;
@@ -40,6 +41,7 @@ use crate::store::{Durability, Store, StoreError};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
 use assembly::Assembly;
+use came::Came;
 use errors::Errors;
 use guard::Guard;
 use hashing::Hashing;
@@ -132,6 +134,7 @@ pub struct Peer<D: Disk> {
     landing: Landing<D::File>,
     plan: Plan,
     dirty: Dirty,
+    came: Came,
     guard: Guard,
     hashing: Option<Hashing<D::File>>,
     scans: Scans,
@@ -201,6 +204,13 @@ impl<D: Disk> Peer<D> {
             path,
             if settled { SETTLED_PAUSE } else { OPEN_PAUSE },
         );
+    }
+
+    /// A directory came to a path of `share/`, or went from it. [`Self::handle_change`] is to follow.
+    pub fn handle_directory(&mut self, path: &[u8]) {
+        if !self.came.told(path) {
+            self.scans.add_full();
+        }
     }
 
     /// Events were lost: a full scan finds what they said.

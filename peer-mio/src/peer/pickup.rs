@@ -159,14 +159,15 @@ impl<D: Disk> Peer<D> {
         stat: &Stat,
     ) -> Result<Looked, StoreError> {
         let mode = stat.mode & MODE_MASK;
-        if self.errors.is_unread(dirty) {
-            // Perhaps it can be read by now, or what is in it.
+        let known = row.is_some_and(|row| row.entry.kind == Kind::Directory);
+        // Perhaps it is another one, with something else in it, or can be read by now.
+        let other = self.came.take(dirty) && known;
+        if other || self.errors.is_unread(dirty) {
             self.scans.add(Scan::new(dirty));
         }
         if row.is_some_and(|row| row.entry.kind == Kind::Directory && row.entry.mode == mode) {
             return Ok(Looked::Later);
         }
-        let known = row.is_some_and(|row| row.entry.kind == Kind::Directory);
         let state = Found {
             kind: Kind::Directory,
             mode,

@@ -126,6 +126,7 @@ impl<D: Disk> Peer<D> {
             landing: super::Landing::default(),
             plan: super::Plan::default(),
             dirty: super::Dirty::default(),
+            came: super::Came::default(),
             guard: super::Guard::default(),
             hashing: None,
             scans: super::Scans::default(),

@@ -23,6 +23,8 @@ pub struct SimEvent {
     pub path: Vec<u8>,
     /// Closed, renamed or deleted; not only written to.
     pub settled: bool,
+    /// A directory came or went.
+    pub directory: bool,
 }
 
 /// What a user wrote between two operations of the peer.
@@ -59,6 +61,8 @@ struct State {
     copied: u64,
     /// Since when the kernel has been writing files to the disk.
     written_back: BTreeMap<Ino, Timestamp>,
+    /// Directories of `share/` that the peer has listed.
+    listed: u64,
     /// Bytes that the peer has read from `download/`.
     downloads_read: u64,
 }
@@ -116,6 +120,7 @@ impl SimDisk {
             acting: false,
             copied: 0,
             written_back: BTreeMap::new(),
+            listed: 0,
             downloads_read: 0,
         };
         Self {
@@ -222,6 +227,12 @@ impl SimDisk {
     /// Bytes that all files may have.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().tree.capacity = bytes;
+    }
+
+    /// Directories of `share/` that the peer has listed so far.
+    #[must_use]
+    pub fn listed(&self) -> u64 {
+        self.lock().listed
     }
 
     /// Bytes that the peer has read from `download/` so far.
@@ -351,7 +362,7 @@ impl State {
         self.allow(directory, WRITE)?;
         let ino = make(&mut self.tree);
         self.tree.set_name(directory, name, Some(ino))?;
-        self.tell(at, true);
+        self.tell_of(at, ino);
         Ok(ino)
     }
 
@@ -368,8 +379,8 @@ impl State {
             _ => {}
         }
         self.allow(directory, WRITE)?;
+        self.tell_of(at, ino);
         self.tree.set_name(directory, name, None)?;
-        self.tell(at, true);
         Ok(())
     }
 
@@ -404,8 +415,8 @@ impl State {
             None
         };
         self.tree.set_name(from_directory, from_name, left)?;
-        self.tell(from, true);
-        self.tell(to, true);
+        self.tell_of(from, left.unwrap_or(moved));
+        self.tell_of(to, moved);
         Ok(())
     }
 
@@ -415,7 +426,17 @@ impl State {
             self.events.push(SimEvent {
                 path: at.path.to_vec(),
                 settled,
+                directory: false,
             });
+        }
+    }
+
+    /// A name came or went.
+    fn tell_of(&mut self, at: At<'_>, ino: Ino) {
+        self.tell(at, true);
+        let directory = self.tree.names(ino).is_ok();
+        if let Some(event) = self.events.last_mut().filter(|_| at.place == Place::Share) {
+            event.directory = directory;
         }
     }
 }
@@ -471,6 +492,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
+        self.lock().listed += u64::from(at.place == Place::Share);
         self.reading(|state| {
             let ino = state.find(at)?;
             let names = state.tree.names(ino)?.keys().cloned().collect();
