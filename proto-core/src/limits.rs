@@ -1,5 +1,5 @@
 //! Every capacity of the core, with its reason. The sizes that follow from them are asserted in
-//! `engine.rs` and listed in docs/architecture.md ("Memory").
+//! `engine/mod.rs` and listed in docs/architecture.md ("Memory").
 
 /// Peers that one instance can be configured with. A group is "a handful of small machines".
 pub const MAX_PEERS: usize = 16;
