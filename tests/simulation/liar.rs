@@ -2,7 +2,7 @@
 
 use crate::fetching::random;
 use peer_mio::clock::Now;
-use peer_mio::peer::{Config, Peer};
+use peer_mio::peer::{Config, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::boundary::{Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
@@ -219,7 +219,7 @@ impl Meeting {
             datagram: 1200,
             aes: false,
             is_own_address: |_| false,
-            max_delete: 50,
+            max_delete: guard::HALF,
         };
         let now = Instant::from_micros(1_000_000);
         let started = Peer::start(disk.handle(), config, at(now), Box::new(|_| ()));
