@@ -1,5 +1,6 @@
 //! What the user of a simulated disk does, and what the harness sees.
 
+use super::tree::code::EINVAL;
 use super::tree::{Body, Ino, Tree, errno};
 use super::{Meddled, SimDisk, State};
 use crate::rng::Rng;
@@ -99,7 +100,7 @@ impl SimDisk {
     /// As of rename.
     pub fn user_rename(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
         if to == from || proto_core::path::is_below(to, from) {
-            return Err(errno(super::EINVAL));
+            return Err(errno(EINVAL));
         }
         self.lock()
             .rename(share(from), share(to), RenameMode::Replace)

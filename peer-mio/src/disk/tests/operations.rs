@@ -57,6 +57,31 @@ fn files_are_written_read_and_described() {
 }
 
 #[test]
+fn a_time_is_set_by_name_without_opening_and_never_through_a_link() {
+    on_each_kernel(|bench| {
+        let file = bench.disk.create(share(b"f")).unwrap();
+        bench.disk.make_symlink(b"f", share(b"l")).unwrap();
+        bench.disk.set_mode(share(b"f"), 0).unwrap();
+        let mtime = Timestamp {
+            sec: -5,
+            nsec: 999_999_999,
+        };
+        bench.disk.set_mtime(share(b"f"), mtime).unwrap();
+        assert_eq!(file.stat().unwrap().mtime, mtime);
+        let other = Timestamp { sec: 7, nsec: 1 };
+        bench.disk.set_mtime(share(b"l"), other).unwrap();
+        assert_eq!(file.stat().unwrap().mtime, mtime, "the link got it");
+        assert_eq!(bench.disk.stat(share(b"l")).unwrap().mtime, other);
+        let wrong = Timestamp {
+            sec: 0,
+            nsec: 1_000_000_000,
+        };
+        let refused = bench.disk.set_mtime(share(b"f"), wrong).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
 fn directories_are_made_listed_and_removed() {
     on_each_kernel(|bench| {
         assert!(bench.disk.list(share(b"")).unwrap().is_empty());

@@ -1,0 +1,158 @@
+//! The peer's side of the simulated disk.
+
+use super::tree::code::EINVAL;
+use super::tree::{Body, errno};
+use super::{READ, SimDisk, SimFile, WRITE};
+use peer_mio::disk::{At, Birth, Disk, Place, RenameMode, Space, Stat};
+use proto_core::index::entry::Timestamp;
+use std::collections::BTreeMap;
+use std::io;
+
+impl Disk for SimDisk {
+    type File = SimFile;
+
+    fn check_share(&self) -> io::Result<()> {
+        self.reading(|state| state.root(Place::Share).map(|_| ()))
+    }
+
+    fn made_share(&self) -> bool {
+        false
+    }
+
+    fn birth(&self, at: At<'_>) -> io::Result<Birth> {
+        self.reading(|state| {
+            let ino = u128::from(state.find(at)?);
+            Ok(Birth((u128::from(state.copied) << 64 | ino).to_be_bytes()))
+        })
+    }
+
+    fn stat(&self, at: At<'_>) -> io::Result<Stat> {
+        self.reading(|state| state.tree.stat(state.find(at)?))
+    }
+
+    fn open(&self, at: At<'_>, _follow: bool) -> io::Result<SimFile> {
+        let mut state = self.lock();
+        state.check(self.life)?;
+        state.acting = true;
+        let found = state.find(at).and_then(|ino| {
+            state.tree.bytes(ino).map_err(|_| errno(EINVAL))?;
+            state.allow(ino, READ)?;
+            Ok(ino)
+        });
+        state.acting = false;
+        Ok(self.opened(at.place, found?, &mut state))
+    }
+
+    fn create(&self, at: At<'_>) -> io::Result<SimFile> {
+        self.changing(|state| {
+            let ino = match state.find(at) {
+                Ok(ino) => ino,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    state.add(at, |tree| tree.make(Body::File(Vec::new()), 0o600))?
+                }
+                Err(error) => return Err(error),
+            };
+            state.tree.bytes(ino)?;
+            state.allow(ino, READ | WRITE)?;
+            Ok(self.opened(at.place, ino, state))
+        })
+    }
+
+    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
+        self.lock().listed += u64::from(at.place == Place::Share);
+        self.reading(|state| {
+            let ino = state.find(at)?;
+            let names = state.tree.names(ino)?.keys().cloned().collect();
+            state.allow(ino, READ)?;
+            Ok(names)
+        })
+    }
+
+    fn read_link(&self, at: At<'_>) -> io::Result<Vec<u8>> {
+        self.reading(|state| match &state.tree.get(state.find(at)?)?.body {
+            Body::Symlink(target) => Ok(target.clone()),
+            _ => Err(errno(EINVAL)),
+        })
+    }
+
+    fn make_dir(&self, at: At<'_>, mode: u16) -> io::Result<()> {
+        self.changing(|state| {
+            state
+                .add(at, |tree| tree.make(Body::Directory(BTreeMap::new()), mode))
+                .map(|_| ())
+        })
+    }
+
+    fn remove_dir(&self, at: At<'_>) -> io::Result<()> {
+        self.changing(|state| state.remove(at, true))
+    }
+
+    fn remove_file(&self, at: At<'_>) -> io::Result<()> {
+        self.changing(|state| state.remove(at, false))
+    }
+
+    fn make_symlink(&self, target: &[u8], at: At<'_>) -> io::Result<()> {
+        self.changing(|state| {
+            state
+                .add(at, |tree| tree.make(Body::Symlink(target.to_vec()), 0o777))
+                .map(|_| ())
+        })
+    }
+
+    fn hard_link(&self, from: At<'_>, to: At<'_>) -> io::Result<()> {
+        self.changing(|state| {
+            let ino = state.find(from)?;
+            state.add(to, |_| ino).map(|_| ())
+        })
+    }
+
+    fn rename(&self, from: At<'_>, to: At<'_>, mode: RenameMode) -> io::Result<()> {
+        self.changing(|state| {
+            state.meddle(from);
+            state.meddle(to);
+            state.rename(from, to, mode)?;
+            state.meddle(to);
+            Ok(())
+        })
+    }
+
+    fn set_mode(&self, at: At<'_>, mode: u16) -> io::Result<()> {
+        self.changing(|state| {
+            let ino = state.find(at)?;
+            state.tell(at, false);
+            state.tree.set_mode(ino, mode & 0o777)?;
+            state.meddle(at);
+            Ok(())
+        })
+    }
+
+    fn set_mtime(&self, at: At<'_>, mtime: Timestamp) -> io::Result<()> {
+        self.changing(|state| {
+            let ino = state.find(at)?;
+            state.tell(at, false);
+            state.tree.set_mtime(ino, mtime)?;
+            state.meddle(at);
+            Ok(())
+        })
+    }
+
+    fn sync_dir(&self, at: At<'_>) -> io::Result<()> {
+        self.changing(|state| {
+            let ino = state.find(at)?;
+            state.allow(ino, READ)?;
+            state.tree.sync_names();
+            Ok(())
+        })
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.changing(|state| {
+            state.tree.sync_all();
+            Ok(())
+        })
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        self.reading(|state| Ok(state.tree.space()))
+    }
+}
