@@ -86,16 +86,20 @@ fn every_fuzz_target_is_replayed() {
     assert_eq!(targets, replayed);
 }
 
-/// Writes the seeds; for when a format has changed:
-/// `cargo test -p tests --test replay -- --ignored write_seeds`.
+/// The corpus begins with the seeds as the encoders of today write them. `BLESS=1` writes them anew,
+/// for when a format has changed.
 #[test]
-#[ignore = "writes to fuzz/corpus"]
-fn write_seeds() {
+fn the_seeds_are_in_the_corpus() {
+    let bless = std::env::var_os("BLESS").is_some();
     for (target, _) in TARGETS {
         let folder = fuzz().join("corpus").join(target);
-        std::fs::create_dir_all(&folder).expect("a folder");
         for (name, bytes) in seeds::seeds(target) {
-            std::fs::write(folder.join(name), bytes).expect("a seed");
+            let path = folder.join(name);
+            if bless {
+                std::fs::write(&path, &bytes).expect("a seed");
+            }
+            let kept = std::fs::read(&path).unwrap_or_default();
+            assert_eq!(kept, bytes, "{}", path.display());
         }
     }
 }

@@ -251,11 +251,7 @@ impl<D: Disk> Peer<D> {
         if self.is_what_was_indexed(moved, row)? {
             return Ok(());
         }
-        match self.disk.rename(moved, from, RenameMode::NoReplace) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
-            // If there is something else by now, what was moved stays in the trash.
-            _ => Err(NotLanded::Changed),
-        }
+        self.put_back(moved, from)
     }
 
     /// A symlink that is not shared makes way: it goes to the trash.
@@ -279,7 +275,13 @@ impl<D: Disk> Peer<D> {
             );
             return Ok(());
         }
-        match self.disk.rename(moved, at, RenameMode::NoReplace) {
+        self.put_back(moved, at)
+    }
+
+    /// What went to the trash turned out to be something else: it goes back. If there is something
+    /// new at its path by now, it stays in the trash.
+    fn put_back(&self, moved: At<'_>, to: At<'_>) -> Result<(), NotLanded> {
+        match self.disk.rename(moved, to, RenameMode::NoReplace) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
             _ => Err(NotLanded::Changed),
         }
