@@ -259,3 +259,31 @@ fn a_loser_that_was_swapped_out_when_its_peer_was_killed_is_a_conflict_copy() {
         }
     }
 }
+
+#[test]
+fn a_file_that_took_the_place_of_a_folder_in_use_elsewhere_is_kept_beside_it() {
+    let mut cluster = two(&[]);
+    for (path, bytes) in [(&b"d/1"[..], b"one"), (b"d/2", b"two")] {
+        if path == b"d/1" {
+            cluster.machines[0].disk.user_mkdir(b"d").unwrap();
+        }
+        cluster.machines[0].disk.user_write(path, bytes).unwrap();
+    }
+    cluster.drive(Duration::from_secs(1));
+    settle(&mut cluster);
+    let (here, there) = (&cluster.machines[0].disk, &cluster.machines[1].disk);
+    here.user_remove_all(b"d").unwrap();
+    here.user_write(b"d", b"a file of the same name").unwrap();
+    there.user_write(b"d/2", b"changed").unwrap();
+    cluster.drive(Duration::from_secs(5));
+    settle(&mut cluster);
+    for place in 0..2 {
+        let tree = cluster.machines[place].disk.tree(Place::Share);
+        assert_eq!(file(&cluster, place, b"d/2"), Some(b"changed".to_vec()));
+        let kept = tree.keys().find(|path| path.starts_with(b"d.conflict-"));
+        let kept = kept.unwrap_or_else(|| panic!("no conflict copy: {tree:?}"));
+        let bytes = file(&cluster, place, kept);
+        assert_eq!(bytes, Some(b"a file of the same name".to_vec()));
+        assert_eq!(tree.len(), 3, "{tree:?}");
+    }
+}

@@ -130,7 +130,9 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// A directory with live children beats its tombstone: it is asserted again, with both versions.
+    /// A directory with live children beats what is to replace it: it is asserted again. It takes in the
+    /// version of a tombstone; with a file it is left in conflict, so that whoever has the file keeps it
+    /// as a conflict copy.
     pub(super) fn assert_directory(
         &mut self,
         path: &[u8],
@@ -144,10 +146,12 @@ impl<D: Disk> Peer<D> {
             mtime: row.entry.mtime,
             content: row.entry.content,
         };
-        let mut merged = row.entry.clone();
-        merged.version = row.entry.version.merge(&pending.entry.version);
+        let mut before = row.entry.clone();
+        if pending.entry.kind != Kind::File {
+            before.version = before.version.merge(&pending.entry.version);
+        }
         let sequence = self.store.next_sequence();
-        let entry = local_change(Some(&merged), self.store.index_id(), sequence, state);
+        let entry = local_change(Some(&before), self.store.index_id(), sequence, state);
         self.adopt(
             path,
             Row {
