@@ -158,6 +158,7 @@ fn row(store: &Store, number: u64) -> Result<Row, Box<dyn Error>> {
         size: 5000,
         mtime: time,
         ctime: time,
+        mode: 0o644,
         link: false,
     });
     let target = Vec::new();

@@ -131,8 +131,8 @@ impl<D: Disk> Peer<D> {
     }
 
     /// A directory with live children beats what is to replace it: it is asserted again. It takes in the
-    /// version of a tombstone; with a file it is left in conflict, so that whoever has the file keeps it
-    /// as a conflict copy.
+    /// version of a tombstone; with anything else it is left in conflict, so that whoever has that keeps
+    /// it as a conflict copy.
     pub(super) fn assert_directory(
         &mut self,
         path: &[u8],
@@ -147,7 +147,7 @@ impl<D: Disk> Peer<D> {
             content: row.entry.content,
         };
         let mut before = row.entry.clone();
-        if pending.entry.kind != Kind::File {
+        if pending.entry.kind == Kind::Tombstone {
             before.version = before.version.merge(&pending.entry.version);
         }
         let sequence = self.store.next_sequence();

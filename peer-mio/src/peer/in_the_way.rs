@@ -44,6 +44,8 @@ impl<D: Disk> Peer<D> {
             (None, None) => true,
             (Some(stat), Some(row)) => match row.entry.kind {
                 Kind::Directory => stat.kind == FileKind::Directory,
+                // What a power cut may have changed under the same fingerprint is hashed first.
+                _ if self.recheck.doubts(row) => false,
                 _ => row
                     .local
                     .is_some_and(|local| self.matches(path, stat, &local)),

@@ -106,6 +106,7 @@ impl<D: Disk> Peer<D> {
             }
             Decision::Keep(entry) => {
                 if let Some(row) = row {
+                    let row = self.recheck.keep_doubt(row);
                     self.store.put(path, Row { entry, ..row })?;
                 }
                 self.store.remove_pending(path)?;

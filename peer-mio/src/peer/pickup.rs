@@ -192,7 +192,7 @@ impl<D: Disk> Peer<D> {
         link: bool,
     ) -> Result<Looked, StoreError> {
         let before = fingerprint(stat, link);
-        let doubted = row.is_some_and(|row| self.recheck.doubts(row.entry.sequence));
+        let doubted = row.is_some_and(|row| self.recheck.doubts(row));
         if !doubted && row.is_some_and(|row| row.local == Some(before)) {
             return Ok(Looked::Done);
         }
@@ -240,6 +240,7 @@ fn is_same_file(row: &Row, found: &Fingerprint) -> bool {
             local
                 == Fingerprint {
                     ctime: local.ctime,
+                    mode: local.mode,
                     ..*found
                 }
         })

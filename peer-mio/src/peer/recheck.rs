@@ -5,8 +5,9 @@
 use super::Peer;
 use crate::clock::Now;
 use crate::disk::Disk;
-use crate::store::{Durability, Store, StoreError};
-use proto_core::index::entry::Sequence;
+use crate::store::{Durability, Row, Store, StoreError};
+use proto_core::index::entry::{Kind, Sequence};
+use proto_core::index::reconcile::Found;
 use proto_core::time::{Duration, Instant};
 
 /// Name of the stored sequence up to which the disk holds what the index says.
@@ -40,9 +41,31 @@ impl Recheck {
         })
     }
 
-    /// Whether an entry of this sequence is to be hashed though its file looks unchanged.
+    /// Whether a row's file is to be hashed though it looks unchanged.
     #[must_use]
-    pub fn doubts(&self, sequence: Sequence) -> bool {
+    pub(super) fn doubts(&self, row: &Row) -> bool {
+        row.entry.kind == Kind::File
+            && (row.local.is_none() || self.is_before_end(row.entry.sequence))
+    }
+
+    /// A row that is about to get a new sequence stays in doubt: it loses its fingerprint.
+    #[must_use]
+    pub(super) fn keep_doubt(&self, row: Row) -> Row {
+        let local = row.local.filter(|_| !self.doubts(&row));
+        Row { local, ..row }
+    }
+
+    /// What hashing found is not what the index knows, under the same time of modification: that was no
+    /// user, but a power cut (docs/architecture.md, section 3).
+    #[must_use]
+    pub(super) fn is_damage(&self, row: &Row, found: &Found) -> bool {
+        self.doubts(row)
+            && found.kind == Kind::File
+            && found.mtime == row.entry.mtime
+            && found.content != row.entry.content
+    }
+
+    fn is_before_end(&self, sequence: Sequence) -> bool {
         sequence > self.after && sequence <= self.through
     }
 
@@ -68,7 +91,7 @@ impl<D: Disk> Peer<D> {
         if now.mono.saturating_since(since) < FLUSHED_AFTER {
             return;
         }
-        if sequence > self.recheck.flushed && !self.recheck.doubts(sequence) {
+        if sequence > self.recheck.flushed && !self.recheck.is_before_end(sequence) {
             let noted = self
                 .store
                 .set_meta(FLUSHED, &sequence.to_be_bytes())

@@ -7,7 +7,6 @@ use crate::disk::Disk;
 use crate::store::Row;
 use crate::watch::dirty::{Dirty, MAX_DIRTY, SETTLED_PAUSE};
 use crate::watch::scan::{Scan, ScanSink};
-use proto_core::index::entry::Kind;
 use proto_core::path;
 use proto_core::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -112,7 +111,7 @@ impl ScanSink for Findings<'_> {
     }
 
     fn doubts(&self, row: &Row) -> bool {
-        row.entry.kind == Kind::File && self.recheck.doubts(row.entry.sequence)
+        self.recheck.doubts(row)
     }
 
     fn has_room(&self) -> bool {

@@ -10,7 +10,7 @@ use proto_core::index::entry::{Entry, IndexId, Kind, Sequence};
 use redb::{ReadableDatabase, TableError, WriteTransaction};
 
 /// Which tables there are and how their records lie. Another number costs a new index.
-const LAYOUT: &[u8] = &[2];
+const LAYOUT: &[u8] = &[3];
 const LAYOUT_KEY: &str = "layout";
 const INDEX_KEY: &str = "index id";
 const COUNTERS_KEY: &str = "counters";

@@ -28,6 +28,9 @@ pub struct Fingerprint {
     pub mtime: Timestamp,
     /// Last change of content or attributes.
     pub ctime: Timestamp,
+    /// Permission bits: a change of them within the tick of the clock in which it landed leaves ctime as
+    /// it was.
+    pub mode: u16,
     /// Whether it was reached through a symlink.
     pub link: bool,
 }
@@ -61,6 +64,7 @@ impl Row {
                 out.extend_from_slice(&local.size.to_be_bytes());
                 put_time(&mut out, local.mtime);
                 put_time(&mut out, local.ctime);
+                out.extend_from_slice(&local.mode.to_be_bytes());
             }
         }
         put_entry(&mut out, &self.entry);
@@ -79,6 +83,7 @@ impl Row {
                 size: reader.u64()?,
                 mtime: reader.time()?,
                 ctime: reader.time()?,
+                mode: reader.u16()?,
                 link: flag == 2,
             }),
             _ => return None,
@@ -159,6 +164,10 @@ impl Reader<'_> {
 
     fn u8(&mut self) -> Option<u8> {
         self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_be_bytes)
     }
 
     fn u64(&mut self) -> Option<u64> {

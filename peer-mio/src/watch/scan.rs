@@ -3,7 +3,7 @@
 
 use crate::disk::{At, Disk, FileKind, Place, Stat, is_absent};
 use crate::store::{Fingerprint, Row, Store, StoreError};
-use proto_core::index::entry::Kind;
+use proto_core::index::entry::{Kind, MODE_MASK};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io;
@@ -265,7 +265,7 @@ fn differs<D: Disk>(
     match stat.kind {
         FileKind::Directory => {
             row.entry.kind != Kind::Directory
-                || row.entry.mode != stat.mode & proto_core::index::entry::MODE_MASK
+                || row.entry.mode != stat.mode & MODE_MASK
         }
         FileKind::File => row.local != Some(fingerprint(stat, false)),
         // A link that was kept as such stays one, whatever is done with links here.
@@ -297,6 +297,7 @@ pub fn fingerprint(stat: &Stat, link: bool) -> Fingerprint {
         size: stat.size,
         mtime: stat.mtime,
         ctime: stat.ctime,
+        mode: stat.mode & MODE_MASK,
         link,
     }
 }

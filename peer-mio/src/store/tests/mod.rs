@@ -77,6 +77,7 @@ fn fingerprint(inode: u64) -> Fingerprint {
         size: 10,
         mtime: time,
         ctime: time,
+        mode: 0o640,
         link: inode % 2 == 1,
     }
 }

@@ -66,13 +66,15 @@ fn any_fingerprint() -> impl Strategy<Value = Fingerprint> {
         any::<u64>(),
         any_time(),
         any_time(),
+        any::<u16>(),
         any::<bool>(),
     )
-        .prop_map(|(inode, size, mtime, ctime, link)| Fingerprint {
+        .prop_map(|(inode, size, mtime, ctime, mode, link)| Fingerprint {
             inode,
             size,
             mtime,
             ctime,
+            mode,
             link,
         })
 }
