@@ -4,6 +4,8 @@ use crate::fetching::{SIZE, begin, cluster, errors, here};
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
+use sim::disk::Node;
+use sim::rng::Rng;
 
 #[test]
 fn what_waits_for_its_only_source_costs_no_reading_and_goes_on_where_it_was() {
@@ -87,4 +89,37 @@ fn a_power_cut_costs_the_last_seconds_of_a_long_transfer() {
     let sent = cluster.network.bytes - sent;
     assert!(sent < SIZE * 4 / 10, "{sent} bytes for what was flushed");
     assert!(cluster.drive_until(Duration::from_secs(120), Cluster::in_sync));
+}
+
+#[test]
+fn a_file_that_a_power_cut_damaged_does_not_replace_the_good_one_elsewhere() {
+    let bytes: Vec<u8> = (0..60_000_u32).flat_map(u32::to_le_bytes).collect();
+    let mut damaged = 0;
+    for seed in 0..20 {
+        let mut cluster = Cluster::new(2, &mut Rng::new(seed));
+        assert!(cluster.start(0) && cluster.start(1));
+        cluster.set_clocks();
+        cluster.machines[0].disk.user_write(b"f", &bytes).unwrap();
+        assert!(cluster.drive_until(Duration::from_secs(20), |cluster| {
+            cluster.in_sync() && !cluster.machines[1].disk.tree(Place::Share).is_empty()
+        }));
+        cluster.crash(0, true);
+        cluster.drive(Duration::from_secs(5));
+        let after = cluster.machines[0]
+            .disk
+            .tree(Place::Share)
+            .remove(&b"f"[..]);
+        let Some(Node::File(_, _, after)) = after else {
+            continue;
+        };
+        damaged += u32::from(after != bytes);
+        assert!(cluster.start(0));
+        cluster.drive(Duration::from_secs(5));
+        assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+        let trees = [0, 1].map(|place| cluster.machines[place].disk.tree(Place::Share));
+        assert_eq!(trees[0], trees[1], "seed {seed}");
+        let is_good = |node: &Node| matches!(node, Node::File(_, _, found) if *found == bytes);
+        assert!(trees[0].values().any(is_good), "seed {seed}");
+    }
+    assert!(damaged > 3, "only {damaged}");
 }

@@ -133,14 +133,6 @@ impl<D: Disk> Peer<D> {
         let wanted = match pending {
             None => told_pending,
             Some(pending) => match reconcile(Some(&pending.entry), &told.entry) {
-                // Who told of the pending one has lost it (a power cut), and this is what it has.
-                Decision::ConflictInsist
-                    if pending.told_by == told_by
-                        && pending.entry.version.compare(&told.entry.version)
-                            == Order::Concurrent =>
-                {
-                    told_pending
-                }
                 Decision::Nothing | Decision::ConflictInsist => return Ok(()),
                 // Which of two versions that we both lack wins, is settled by who holds the loser.
                 Decision::Take(_) | Decision::ConflictTake(_) => told_pending,

@@ -5,7 +5,7 @@ use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::{Fingerprint, Row, StoreError};
 use crate::watch::dirty::SETTLED_PAUSE;
-use proto_core::index::entry::{Entry, IndexId, Kind, Sequence};
+use proto_core::index::entry::{Entry, IndexId, Kind};
 use proto_core::index::reconcile::{Found, local_change};
 use proto_core::path;
 
@@ -55,15 +55,14 @@ impl<D: Disk> Peer<D> {
         }
         let sequence = self.store.next_sequence();
         let index_id = self.store.index_id();
-        let entry = if row.is_some_and(|row| self.recheck.is_damage(row, &state)) {
+        let mut entry = local_change(row.map(|row| &row.entry), index_id, sequence, state);
+        if row.is_some_and(|row| self.recheck.is_damage(row, &state)) {
             log::warn!(
-                "{} was damaged by a power cut: if others have it as it was, both are kept",
+                "{} was damaged by a power cut: who has it as it was keeps that beside it",
                 path::Escaped(changed)
             );
-            local_change(None, damage_id(index_id, sequence), sequence, state)
-        } else {
-            local_change(row.map(|row| &row.entry), index_id, sequence, state)
-        };
+            entry.modified_by = IndexId::NOBODY;
+        }
         log::debug!(
             "changed here: {} ({:?}, {} bytes) as {sequence}",
             path::Escaped(changed),
@@ -111,18 +110,6 @@ impl<D: Disk> Peer<D> {
     ) -> Result<(), StoreError> {
         self.record(now, gone, Some(row), Found::NOTHING, Vec::new(), None)
     }
-}
-
-/// Who "changed" a file that a power cut damaged: nobody, so that no version contains it and it contains
-/// none.
-fn damage_id(index_id: IndexId, sequence: Sequence) -> IndexId {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(b"damage");
-    hasher.update(&index_id.0.to_be_bytes());
-    hasher.update(&sequence.to_be_bytes());
-    let mut id = [0; 8];
-    hasher.finalize_xof().fill(&mut id);
-    IndexId(u64::from_be_bytes(id))
 }
 
 /// Whether an entry already says what is there.

@@ -264,8 +264,7 @@ fn differs<D: Disk>(
     };
     match stat.kind {
         FileKind::Directory => {
-            row.entry.kind != Kind::Directory
-                || row.entry.mode != stat.mode & MODE_MASK
+            row.entry.kind != Kind::Directory || row.entry.mode != stat.mode & MODE_MASK
         }
         FileKind::File => row.local != Some(fingerprint(stat, false)),
         // A link that was kept as such stays one, whatever is done with links here.

@@ -8,6 +8,11 @@ use crate::content::ContentId;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct IndexId(pub u64);
 
+impl IndexId {
+    /// No index has it: in [`Entry::modified_by`] it says that a power cut changed the file.
+    pub const NOBODY: Self = Self(0);
+}
+
 /// Place of a change in a peer's index; only grows (the ancestor's `add_times`). 0: before all.
 pub type Sequence = u64;
 

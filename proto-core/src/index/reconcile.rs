@@ -108,6 +108,10 @@ pub fn reconcile(ours: Option<&Entry>, theirs: &Entry) -> Decision {
         winner(ours, theirs),
     ) {
         (After, _, _) => Decision::Nothing,
+        // Nobody wanted that change: what it did away with is kept.
+        (Before, Different, _) if theirs.modified_by == IndexId::NOBODY => {
+            Decision::ConflictTake(unplaced(theirs))
+        }
         (Before, _, _) => Decision::Take(unplaced(theirs)),
         // Equal versions of unequal entries arise where one peer merged a conflict and another one
         // merged it anew after a change to one side; they are reconciled as if they were concurrent.
