@@ -166,6 +166,7 @@ fn row(store: &Store, number: u64) -> Result<Row, Box<dyn Error>> {
         entry,
         target,
         local,
+        run: 1,
     })
 }
 

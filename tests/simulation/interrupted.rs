@@ -113,8 +113,18 @@ fn a_file_that_a_power_cut_damaged_does_not_replace_the_good_one_elsewhere() {
             continue;
         };
         damaged += u32::from(after != bytes);
+        // Also if the other one hears of it only after its attributes were changed.
+        let away = seed % 2 == 1;
+        if away {
+            cluster.crash(1, false);
+        }
         assert!(cluster.start(0));
         cluster.drive(Duration::from_secs(5));
+        if away {
+            cluster.machines[0].disk.user_chmod(b"f", 0o600).unwrap();
+            cluster.drive(Duration::from_secs(1));
+            assert!(cluster.start(1));
+        }
         assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
         let trees = [0, 1].map(|place| cluster.machines[place].disk.tree(Place::Share));
         assert_eq!(trees[0], trees[1], "seed {seed}");
@@ -122,4 +132,34 @@ fn a_file_that_a_power_cut_damaged_does_not_replace_the_good_one_elsewhere() {
         assert!(trees[0].values().any(is_good), "seed {seed}");
     }
     assert!(damaged > 3, "only {damaged}");
+}
+
+#[test]
+fn what_comes_for_a_file_in_doubt_lands_though_another_is_written_all_the_time() {
+    let mut cluster = Cluster::new(2, &mut Rng::new(4));
+    assert!(cluster.start(0) && cluster.start(1));
+    cluster.set_clocks();
+    for name in [&b"f"[..], b"log"] {
+        let disk = &cluster.machines[0].disk;
+        disk.user_write(name, b"as it was").unwrap();
+    }
+    assert!(cluster.drive_until(Duration::from_secs(20), |cluster| {
+        cluster.in_sync() && cluster.machines[1].disk.tree(Place::Share).len() == 2
+    }));
+    cluster.crash(0, false);
+    let disk = &cluster.machines[1].disk;
+    disk.user_write(b"f", b"changed meanwhile").unwrap();
+    cluster.drive(Duration::from_secs(1));
+    assert!(cluster.start(0));
+    let landed = (0..40_u32).any(|line| {
+        let disk = &cluster.machines[0].disk;
+        disk.user_write(b"log", &line.to_le_bytes()).unwrap();
+        cluster.drive(Duration::from_millis(15));
+        let node = cluster.machines[0]
+            .disk
+            .tree(Place::Share)
+            .remove(&b"f"[..]);
+        matches!(node, Some(Node::File(_, _, bytes)) if bytes == b"changed meanwhile")
+    });
+    assert!(landed);
 }

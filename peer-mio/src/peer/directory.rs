@@ -58,6 +58,7 @@ impl<D: Disk> Peer<D> {
                 entry,
                 target: Vec::new(),
                 local: None,
+                run: self.recheck.run(),
             },
         )
     }
@@ -89,6 +90,7 @@ impl<D: Disk> Peer<D> {
                 entry,
                 target: Vec::new(),
                 local: None,
+                run: self.recheck.run(),
             },
         )
     }
@@ -158,6 +160,7 @@ impl<D: Disk> Peer<D> {
                 entry,
                 target: Vec::new(),
                 local: None,
+                run: self.recheck.run(),
             },
         )
     }

@@ -92,14 +92,14 @@ impl<D: Disk> Peer<D> {
             Decision::ConflictInsist => {
                 // A new sequence, so that all are told again.
                 if let Some(row) = ours {
-                    self.store.put(path, self.recheck.keep_doubt(row))?;
+                    self.store.put(path, self.recheck.kept(row))?;
                     self.changes.note();
                 }
                 return Ok(());
             }
             Decision::Keep(entry) => {
                 if let Some(row) = ours {
-                    let row = self.recheck.keep_doubt(row);
+                    let row = self.recheck.kept(row);
                     self.store.put(path, Row { entry, ..row })?;
                     self.changes.note();
                 }
@@ -118,6 +118,7 @@ impl<D: Disk> Peer<D> {
                         entry,
                         target: Vec::new(),
                         local: None,
+                        run: self.recheck.run(),
                     },
                 )?;
                 self.changes.note();

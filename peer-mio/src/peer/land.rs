@@ -106,7 +106,7 @@ impl<D: Disk> Peer<D> {
             }
             Decision::Keep(entry) => {
                 if let Some(row) = row {
-                    let row = self.recheck.keep_doubt(row);
+                    let row = self.recheck.kept(row);
                     self.store.put(path, Row { entry, ..row })?;
                 }
                 self.store.remove_pending(path)?;
@@ -208,6 +208,7 @@ impl<D: Disk> Peer<D> {
                 entry,
                 target: Vec::new(),
                 local,
+                run: self.recheck.run(),
             },
         )
     }

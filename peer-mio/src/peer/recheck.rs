@@ -1,62 +1,71 @@
 //! What a power cut may have taken: the kernel writes a file to the disk some time after its user did.
 //! Until then the index may know a content that the disk does not hold, under the same size and times.
-//! So the files that were indexed shortly before the last end are hashed again at the start.
+//! So the files that were indexed shortly before the last end are hashed again after the start
+//! (docs/architecture.md, section 3).
 
 use super::Peer;
 use crate::clock::Now;
 use crate::disk::Disk;
-use crate::store::{Durability, Row, Store, StoreError};
+use crate::store::{Durability, Row, Run, Store, StoreError};
 use proto_core::index::entry::{Kind, Sequence};
 use proto_core::index::reconcile::Found;
 use proto_core::time::{Duration, Instant};
+use std::ops::ControlFlow;
 
 /// Name of the stored sequence up to which the disk holds what the index says.
 const FLUSHED: &str = "flushed";
 /// The kernel has written what is older than this (vm.dirty_expire_centisecs is 30 s, and 5 s between
 /// two looks), with a margin.
 const FLUSHED_AFTER: Duration = Duration::from_secs(120);
+/// Rows looked at in one slice.
+const ROWS: usize = 256;
 
-/// Which entries are hashed again, and which are about to be flushed.
+/// Which files are hashed again, and which are about to be flushed.
 #[derive(Debug)]
 pub struct Recheck {
-    /// Entries of these sequences are to be hashed again.
+    run: Run,
+    /// Up to here the disk held at the start what the index says.
     after: Sequence,
-    through: Sequence,
+    /// The same of now.
+    flushed: Sequence,
     /// What was committed by this moment is flushed a while later.
     flushing: (Sequence, Instant),
-    flushed: Sequence,
 }
 
 impl Recheck {
-    /// What is to be hashed again after a start.
-    pub(super) fn load(store: &Store, now: Instant) -> Result<Self, StoreError> {
+    /// What is to be hashed again after a start; `run` is not that of any start before.
+    pub(super) fn load(store: &Store, run: Run, now: Instant) -> Result<Self, StoreError> {
         let bytes = store.meta(FLUSHED)?.and_then(|bytes| bytes.try_into().ok());
         let flushed = bytes.map_or(0, u64::from_be_bytes);
-        let through = store.sequence();
         Ok(Self {
+            run,
             after: flushed,
-            through,
-            flushing: (through, now),
             flushed,
+            flushing: (store.sequence(), now),
         })
     }
 
-    /// Whether a row's file is to be hashed though it looks unchanged.
+    /// This run.
     #[must_use]
-    pub(super) fn doubts(&self, row: &Row) -> bool {
-        row.entry.kind == Kind::File
-            && (row.local.is_none() || self.is_before_end(row.entry.sequence))
+    pub(super) fn run(&self) -> Run {
+        self.run
     }
 
-    /// A row that is about to get a new sequence stays in doubt: it loses its fingerprint.
+    /// Whether a row's file is to be hashed though it looks unchanged. It is not any more once it was.
     #[must_use]
-    pub(super) fn keep_doubt(&self, row: Row) -> Row {
-        let local = row.local.filter(|_| !self.doubts(&row));
-        Row { local, ..row }
+    pub(super) fn doubts(&self, row: &Row) -> bool {
+        row.entry.kind == Kind::File && row.run != self.run && row.entry.sequence > self.after
+    }
+
+    /// A row that gets a new sequence though nobody looked at its file: in doubt it stays so.
+    #[must_use]
+    pub(super) fn kept(&self, row: Row) -> Row {
+        let run = if self.doubts(&row) { row.run } else { self.run };
+        Row { run, ..row }
     }
 
     /// What hashing found is not what the index knows, under the same time of modification: that was no
-    /// user, but a power cut (docs/architecture.md, section 3).
+    /// user, but a power cut.
     #[must_use]
     pub(super) fn is_damage(&self, row: &Row, found: &Found) -> bool {
         self.doubts(row)
@@ -65,48 +74,58 @@ impl Recheck {
             && found.content != row.entry.content
     }
 
-    fn is_before_end(&self, sequence: Sequence) -> bool {
-        sequence > self.after && sequence <= self.through
-    }
-
-    /// All that was doubted has been hashed.
-    pub fn done(&mut self) {
-        self.after = self.through;
-    }
-
     /// When there is something to note.
     #[must_use]
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         (self.flushing.0 > self.flushed).then(|| self.flushing.1 + FLUSHED_AFTER)
     }
 }
 
 impl<D: Disk> Peer<D> {
-    /// Notes how far the disk holds what the index says.
+    /// Notes how far the disk holds what the index says, a slice at a time.
     pub(super) fn note_flushed(&mut self, now: Now) {
-        if self.is_scanned() && self.dirty.is_empty() && self.hashing.is_none() {
-            self.recheck.done();
-        }
-        let (sequence, since) = self.recheck.flushing;
-        if now.mono.saturating_since(since) < FLUSHED_AFTER {
+        if self.recheck.due().is_none_or(|due| now.mono < due) {
+            if self.recheck.flushing.0 <= self.recheck.flushed {
+                self.recheck.flushing = (self.committed, now.mono);
+            }
             return;
         }
-        if sequence > self.recheck.flushed && !self.recheck.is_before_end(sequence) {
-            let noted = self
-                .store
-                .set_meta(FLUSHED, &sequence.to_be_bytes())
-                .and_then(|()| {
-                    if self.changes.any() {
-                        Ok(())
-                    } else {
-                        self.store.commit(Durability::Eventual)
-                    }
-                });
-            match noted {
-                Ok(()) => self.recheck.flushed = sequence,
-                Err(error) => self.store_failed(&error),
+        if let Err(error) = self.note_flushed_slice() {
+            self.store_failed(&error);
+        }
+    }
+
+    fn note_flushed_slice(&mut self) -> Result<(), StoreError> {
+        let through = self.recheck.flushing.0;
+        let (mut flushed, mut seen) = (through, 0);
+        let mut doubted = Vec::new();
+        self.store
+            .journal(self.recheck.flushed, &mut |sequence, path, row| {
+                if sequence > through {
+                    return ControlFlow::Break(());
+                }
+                if seen == ROWS {
+                    return ControlFlow::Break(());
+                }
+                seen += 1;
+                flushed = if seen == ROWS { sequence } else { through };
+                if self.recheck.doubts(row) {
+                    doubted.push(path.to_vec());
+                }
+                ControlFlow::Continue(())
+            })?;
+        for path in doubted {
+            // It could not be hashed yet: it moves on in the journal, and stays in doubt.
+            if let Some(row) = self.store.get(&path)? {
+                self.store.put(&path, row)?;
+                self.changes.note();
             }
         }
-        self.recheck.flushing = (self.committed, now.mono);
+        self.store.set_meta(FLUSHED, &flushed.to_be_bytes())?;
+        self.recheck.flushed = flushed;
+        if !self.changes.any() {
+            self.store.commit(Durability::Eventual)?;
+        }
+        Ok(())
     }
 }

@@ -23,10 +23,11 @@ impl<D: Disk> Peer<D> {
     ) -> Result<(), StoreError> {
         if let Some(row) = row.filter(|row| says(&row.entry, &state)) {
             // Only the fingerprint is new: nothing that others need to know.
-            if row.local != local
-                && let Some(local) = local
+            if let Some(local) = local
+                && (row.local != Some(local) || self.recheck.doubts(row))
             {
-                self.store.set_fingerprint(changed, local)?;
+                self.store
+                    .set_fingerprint(changed, local, self.recheck.run())?;
                 self.changes.note();
             }
             return Ok(());
@@ -44,6 +45,7 @@ impl<D: Disk> Peer<D> {
                     entry: pending.entry,
                     target,
                     local,
+                    run: self.recheck.run(),
                 },
             )?;
             self.store.remove_pending(changed)?;
@@ -56,11 +58,18 @@ impl<D: Disk> Peer<D> {
         let sequence = self.store.next_sequence();
         let index_id = self.store.index_id();
         let mut entry = local_change(row.map(|row| &row.entry), index_id, sequence, state);
-        if row.is_some_and(|row| self.recheck.is_damage(row, &state)) {
+        let is_damage = row.is_some_and(|row| self.recheck.is_damage(row, &state));
+        if is_damage {
             log::warn!(
                 "{} was damaged by a power cut: who has it as it was keeps that beside it",
                 path::Escaped(changed)
             );
+        }
+        // Still so if only its attributes change.
+        let was_damaged = row.is_some_and(|row| {
+            row.entry.modified_by == IndexId::NOBODY && row.entry.content == state.content
+        });
+        if is_damage || was_damaged {
             entry.modified_by = IndexId::NOBODY;
         }
         log::debug!(
@@ -75,6 +84,7 @@ impl<D: Disk> Peer<D> {
                 entry,
                 target,
                 local,
+                run: self.recheck.run(),
             },
         )?;
         self.changes.note();

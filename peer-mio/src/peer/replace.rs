@@ -73,6 +73,7 @@ impl<D: Disk> Peer<D> {
                 entry,
                 target: Vec::new(),
                 local,
+                run: self.recheck.run(),
             },
         )
     }
@@ -105,6 +106,7 @@ impl<D: Disk> Peer<D> {
                 entry,
                 target: pending.target.clone(),
                 local,
+                run: self.recheck.run(),
             },
         )
     }
@@ -355,6 +357,7 @@ impl<D: Disk> Peer<D> {
                     entry,
                     target: row.target.clone(),
                     local,
+                    run: self.recheck.run(),
                 },
             )?;
             self.changes.note();

@@ -88,6 +88,7 @@ impl<D: Disk> Peer<D> {
         let (mut store, new_index) = open_store(&disk, fresh)?;
         guard_index(&disk, &mut store, fresh)?;
         let spare_id = IndexId(entropy.u64().max(1));
+        let run = entropy.u32();
         guard_share(&disk, &mut store)?;
         recover_downloads(&disk, &store, now)?;
         let initiation = next_initiation(&mut store, now)?;
@@ -110,7 +111,7 @@ impl<D: Disk> Peer<D> {
             }
         }
         let committed = store.sequence();
-        let recheck = Recheck::load(&store, now.mono)?;
+        let recheck = Recheck::load(&store, run, now.mono)?;
         let mut peer = Self {
             config,
             disk,

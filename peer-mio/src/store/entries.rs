@@ -1,7 +1,7 @@
 //! Rows: by path, in tree order, in the order of their sequences, and by content.
 
 use super::error::StoreError;
-use super::row::{Fingerprint, Row};
+use super::row::{Fingerprint, Row, Run};
 use super::tables::{
     CONTENTS, JOURNAL, ROWS, below, content_key, number_key, number_of, path_of, tree_key,
 };
@@ -65,12 +65,18 @@ impl Store {
     ///
     /// # Errors
     /// Those of the disk; `Failed` for a path that holds a NUL.
-    pub fn set_fingerprint(&mut self, path: &[u8], local: Fingerprint) -> Result<(), StoreError> {
+    pub fn set_fingerprint(
+        &mut self,
+        path: &[u8],
+        local: Fingerprint,
+        run: Run,
+    ) -> Result<(), StoreError> {
         let key = tree_key(path)?;
         let Some(mut row) = self.row(&key)? else {
             return Ok(());
         };
         row.local = Some(local);
+        row.run = run;
         self.change(|transaction| {
             transaction
                 .open_table(ROWS)?

@@ -25,7 +25,7 @@ use meta::Counters;
 use proto_core::content::ContentId;
 use proto_core::index::entry::{IndexId, Sequence};
 use redb::{Database, WriteTransaction};
-pub use row::{Fingerprint, Pending, Row};
+pub use row::{Fingerprint, Pending, Row, Run};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tables::{Table, View};

@@ -15,7 +15,13 @@ pub struct Row {
     pub target: Vec<u8>,
     /// What the file looked like here when it last agreed with the entry; `None` if it never did.
     pub local: Option<Fingerprint>,
+    /// The run of this peer in which the file last agreed with the entry: a later one may find that a
+    /// power cut came between.
+    pub run: Run,
 }
+
+/// Names a run of a peer, from its start to its end: a random number.
+pub type Run = u32;
 
 /// What shows that a file was not touched since.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -56,6 +62,7 @@ impl Row {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(USUAL);
         out.push(LAYOUT);
+        out.extend_from_slice(&self.run.to_be_bytes());
         match &self.local {
             None => out.push(0),
             Some(local) => {
@@ -76,6 +83,7 @@ impl Row {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         reader.layout()?;
+        let run = reader.u32()?;
         let local = match reader.u8()? {
             0 => None,
             flag @ 1..=2 => Some(Fingerprint {
@@ -93,6 +101,7 @@ impl Row {
             entry,
             target: reader.target()?,
             local,
+            run,
         })
     }
 }
@@ -168,6 +177,10 @@ impl Reader<'_> {
 
     fn u16(&mut self) -> Option<u16> {
         self.take().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_be_bytes)
     }
 
     fn u64(&mut self) -> Option<u64> {

@@ -55,6 +55,7 @@ fn row(kind: Kind, content: u8, size: u64) -> Row {
         entry: entry(kind, content, size),
         target: Vec::new(),
         local: None,
+        run: 1,
     }
 }
 
@@ -247,7 +248,7 @@ fn change_anything(store: &mut Store, random: &mut Random) -> Result<(), super::
         0..=4 => store
             .put(&path, row(kind, content.0[0], random.below(1000)))
             .map(|_| ()),
-        5 => store.set_fingerprint(&path, fingerprint(random.next())),
+        5 => store.set_fingerprint(&path, fingerprint(random.next()), 2),
         6 => store.forget(&path),
         7 => store.put_pending(&path, &pending(kind, content.0[0])),
         8 => store.remove_pending(&path),

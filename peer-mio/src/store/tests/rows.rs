@@ -81,8 +81,8 @@ fn any_fingerprint() -> impl Strategy<Value = Fingerprint> {
 
 proptest! {
     #[test]
-    fn a_row_reads_as_it_was_written(entry in any_entry(), target in any_target(), local in proptest::option::of(any_fingerprint())) {
-        let row = Row { entry, target, local };
+    fn a_row_reads_as_it_was_written(entry in any_entry(), target in any_target(), local in proptest::option::of(any_fingerprint()), run in any::<u32>()) {
+        let row = Row { entry, target, local, run };
         prop_assert_eq!(Row::decode(&row.encode()), Some(row));
     }
 
@@ -108,7 +108,7 @@ proptest! {
 
     #[test]
     fn a_row_that_is_cut_short_is_no_row(entry in any_entry(), local in proptest::option::of(any_fingerprint()), cut in any::<prop::sample::Index>()) {
-        let bytes = Row { entry, target: Vec::new(), local }.encode();
+        let bytes = Row { entry, target: Vec::new(), local, run: 3 }.encode();
         prop_assert_eq!(Row::decode(&bytes[..cut.index(bytes.len())]), None);
     }
 }

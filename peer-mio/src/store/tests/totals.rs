@@ -83,8 +83,8 @@ fn put_gives_the_sequence_and_replaces() {
 fn a_fingerprint_is_no_change_that_others_hear_of() {
     let (_, mut store) = begin();
     store.put(b"a", file_row(1)).unwrap();
-    store.set_fingerprint(b"a", fingerprint(3)).unwrap();
-    store.set_fingerprint(b"none", fingerprint(3)).unwrap();
+    store.set_fingerprint(b"a", fingerprint(3), 1).unwrap();
+    store.set_fingerprint(b"none", fingerprint(3), 1).unwrap();
     let row = store.get(b"a").unwrap().unwrap();
     assert_eq!(
         (row.local, row.entry.sequence, store.sequence()),
