@@ -4,6 +4,7 @@
 use super::entry::{Entry, IndexId, Kind, Sequence, Timestamp};
 use super::version_vector::Order;
 use crate::content::ContentId;
+use crate::limits::MAX_VERSIONS;
 
 /// What is to be done about a path. The sequence of an entry in a decision is 0: whoever stores it
 /// gives it the next one of our index, so that the entry is relayed.
@@ -102,11 +103,12 @@ pub fn reconcile(ours: Option<&Entry>, theirs: &Entry) -> Decision {
         version: ours.version.merge(&theirs.version),
         ..unplaced(entry)
     };
-    let decision = match (
-        ours.version.compare(&theirs.version),
-        contents(ours, theirs),
-        winner(ours, theirs),
-    ) {
+    let order = if has_dropped_its_change(ours) || has_dropped_its_change(theirs) {
+        Concurrent
+    } else {
+        ours.version.compare(&theirs.version)
+    };
+    let decision = match (order, contents(ours, theirs), winner(ours, theirs)) {
         (After, _, _) => Decision::Nothing,
         // Nobody wanted that change: what it did away with is kept.
         (Before, Different, _) if theirs.modified_by == IndexId::NOBODY => {
@@ -130,6 +132,12 @@ pub fn reconcile(ours: Option<&Entry>, theirs: &Entry) -> Decision {
         }
         changed => changed,
     }
+}
+
+/// Whether so many indexes changed a path that the version names the change no more which it came from:
+/// another one that seems to contain it may never have met it.
+fn has_dropped_its_change(entry: &Entry) -> bool {
+    entry.version.len() == MAX_VERSIONS && entry.version.get(entry.modified_by) == 0
 }
 
 /// How what two entries say is there stands to each other.

@@ -3,7 +3,8 @@
 //! **More ids than fit.** A vector that would name more than [`MAX_VERSIONS`] ids drops the component
 //! with the smallest sequence (of equal ones the one with the smaller id), but never the one that a
 //! local change sets. A vector then claims fewer changes than it has: two versions that stood one
-//! after the other may look concurrent, which costs a needless conflict copy and never a change. The
+//! after the other may look concurrent, which costs a needless conflict copy and never a change (where
+//! it dropped the very change that an entry came from, reconciling takes it as concurrent). The
 //! greatest components of a union do not depend on the order in which it is made, so merging stays
 //! commutative, associative and idempotent even then, and peers still converge.
 
