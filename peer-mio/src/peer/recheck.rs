@@ -91,6 +91,8 @@ impl<D: Disk> Peer<D> {
             return;
         }
         if let Err(error) = self.note_flushed_slice() {
+            // Not at once again.
+            self.recheck.flushing.1 = now.mono;
             self.store_failed(&error);
         }
     }
@@ -101,10 +103,7 @@ impl<D: Disk> Peer<D> {
         let mut doubted = Vec::new();
         self.store
             .journal(self.recheck.flushed, &mut |sequence, path, row| {
-                if sequence > through {
-                    return ControlFlow::Break(());
-                }
-                if seen == ROWS {
+                if sequence > through || seen == ROWS {
                     return ControlFlow::Break(());
                 }
                 seen += 1;
