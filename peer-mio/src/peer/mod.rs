@@ -7,6 +7,7 @@
 mod act;
 pub mod assembly;
 mod came;
+mod commit;
 mod directory;
 mod errors;
 pub mod guard;
@@ -37,11 +38,12 @@ mod uses;
 
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
-use crate::store::{Durability, Store, StoreError};
+use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
 use assembly::Assembly;
 use came::Came;
+use commit::{Changes, STORE_TRIES};
 use errors::Errors;
 use guard::Guard;
 use hashing::Hashing;
@@ -89,28 +91,6 @@ pub struct Config {
     pub is_own_address: fn(SocketAddr) -> bool,
 }
 
-/// Local changes since the last commit.
-#[derive(Debug, Default)]
-struct Changes {
-    count: usize,
-}
-
-impl Changes {
-    fn note(&mut self) {
-        self.count += 1;
-    }
-
-    fn any(&self) -> bool {
-        self.count > 0
-    }
-}
-
-/// Changes committed together at most.
-const COMMIT_CHANGES: usize = 256;
-/// Pause after the store failed (a full disk, mostly).
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// Failures in a row after which the index is opened anew, from the start.
-const STORE_TRIES: u32 = 30;
 /// Between two looks whether tombstones can be forgotten, the trash expired, recipes dropped.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
@@ -400,55 +380,6 @@ impl<D: Disk> Peer<D> {
                 busy: self.is_busy() || self.errors.any_unread(),
             },
         );
-    }
-
-    /// Local changes become durable, and so may be told, when no more of them are coming or many have gathered.
-    fn commit_if_quiet(&mut self, now: Now) -> bool {
-        let quiet =
-            self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
-        if self.changes.any() && (quiet || self.changes.count >= COMMIT_CHANGES) {
-            self.commit_changes(Durability::Durable);
-        }
-        false
-    }
-
-    fn commit_changes(&mut self, durability: Durability) -> bool {
-        let committed = self
-            .note_agreed()
-            .and_then(|()| self.store.commit(durability));
-        match committed {
-            Ok(()) => {
-                self.changes = Changes::default();
-                self.committed = self.store.sequence();
-                self.errors.clear("store");
-                self.store_failures = 0;
-                true
-            }
-            Err(error) => {
-                self.store_failed(&error);
-                false
-            }
-        }
-    }
-
-    /// The index could not be written: what was not committed is taken back and found again by a scan.
-    fn store_failed(&mut self, error: &StoreError) {
-        self.errors.set(
-            "store",
-            format!("the index cannot be written: {error}; trying again"),
-        );
-        self.store_failures = match error {
-            StoreError::Damaged(_) => STORE_TRIES,
-            // A full disk is waited for.
-            StoreError::Disk(_) => self.store_failures,
-            StoreError::Failed(_) => self.store_failures.saturating_add(1),
-        };
-        self.store.abandon();
-        self.changes = Changes::default();
-        self.scans.add_full();
-        self.plan.restart();
-        self.store_retry = self.now.mono + STORE_PAUSE;
-        self.reload_cursors();
     }
 
     fn slot_at(&self, address: SocketAddr) -> Option<PeerSlot> {

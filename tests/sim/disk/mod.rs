@@ -2,6 +2,7 @@
 //! lies. One handle is the peer's, another one the user's and the harness's.
 
 mod file;
+mod loss;
 mod operations;
 mod state;
 mod tree;

@@ -3,7 +3,6 @@
 //! The model is a journaled file system: changes of names and attributes become durable in their
 //! order, and all of them when anything is flushed; bytes of a file only when that file is flushed.
 
-use crate::rng::Rng;
 use peer_mio::disk::{FileKind, Stat};
 use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
@@ -28,20 +27,20 @@ pub enum Body {
 pub struct Inode {
     /// What it is.
     pub body: Body,
-    mode: u16,
-    mtime: Timestamp,
+    pub(super) mode: u16,
+    pub(super) mtime: Timestamp,
     ctime: Timestamp,
     links: u64,
     handles: u64,
     /// Room kept for it, in bytes; what is more than its length is as good as written.
     reserved: u64,
     /// Writes since the last flush: where, what was there, and the length before.
-    unsynced: Vec<(usize, Vec<u8>, usize)>,
+    pub(super) unsynced: Vec<(usize, Vec<u8>, usize)>,
 }
 
 /// How to take back one change of names or attributes.
 #[derive(Clone, Debug)]
-enum Undo {
+pub(super) enum Undo {
     Name(Ino, Vec<u8>, Option<Ino>),
     Mode(Ino, u16),
     Mtime(Ino, Timestamp),
@@ -50,18 +49,16 @@ enum Undo {
 /// All inodes.
 #[derive(Clone, Debug)]
 pub struct Tree {
-    inodes: BTreeMap<Ino, Inode>,
+    pub(super) inodes: BTreeMap<Ino, Inode>,
     next: Ino,
-    log: Vec<Undo>,
+    pub(super) log: Vec<Undo>,
     /// The clock that files get their times from; it ticks every four milliseconds.
     pub now: Timestamp,
     /// Bytes that all files together may have.
     pub capacity: u64,
-    used: u64,
+    pub(super) used: u64,
 }
 
-/// A block, in which a power cut keeps or loses bytes.
-const BLOCK: usize = 4096;
 const TICK: u32 = 4_000_000;
 
 pub(super) fn errno(code: i32) -> io::Error {
@@ -85,7 +82,7 @@ use code::{EINVAL, EISDIR, ENOENT, ENOSPC, ENOTDIR};
 
 impl Inode {
     /// Bytes of disk that it takes up.
-    fn allocated(&self) -> u64 {
+    pub(super) fn allocated(&self) -> u64 {
         match &self.body {
             Body::File(bytes) => (bytes.len() as u64).max(self.reserved),
             Body::Directory(_) | Body::Symlink(_) => 0,
@@ -170,7 +167,7 @@ impl Tree {
         Ok(())
     }
 
-    fn change_name(
+    pub(super) fn change_name(
         &mut self,
         directory: Ino,
         name: &[u8],
@@ -382,87 +379,6 @@ impl Tree {
     pub fn close_all(&mut self) {
         for inode in self.inodes.values_mut() {
             inode.handles = 0;
-        }
-    }
-
-    /// Flips a bit of a file, silently.
-    pub fn rot(&mut self, ino: Ino, at: usize) {
-        if let Some(Inode {
-            body: Body::File(bytes),
-            ..
-        }) = self.inodes.get_mut(&ino)
-            && let Some(byte) = bytes.get_mut(at)
-        {
-            *byte ^= 0x10;
-        }
-    }
-
-    /// The power is cut: of the changes since the last flush a random prefix survives, of unflushed
-    /// bytes a random choice of blocks.
-    pub fn power_cut(&mut self, rng: &mut Rng) {
-        let survive = usize::try_from(rng.below(self.log.len() as u64 + 1)).unwrap_or(0);
-        let lost = self.log.split_off(survive.min(self.log.len()));
-        for undo in lost.into_iter().rev() {
-            match undo {
-                Undo::Name(directory, name, before) => {
-                    let _ = self.change_name(directory, &name, before);
-                }
-                Undo::Mode(ino, mode) => {
-                    if let Some(inode) = self.inodes.get_mut(&ino) {
-                        inode.mode = mode;
-                    }
-                }
-                Undo::Mtime(ino, mtime) => {
-                    if let Some(inode) = self.inodes.get_mut(&ino) {
-                        inode.mtime = mtime;
-                    }
-                }
-            }
-        }
-        for inode in self.inodes.values_mut() {
-            let writes = std::mem::take(&mut inode.unsynced);
-            if let Body::File(bytes) = &mut inode.body {
-                lose_writes(bytes, writes, rng);
-            }
-        }
-        self.close_all();
-        self.sync_names();
-        self.used = self.inodes.values().map(Inode::allocated).sum();
-    }
-}
-
-/// Takes back a random choice of blocks of unflushed writes.
-fn lose_writes(bytes: &mut Vec<u8>, writes: Vec<(usize, Vec<u8>, usize)>, rng: &mut Rng) {
-    let Some(durable) = writes.first().map(|(_, _, len)| *len) else {
-        return;
-    };
-    for (at, old, before) in writes.into_iter().rev() {
-        // What was cut off comes back where the cut itself is lost.
-        if bytes.len() < before && rng.chance(500) {
-            bytes.resize(before, 0);
-        }
-        for (number, block) in old.chunks(BLOCK).enumerate() {
-            let from = at + number * BLOCK;
-            if rng.chance(500)
-                && let Some(place) = bytes.get_mut(from..from + block.len())
-            {
-                place.copy_from_slice(block);
-            }
-        }
-    }
-    // Appended bytes that never reached the disk: a hole, or not there at all.
-    if bytes.len() > durable {
-        for from in (durable..bytes.len()).step_by(BLOCK) {
-            let end = (from + BLOCK).min(bytes.len());
-            if rng.chance(500)
-                && let Some(block) = bytes.get_mut(from..end)
-            {
-                block.fill(0);
-            }
-        }
-        if rng.chance(500) {
-            let keep = usize::try_from(rng.below((bytes.len() - durable) as u64)).unwrap_or(0);
-            bytes.truncate(durable + keep);
         }
     }
 }

@@ -1,0 +1,80 @@
+//! When local changes become durable, and what happens if they cannot.
+
+use super::Peer;
+use crate::clock::Now;
+use crate::disk::Disk;
+use crate::store::{Durability, StoreError};
+use proto_core::time::Duration;
+
+/// Local changes since the last commit.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    count: usize,
+}
+
+impl Changes {
+    pub(super) fn note(&mut self) {
+        self.count += 1;
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.count > 0
+    }
+}
+
+/// Changes committed together at most.
+const COMMIT_CHANGES: usize = 256;
+/// Pause after the store failed (a full disk, mostly).
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Failures in a row after which the index is opened anew, from the start.
+pub(super) const STORE_TRIES: u32 = 30;
+impl<D: Disk> Peer<D> {
+    /// Local changes become durable, and so may be told, when no more of them are coming or many have gathered.
+    pub(super) fn commit_if_quiet(&mut self, now: Now) -> bool {
+        let quiet =
+            self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
+        if self.changes.any() && (quiet || self.changes.count >= COMMIT_CHANGES) {
+            self.commit_changes(Durability::Durable);
+        }
+        false
+    }
+
+    pub(super) fn commit_changes(&mut self, durability: Durability) -> bool {
+        let committed = self
+            .note_agreed()
+            .and_then(|()| self.store.commit(durability));
+        match committed {
+            Ok(()) => {
+                self.changes = Changes::default();
+                self.committed = self.store.sequence();
+                self.errors.clear("store");
+                self.store_failures = 0;
+                true
+            }
+            Err(error) => {
+                self.store_failed(&error);
+                false
+            }
+        }
+    }
+
+    /// The index could not be written: what was not committed is taken back and found again by a scan.
+    pub(super) fn store_failed(&mut self, error: &StoreError) {
+        self.errors.set(
+            "store",
+            format!("the index cannot be written: {error}; trying again"),
+        );
+        self.store_failures = match error {
+            StoreError::Damaged(_) => STORE_TRIES,
+            // A full disk is waited for.
+            StoreError::Disk(_) => self.store_failures,
+            StoreError::Failed(_) => self.store_failures.saturating_add(1),
+        };
+        self.store.abandon();
+        self.changes = Changes::default();
+        self.scans.add_full();
+        self.plan.restart();
+        self.store_retry = self.now.mono + STORE_PAUSE;
+        self.reload_cursors();
+    }
+}
