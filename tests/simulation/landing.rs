@@ -58,6 +58,38 @@ fn what_a_user_writes_while_a_file_lands_is_shared() {
     assert!(met > 10, "only {met}");
 }
 
+#[test]
+fn what_a_user_writes_while_a_file_lands_on_a_failing_disk_is_kept() {
+    let mut met = 0;
+    for seed in 0..400 {
+        let mut cluster = two(&[(b"f", b"the first text")]);
+        let (here, there) = (&cluster.machines[0].disk, &cluster.machines[1].disk);
+        there.user_meddles(700, Rng::new(seed));
+        there.fail(120, Rng::new(seed));
+        here.user_write(b"f", b"the second, longer text").unwrap();
+        cluster.drive(Duration::from_secs(4));
+        let there = &cluster.machines[1].disk;
+        there.user_meddles(0, Rng::new(seed));
+        there.fail(0, Rng::new(seed));
+        cluster.drive(Duration::from_secs(1));
+        // What could not even be moved to the trash is found by the next start.
+        cluster.crash(1, false);
+        assert!(cluster.start(1));
+        settle(&mut cluster);
+        let meddled = cluster.machines[1].disk.take_meddled();
+        let Some(last) = meddled.last() else { continue };
+        met += 1;
+        let is_it = |node: &Node| matches!(node, Node::File(_, _, bytes) if *bytes == last.after);
+        let disk = &cluster.machines[1].disk;
+        let kept = [Place::Share, Place::Trash]
+            .map(|place| disk.tree(place))
+            .iter()
+            .any(|tree| tree.values().any(is_it));
+        assert!(kept, "seed {seed}: {meddled:?}");
+    }
+    assert!(met > 20, "only {met}");
+}
+
 /// What the peer of a machine says of itself.
 fn status(cluster: &Cluster, place: usize) -> Status {
     cluster.machines[place].peer.as_ref().unwrap().status()

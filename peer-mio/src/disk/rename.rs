@@ -59,7 +59,14 @@ fn no_replace(from: Name<'_>, to: Name<'_>) -> io::Result<()> {
             to.name,
             AtFlags::empty(),
         ) {
-            Ok(()) => return Ok(unlinkat(from.directory, from.name, AtFlags::empty())?),
+            Ok(()) => {
+                // Replaced since it was looked at: that is not what has moved, and stays.
+                let still = statat(from.directory, from.name, AtFlags::SYMLINK_NOFOLLOW)?;
+                if still.st_ino != found.st_ino {
+                    return Ok(());
+                }
+                return Ok(unlinkat(from.directory, from.name, AtFlags::empty())?);
+            }
             // The file system has no hard links, or no more for this file.
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {}
             Err(errno) => return Err(errno.into()),

@@ -58,7 +58,7 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// The index could not be written: what was not committed is taken back and found again by a scan.
+    /// The index could not be written.
     pub(super) fn store_failed(&mut self, error: &StoreError) {
         self.errors.set(
             "store",
@@ -70,6 +70,11 @@ impl<D: Disk> Peer<D> {
             StoreError::Disk(_) => self.store_failures,
             StoreError::Failed(_) => self.store_failures.saturating_add(1),
         };
+        self.take_changes_back();
+    }
+
+    /// What was not committed is taken back. A scan finds it again, after a pause.
+    pub(super) fn take_changes_back(&mut self) {
         self.store.abandon();
         self.changes = Changes::default();
         self.scans.add_full();

@@ -30,8 +30,8 @@ impl<D: Disk> Peer<D> {
         match target.row {
             Some(row) if row.entry.kind == Kind::Directory => {
                 if row.entry.mode != entry.mode {
-                    self.keep_open(path, touched);
                     self.disk.set_mode(at, entry.mode)?;
+                    self.keep_open(path, touched);
                 }
             }
             other => {

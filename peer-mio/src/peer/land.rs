@@ -191,8 +191,8 @@ impl<D: Disk> Peer<D> {
             if row.entry.mode != entry.mode {
                 self.disk.set_mode(at, entry.mode)?;
             }
-            // A write leaves its mark in the time that is about to be set.
-            if row.entry.mtime != entry.mtime && self.is_what_was_indexed(at, row)? {
+            let retimed = row.entry.mtime != entry.mtime && self.is_what_was_indexed(at, row)?;
+            if retimed {
                 self.disk.set_mtime(at, entry.mtime)?;
             }
             local = self.landed_as(now, path, false, |stat| {
@@ -201,6 +201,12 @@ impl<D: Disk> Peer<D> {
                         .local
                         .is_some_and(|local| (local.inode, local.size) == (stat.inode, stat.size))
             });
+            // A write leaves its mark in the time. What came between the look and the new time left none, so the
+            // content is looked at again, if we may.
+            if retimed && self.disk.open(at, false).is_ok() {
+                local = None;
+                self.dirty.mark_if_clean(now.mono, path, SETTLED_PAUSE);
+            }
         }
         self.adopt(
             path,

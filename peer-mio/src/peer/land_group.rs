@@ -121,15 +121,18 @@ impl<D: Disk> Peer<D> {
         if waits {
             return false;
         }
+        if let Err(error) = self.disk.check_share() {
+            self.errors
+                .set("share", format!("share/ cannot be used: {error}"));
+            self.leave_all();
+            return true;
+        }
         if self.landing.ready.len() > FLUSH_EACH
             && let Err(error) = self.disk.sync_all()
         {
             self.errors
                 .set("flush", format!("the disk cannot be flushed: {error}"));
-            for ready in std::mem::take(&mut self.landing).ready {
-                self.leave(&ready);
-            }
-            self.plan.retry_later();
+            self.leave_all();
             return true;
         }
         self.land_group(now);
@@ -181,6 +184,13 @@ impl<D: Disk> Peer<D> {
         }
     }
 
+    fn leave_all(&mut self) {
+        for ready in std::mem::take(&mut self.landing).ready {
+            self.leave(&ready);
+        }
+        self.plan.retry_later();
+    }
+
     fn land_group(&mut self, now: Now) {
         let group = std::mem::take(&mut self.landing);
         let mut touched = Touched::default();
@@ -212,12 +222,14 @@ impl<D: Disk> Peer<D> {
         let flushed = touched.sync(&self.disk);
         self.close_way(touched);
         if let Err(error) = flushed {
+            // A name that a power cut may lose must not be in the index: that would be a deletion.
             self.errors
                 .set("flush", format!("a directory cannot be flushed: {error}"));
+            self.take_changes_back();
             self.plan.retry_later();
-        } else {
-            self.errors.clear("flush");
+            return false;
         }
+        self.errors.clear("flush");
         self.commit_changes(Durability::Durable)
     }
 }

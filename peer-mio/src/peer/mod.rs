@@ -17,6 +17,7 @@ mod journal;
 mod land;
 mod land_group;
 mod landed_as;
+mod landing_name;
 mod objects;
 mod open_way;
 mod pickup;

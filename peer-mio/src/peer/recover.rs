@@ -1,6 +1,7 @@
 //! What start-up does with what it finds in `download/` (docs/architecture.md, "Landing").
 
 use super::land_group::PRIVATE;
+use super::landed_as::is_untouched;
 use super::open_way::{NOTE, close_noted};
 use super::start::StartError;
 use super::trash::move_to_trash;
@@ -14,6 +15,8 @@ use proto_core::path::Escaped;
 use std::io;
 use std::ops::ControlFlow;
 
+/// Names of one file that are looked at.
+const MAX_NAMES: usize = 16;
 /// Bytes hashed at once.
 const SLICE: usize = 16 * 1024 * 1024;
 
@@ -33,10 +36,19 @@ pub fn recover_downloads<D: Disk>(disk: &D, store: &Store, now: Now) -> Result<(
             place: Place::Download,
             path: name,
         };
-        if let Some(stem) = name.strip_suffix(b".land") {
-            recover_landing(disk, store, now, at, stem)?;
-        } else if name.ends_with(b".part") && disk.stat(at)?.kind == FileKind::File {
-            disk.set_mode(at, PRIVATE)?;
+        let recovered = if let Some(stem) = name.strip_suffix(b".land") {
+            recover_landing(disk, store, now, at, stem)
+        } else if name.ends_with(b".part") {
+            open_to_us(disk, at).map_err(StartError::from)
+        } else {
+            Ok(())
+        };
+        match recovered {
+            // A full trash, a folder that the user has closed: it stays, and the next start tries again.
+            Err(StartError::Disk(error)) => {
+                log::warn!("download/{} stays as it is: {error}", Escaped(name));
+            }
+            recovered => recovered?,
         }
     }
     for name in names.iter().filter(|name| name.ends_with(NOTE)) {
@@ -51,6 +63,13 @@ pub fn recover_downloads<D: Disk>(disk: &D, store: &Store, now: Now) -> Result<(
     Ok(())
 }
 
+fn open_to_us<D: Disk>(disk: &D, part: At<'_>) -> io::Result<()> {
+    if disk.stat(part)?.kind == FileKind::File {
+        disk.set_mode(part, PRIVATE)?;
+    }
+    Ok(())
+}
+
 fn recover_landing<D: Disk>(
     disk: &D,
     store: &Store,
@@ -59,9 +78,10 @@ fn recover_landing<D: Disk>(
     stem: &[u8],
 ) -> Result<(), StartError> {
     if !holds(disk, at, stem)? {
-        let swapped = find_row(store, &disk.stat(at)?)?;
-        if !swap_back(disk, at, swapped.as_deref(), stem)? {
-            let kept = move_to_trash(disk, now, at, swapped.as_deref().unwrap_or(at.path))?;
+        let swapped = find_rows(store, &disk.stat(at)?)?;
+        if !swap_back(disk, at, &swapped, stem)? {
+            let path = swapped.first().map_or(at.path, Vec::as_slice);
+            let kept = move_to_trash(disk, now, at, path)?;
             log::warn!(
                 "a change was interrupted while it was landing: what it replaced is in the trash as {}",
                 Escaped(&kept)
@@ -82,38 +102,53 @@ fn recover_landing<D: Disk>(
     Ok(disk.set_mode(to, PRIVATE)?)
 }
 
-/// Undoes an exchange: what is at `at` was at `path`, where now the content is that it is named after.
-/// Then it lands again, and what it replaces is kept as it must be. False if somebody has changed the
-/// path since.
-fn swap_back<D: Disk>(disk: &D, at: At<'_>, path: Option<&[u8]>, stem: &[u8]) -> io::Result<bool> {
-    let Some(path) = path else { return Ok(false) };
-    let share = At {
-        place: Place::Share,
-        path,
-    };
-    match holds(disk, share, stem) {
-        Ok(true) => {}
-        Err(error) if !is_absent(&error) => return Err(error),
-        _ => return Ok(false),
+/// Undoes an exchange: what is at `at` was at one of `paths`, where now the content is that it is named after.
+/// Then that lands again, and what it replaces is kept as it must be. False if somebody has changed the path
+/// since.
+fn swap_back<D: Disk>(disk: &D, at: At<'_>, paths: &[Vec<u8>], stem: &[u8]) -> io::Result<bool> {
+    for path in paths {
+        let share = At {
+            place: Place::Share,
+            path,
+        };
+        let looked = disk
+            .stat(share)
+            .and_then(|stat| Ok(holds(disk, share, stem)?.then_some(stat)));
+        let ours = match looked {
+            Ok(Some(ours)) => ours,
+            Err(error) if !is_absent(&error) => return Err(error),
+            _ => continue,
+        };
+        match disk.rename(at, share, RenameMode::Exchange) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        if is_untouched(&disk.stat(at)?, &ours) {
+            return Ok(true);
+        }
+        // Somebody wrote there while it was hashed: that goes back.
+        disk.rename(at, share, RenameMode::Exchange)?;
+        return Ok(false);
     }
-    match disk.rename(at, share, RenameMode::Exchange) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        done => done.map(|()| true),
-    }
+    Ok(false)
 }
 
-/// The path of the row that this is the file or link of.
-fn find_row(store: &Store, stat: &Stat) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut found = None;
+/// The paths of the rows that this is the file or link of: several, if it has several names.
+fn find_rows(store: &Store, stat: &Stat) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut found = Vec::new();
     store.walk(None, &mut |path, row| {
         let same = row.local.is_some_and(|local| {
             (local.inode, local.size, local.mtime) == (stat.inode, stat.size, stat.mtime)
         });
         if same {
-            found = Some(path.to_vec());
-            return ControlFlow::Break(());
+            found.push(path.to_vec());
         }
-        ControlFlow::Continue(())
+        if found.len() < MAX_NAMES {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     })?;
     Ok(found)
 }

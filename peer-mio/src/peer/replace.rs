@@ -5,6 +5,7 @@ use super::in_the_way::There;
 use super::land::{NotLanded, Target};
 use super::land_group::Ready;
 use super::landed_as::is_untouched;
+use super::landing_name::{in_download, land_name};
 use super::touched::Touched;
 use super::trash::move_to_trash;
 use crate::clock::Now;
@@ -31,10 +32,7 @@ impl<D: Disk> Peer<D> {
         let path = target.path;
         let (part, file) = (&ready.name, &ready.file);
         let landing = land_name(part);
-        let from = At {
-            place: Place::Download,
-            path: &landing,
-        };
+        let (part, from) = (in_download(part), in_download(&landing));
         let mut readied = file.stat()?;
         if readied.mode != entry.mode || readied.mtime != entry.mtime {
             // The version that is wanted changed after the flush, only in its mode or time.
@@ -43,28 +41,15 @@ impl<D: Disk> Peer<D> {
             file.sync_data()?;
             readied = file.stat()?;
         }
-        self.disk.rename(
-            At {
-                place: Place::Download,
-                path: part,
-            },
-            from,
-            RenameMode::Replace,
-        )?;
-        match self.put_in_place(now, from, &readied, target, touched) {
-            Ok(()) => {}
-            Err(error) => {
+        self.take_landing_name(now, from, path, |disk| {
+            disk.rename(part, from, RenameMode::NoReplace)
+        })?;
+        if let Err(error) = self.put_in_place(now, from, &readied, target, touched) {
+            if self.is_ours_again(now, from, &readied, path) {
                 // Back, so that the next try finds it.
-                let _ = self.disk.rename(
-                    from,
-                    At {
-                        place: Place::Download,
-                        path: part,
-                    },
-                    RenameMode::NoReplace,
-                );
-                return Err(error);
+                let _ = self.disk.rename(from, part, RenameMode::NoReplace);
             }
+            return Err(error);
         }
         let local = self.landed_as(now, path, false, |stat| is_untouched(stat, &readied));
         self.adopt(
@@ -89,16 +74,18 @@ impl<D: Disk> Peer<D> {
     ) -> Result<(), NotLanded> {
         let path = target.path;
         let name = land_name(format!("{}.part", entry.content).as_bytes());
-        let from = At {
-            place: Place::Download,
-            path: &name,
-        };
-        match self.disk.make_symlink(&pending.target, from) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
-            _ => {}
-        }
+        let from = in_download(&name);
+        self.take_landing_name(now, from, path, |disk| {
+            disk.make_symlink(&pending.target, from)
+        })?;
         let readied = self.disk.stat(from)?;
-        self.put_in_place(now, from, &readied, target, touched)?;
+        if let Err(error) = self.put_in_place(now, from, &readied, target, touched) {
+            if self.is_ours_again(now, from, &readied, path) {
+                // If it stays, it goes to the trash.
+                let _ = self.disk.remove_file(from);
+            }
+            return Err(error);
+        }
         let local = self.landed_as(now, path, true, |stat| is_untouched(stat, &readied));
         self.adopt(
             path,
@@ -388,12 +375,4 @@ impl<D: Disk> Peer<D> {
             }
         }
     }
-}
-
-/// Name of a content that is just being landed, in `download/`: `X.part` becomes `X.land`.
-#[must_use]
-pub fn land_name(part: &[u8]) -> Vec<u8> {
-    let mut name = part.strip_suffix(b".part").unwrap_or(part).to_vec();
-    name.extend_from_slice(b".land");
-    name
 }
