@@ -23,6 +23,8 @@ enum Step {
     },
     /// A user changes mode and time only.
     Touch { peer: usize, mode: u16, mtime: i64 },
+    /// A power cut damages the file.
+    Damage { peer: usize },
     /// A user deletes.
     Delete { peer: usize },
     /// One peer tells another of its entry.
@@ -38,6 +40,7 @@ struct Peer {
     sequence: Sequence,
     entry: Option<Entry>,
     kept: BTreeSet<ContentId>,
+    was_damaged: bool,
 }
 
 impl Peer {
@@ -49,6 +52,7 @@ impl Peer {
             sequence: id.0 % 7,
             entry: None,
             kept: BTreeSet::new(),
+            was_damaged: false,
         }
     }
 
@@ -102,6 +106,8 @@ struct Group {
     writes: u64,
     written: BTreeSet<ContentId>,
     replaced: BTreeSet<ContentId>,
+    /// What power cuts took.
+    damaged: BTreeSet<ContentId>,
 }
 
 impl Group {
@@ -115,6 +121,7 @@ impl Group {
             writes: 0,
             written: BTreeSet::new(),
             replaced: BTreeSet::new(),
+            damaged: BTreeSet::new(),
         }
     }
 
@@ -128,10 +135,19 @@ impl Group {
 
     /// A change by a user of this peer, who knew what was there before.
     fn change(&mut self, peer: usize, found: Found) {
-        if let Some(before) = &self.peers[peer].entry
-            && before.content != found.content
-        {
-            self.replaced.insert(before.content);
+        if let Some(before) = &self.peers[peer].entry {
+            if before.content != found.content {
+                self.replaced.insert(before.content);
+            }
+            let damaged = before.modified_by == IndexId::NOBODY;
+            if damaged && found.kind == Kind::File {
+                // A deletion may win against what is written into a damaged file.
+                self.replaced.insert(found.content);
+            } else if damaged || self.peers[peer].was_damaged {
+                // Who deletes a damaged file, or makes something else of it, deletes what it was before;
+                // so does any later change under the id that counted the damage.
+                self.replaced.extend(&self.damaged);
+            }
         }
         self.peers[peer].change(found);
         self.remember(peer);
@@ -235,6 +251,7 @@ impl Group {
                     );
                 }
             }
+            Step::Damage { peer } => self.damage(peer % count),
             Step::Delete { peer } => {
                 if self.peers[peer % count].is_live() {
                     self.change(peer % count, Found::NOTHING);
@@ -251,6 +268,44 @@ impl Group {
             }
             Step::NewLife { peer } => self.new_life(peer % count),
         }
+    }
+
+    fn damage(&mut self, at: usize) {
+        let Some(good) = self.peers[at].entry.clone() else {
+            return;
+        };
+        if good.kind != Kind::File {
+            return;
+        }
+        let elsewhere = self.peers.iter().enumerate().any(|(peer, other)| {
+            let entry = other.entry.as_ref();
+            peer != at && entry.is_some_and(|entry| entry.content == good.content)
+        });
+        if elsewhere {
+            self.damaged.insert(good.content);
+        } else {
+            self.replaced.insert(good.content);
+        }
+        let content = self.content(255);
+        let Entry {
+            kind,
+            mode,
+            size,
+            mtime,
+            ..
+        } = good;
+        self.peers[at].change(Found {
+            kind,
+            mode,
+            size,
+            mtime,
+            content,
+        });
+        if let Some(entry) = &mut self.peers[at].entry {
+            entry.modified_by = IndexId::NOBODY;
+        }
+        self.peers[at].was_damaged = true;
+        self.remember(at);
     }
 
     fn new_life(&mut self, at: usize) {
@@ -329,6 +384,7 @@ fn steps(new_lives: u32, len: usize) -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(peer, kind, tag, mtime)| Step::Write { peer, kind, tag, mtime }),
         3 => (peer(), 0..3_u16, mtime()).prop_map(|(peer, mode, mtime)| Step::Touch { peer, mode, mtime }),
         2 => peer().prop_map(|peer| Step::Delete { peer }),
+        1 => peer().prop_map(|peer| Step::Damage { peer }),
         12 => (peer(), peer()).prop_map(|(from, to)| Step::Gossip { from, to }),
         4 => (any::<usize>(), peer()).prop_map(|(which, to)| Step::Stale { which, to }),
         new_lives => peer().prop_map(|peer| Step::NewLife { peer }),
@@ -360,7 +416,9 @@ proptest! {
 
     #[test]
     fn what_was_told_before_changes_nothing_once_all_agree(count in 2..=5_usize, steps in steps(1, 60)) {
-        let steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::NewLife { .. })).collect();
+        // Damage is never merged, so it may be met anew.
+        let steps = steps.into_iter().filter(|step| !matches!(step, Step::NewLife { .. } | Step::Damage { .. }));
+        let steps: Vec<_> = steps.collect();
         let mut group = Group::after(count, &steps);
         group.settle(mesh);
         for entry in group.told.clone() {
@@ -382,7 +440,8 @@ proptest! {
             group.gossip(1, 0);
         }
         prop_assert_eq!(group.peers[1].entry.as_ref().map(|entry| entry.version.len()), Some(MAX_VERSIONS));
-        for step in &steps {
+        // That damage besides replaces nothing is not promised.
+        for step in steps.iter().filter(|step| !matches!(step, Step::Damage { .. })) {
             group.run(step);
         }
         let rounds = group.settle(mesh);

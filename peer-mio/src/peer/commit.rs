@@ -76,6 +76,8 @@ impl<D: Disk> Peer<D> {
     /// What was not committed is taken back. A scan finds it again, after a pause.
     pub(super) fn take_changes_back(&mut self) {
         self.store.abandon();
+        // If it cannot be read now, neither is anything else that follows.
+        let _ = self.recheck.taken_back(&self.store);
         self.changes = Changes::default();
         self.scans.add_full();
         self.plan.restart();

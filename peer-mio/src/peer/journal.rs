@@ -85,7 +85,7 @@ impl<D: Disk> Peer<D> {
     fn reconcile_entry(&mut self, told_by: IndexId, told: &EntryRef<'_>) -> Result<(), StoreError> {
         let path = told.path;
         self.fetching.retries.told(path);
-        let pending = self.drop_superseded(path, told)?;
+        let pending = self.drop_superseded(path, told_by, told)?;
         let ours = self.store.get(path)?;
         match reconcile(ours.as_ref().map(|row| &row.entry), &told.entry) {
             Decision::Nothing => return Ok(()),
@@ -143,16 +143,18 @@ impl<D: Disk> Peer<D> {
         self.store.put_pending(path, &wanted)
     }
 
-    /// What is pending at a path, unless this entry contains it: what it was superseded by may lose
-    /// against ours, and nobody may have its content any more.
+    /// What is pending at a path, unless this entry contains it, or who told of it tells another one now: that
+    /// may lose against ours, and nobody may have the content any more.
     fn drop_superseded(
         &mut self,
         path: &[u8],
+        told_by: IndexId,
         told: &EntryRef<'_>,
     ) -> Result<Option<Pending>, StoreError> {
         let pending = self.store.pending(path)?;
         let superseded = pending.as_ref().is_some_and(|pending| {
-            told.entry.version.compare(&pending.entry.version) == Order::After
+            pending.told_by == told_by
+                || told.entry.version.compare(&pending.entry.version) == Order::After
         });
         if !superseded {
             return Ok(pending);

@@ -6,7 +6,7 @@
 use super::Peer;
 use crate::clock::Now;
 use crate::disk::Disk;
-use crate::store::{Durability, Row, Run, Store, StoreError};
+use crate::store::{Durability, Fingerprint, Row, Run, Store, StoreError};
 use proto_core::index::entry::{Kind, Sequence};
 use proto_core::index::reconcile::Found;
 use proto_core::time::{Duration, Instant};
@@ -35,8 +35,7 @@ pub struct Recheck {
 impl Recheck {
     /// What is to be hashed again after a start; `run` is not that of any start before.
     pub(super) fn load(store: &Store, run: Run, now: Instant) -> Result<Self, StoreError> {
-        let bytes = store.meta(FLUSHED)?.and_then(|bytes| bytes.try_into().ok());
-        let flushed = bytes.map_or(0, u64::from_be_bytes);
+        let flushed = stored(store)?;
         Ok(Self {
             run,
             after: flushed,
@@ -64,14 +63,32 @@ impl Recheck {
         Row { run, ..row }
     }
 
-    /// What hashing found is not what the index knows, under the same time of modification: that was no
-    /// user, but a power cut.
+    /// What hashing found is not what the index knows, under the same time of modification or with no later
+    /// change than what the index knows (some file systems go back by a few seconds): that was no user, but a
+    /// power cut.
     #[must_use]
-    pub(super) fn is_damage(&self, row: &Row, found: &Found) -> bool {
+    pub(super) fn is_damage(&self, row: &Row, found: &Found, local: &Fingerprint) -> bool {
+        let no_later = row.local.is_some_and(|known| local.ctime <= known.ctime);
         self.doubts(row)
             && found.kind == Kind::File
-            && found.mtime == row.entry.mtime
+            && (found.mtime == row.entry.mtime || no_later)
             && found.content != row.entry.content
+    }
+
+    /// A file with the bytes that the index knows was written anew, and the row is taken to be on the disk.
+    #[must_use]
+    pub(super) fn is_rewritten(&self, row: &Row, local: &Fingerprint) -> bool {
+        row.entry.kind == Kind::File
+            && row.entry.sequence <= self.flushed
+            && row
+                .local
+                .is_none_or(|known| (known.inode, known.ctime) != (local.inode, local.ctime))
+    }
+
+    /// What was not committed was taken back.
+    pub(super) fn taken_back(&mut self, store: &Store) -> Result<(), StoreError> {
+        self.flushed = stored(store)?;
+        Ok(())
     }
 
     /// When there is something to note.
@@ -79,6 +96,11 @@ impl Recheck {
     pub(super) fn due(&self) -> Option<Instant> {
         (self.flushing.0 > self.flushed).then(|| self.flushing.1 + FLUSHED_AFTER)
     }
+}
+
+fn stored(store: &Store) -> Result<Sequence, StoreError> {
+    let bytes = store.meta(FLUSHED)?.and_then(|bytes| bytes.try_into().ok());
+    Ok(bytes.map_or(0, u64::from_be_bytes))
 }
 
 impl<D: Disk> Peer<D> {

@@ -26,8 +26,15 @@ impl<D: Disk> Peer<D> {
             if let Some(local) = local
                 && (row.local != Some(local) || self.recheck.doubts(row))
             {
-                self.store
-                    .set_fingerprint(changed, local, self.recheck.run())?;
+                let run = self.recheck.run();
+                if self.recheck.is_rewritten(row, &local) {
+                    // Its bytes may not be on the disk yet, so it moves on in the journal.
+                    let local = Some(local);
+                    let row = row.clone();
+                    self.store.put(changed, Row { local, run, ..row })?;
+                } else {
+                    self.store.set_fingerprint(changed, local, run)?;
+                }
                 self.changes.note();
             }
             return Ok(());
@@ -58,19 +65,15 @@ impl<D: Disk> Peer<D> {
         let sequence = self.store.next_sequence();
         let index_id = self.store.index_id();
         let mut entry = local_change(row.map(|row| &row.entry), index_id, sequence, state);
-        let is_damage = row.is_some_and(|row| self.recheck.is_damage(row, &state));
+        let is_damage = row
+            .zip(local)
+            .is_some_and(|(row, local)| self.recheck.is_damage(row, &state, &local));
         if is_damage {
+            entry.modified_by = IndexId::NOBODY;
             log::warn!(
                 "{} was damaged by a power cut: who has it as it was keeps that beside it",
                 path::Escaped(changed)
             );
-        }
-        // Still so if only its attributes change.
-        let was_damaged = row.is_some_and(|row| {
-            row.entry.modified_by == IndexId::NOBODY && row.entry.content == state.content
-        });
-        if is_damage || was_damaged {
-            entry.modified_by = IndexId::NOBODY;
         }
         log::debug!(
             "changed here: {} ({:?}, {} bytes) as {sequence}",

@@ -54,7 +54,8 @@ impl Found {
 }
 
 /// The entry that a change made here leads to. `previous` is our entry before it, also if that is a
-/// tombstone; `sequence` is the next one of our index `index_id`.
+/// tombstone; `sequence` is the next one of our index `index_id`. What is written into a damaged file makes
+/// it nobody's still: who has not met the damage yet must keep what that did away with.
 #[must_use]
 pub fn local_change(
     previous: Option<&Entry>,
@@ -79,7 +80,10 @@ pub fn local_change(
         size,
         mtime,
         content,
-        modified_by: index_id,
+        modified_by: match previous {
+            Some(previous) if is_damage(previous) && kind == Kind::File => IndexId::NOBODY,
+            _ => index_id,
+        },
         version,
         sequence,
     }
@@ -103,6 +107,14 @@ pub fn reconcile(ours: Option<&Entry>, theirs: &Entry) -> Decision {
         version: ours.version.merge(&theirs.version),
         ..unplaced(entry)
     };
+    // What contains damage is damage to those who have not met it, whoever wrote the same.
+    let same = |entry: Entry| match is_damage(ours) || is_damage(theirs) {
+        true => Entry {
+            modified_by: IndexId::NOBODY,
+            ..entry
+        },
+        false => entry,
+    };
     let order = if has_dropped_its_change(ours) || has_dropped_its_change(theirs) {
         Concurrent
     } else {
@@ -110,17 +122,28 @@ pub fn reconcile(ours: Option<&Entry>, theirs: &Entry) -> Decision {
     };
     let decision = match (order, contents(ours, theirs), winner(ours, theirs)) {
         (After, _, _) => Decision::Nothing,
-        // Nobody wanted that change: what it did away with is kept.
-        (Before, Different, _) if theirs.modified_by == IndexId::NOBODY => {
+        // Nobody wanted that change: what it did away with is kept, by whom it meets first.
+        (Before, Different, _)
+            if is_damage(theirs) && !is_damage(ours) && ours.kind != Kind::Directory =>
+        {
             Decision::ConflictTake(unplaced(theirs))
         }
         (Before, _, _) => Decision::Take(unplaced(theirs)),
         // Equal versions of unequal entries arise where one peer merged a conflict and another one
         // merged it anew after a change to one side; they are reconciled as if they were concurrent.
-        (Equal | Concurrent, Same, Ours) => Decision::Merge(merged(ours)),
-        (Equal | Concurrent, Same, Theirs) => Decision::Merge(merged(theirs)),
+        (Equal | Concurrent, Same, Ours) => Decision::Merge(same(merged(ours))),
+        (Equal | Concurrent, Same, Theirs) => Decision::Merge(same(merged(theirs))),
+        // A user's change wins against a deletion, but not what nobody wanted.
+        (Equal | Concurrent, OursDeleted, _) if is_damage(theirs) => Decision::Nothing,
+        (Equal | Concurrent, TheirsDeleted, _) if is_damage(ours) => {
+            Decision::Take(unplaced(theirs))
+        }
         (Equal | Concurrent, OursDeleted, _) => Decision::Take(merged(theirs)),
         (Equal | Concurrent, TheirsDeleted, _) => Decision::Keep(merged(ours)),
+        // Were it merged, the winner would contain what the damage did away with, and replace that elsewhere.
+        (Equal | Concurrent, Different, Theirs) if is_damage(ours) && !is_damage(theirs) => {
+            Decision::ConflictTake(unplaced(theirs))
+        }
         (Equal | Concurrent, Different, Theirs) => Decision::ConflictTake(merged(theirs)),
         // Only who holds the loser may merge, after keeping it: had we merged, our entry would
         // contain the loser's change and replace it elsewhere without a copy.
@@ -137,7 +160,14 @@ pub fn reconcile(ours: Option<&Entry>, theirs: &Entry) -> Decision {
 /// Whether so many indexes changed a path that the version names the change no more which it came from:
 /// another one that seems to contain it may never have met it.
 fn has_dropped_its_change(entry: &Entry) -> bool {
-    entry.version.len() == MAX_VERSIONS && entry.version.get(entry.modified_by) == 0
+    entry.version.len() == MAX_VERSIONS
+        && !is_damage(entry)
+        && entry.version.get(entry.modified_by) == 0
+}
+
+/// Whether it came from what a power cut left of a file.
+fn is_damage(entry: &Entry) -> bool {
+    entry.modified_by == IndexId::NOBODY
 }
 
 /// How what two entries say is there stands to each other.
@@ -175,9 +205,10 @@ fn winner(ours: &Entry, theirs: &Entry) -> Winner {
 }
 
 /// The greater one wins; the last two only so that no two unequal entries tie.
-fn rank(entry: &Entry) -> (Kind, ContentId, Timestamp, u16, u64, IndexId) {
+fn rank(entry: &Entry) -> (Kind, bool, ContentId, Timestamp, u16, u64, IndexId) {
     (
         entry.kind,
+        !is_damage(entry),
         entry.content,
         entry.mtime,
         entry.mode,
