@@ -10,6 +10,8 @@ use proto_core::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     count: usize,
+    /// Some were taken back: until the next commit it is not known whether the index can be written again.
+    taken_back: bool,
 }
 
 impl Changes {
@@ -18,7 +20,7 @@ impl Changes {
     }
 
     pub(super) fn any(&self) -> bool {
-        self.count > 0
+        self.count > 0 || self.taken_back
     }
 }
 
@@ -78,7 +80,10 @@ impl<D: Disk> Peer<D> {
         self.store.abandon();
         // If it cannot be read now, neither is anything else that follows.
         let _ = self.recheck.taken_back(&self.store);
-        self.changes = Changes::default();
+        self.changes = Changes {
+            count: 0,
+            taken_back: true,
+        };
         self.scans.add_full();
         self.plan.restart();
         self.store_retry = self.now.mono + STORE_PAUSE;
