@@ -16,5 +16,6 @@ pub mod pull;
 mod serve;
 pub mod session;
 pub mod storage;
+pub mod swarm;
 pub mod time;
 pub mod wire;

@@ -38,5 +38,8 @@ pub const RECIPE_BLOCK_CHUNKS: usize = 128;
 /// outstanding on a path that one thread can fill.
 pub const MAX_PULLS: usize = 64;
 
+/// Contents of many chunks fetched at once.
+pub const MAX_SWARMS: usize = 48;
+
 /// Bursts queued for one peer; a puller has at most [`MAX_PULLS`] pieces outstanding.
 pub const MAX_BURSTS: usize = 64;

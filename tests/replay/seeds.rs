@@ -144,6 +144,8 @@ fn messages() -> Vec<Vec<u8>> {
     };
     let have = Have {
         content: ContentId([7; 32]),
+        asks: false,
+        whole: false,
         first: 128,
         count: 13,
         held: &[0xa5, 0xf8],

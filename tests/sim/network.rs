@@ -44,6 +44,7 @@ pub struct Network {
     cut: BTreeSet<(SocketAddr, SocketAddr)>,
     /// Bytes sent in all.
     pub bytes: u64,
+    sent_by: BTreeMap<SocketAddr, u64>,
 }
 
 impl Network {
@@ -57,12 +58,14 @@ impl Network {
             sent: 0,
             cut: BTreeSet::new(),
             bytes: 0,
+            sent_by: BTreeMap::new(),
         }
     }
 
     /// A peer sends a datagram.
     pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
         self.bytes += datagram.len() as u64;
+        *self.sent_by.entry(from).or_default() += datagram.len() as u64;
         if self.cut.contains(&(from, to)) || self.rng.chance(self.weather.loss) {
             return;
         }
@@ -79,6 +82,12 @@ impl Network {
             self.under_way
                 .insert((arrival, self.sent), (from, to, datagram.to_vec()));
         }
+    }
+
+    /// Bytes that one sent.
+    #[must_use]
+    pub fn sent_by(&self, from: SocketAddr) -> u64 {
+        self.sent_by.get(&from).copied().unwrap_or_default()
     }
 
     /// Datagrams that were sent and not lost, in all.

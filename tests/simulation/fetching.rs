@@ -48,7 +48,12 @@ pub fn here(cluster: &Cluster, place: usize) -> u64 {
 
 /// Machine 0 has a new file, machine 1 a part of it.
 pub fn begin(cluster: &mut Cluster, part: u64) {
-    write(cluster, 0, b"file", &random(SIZE));
+    begin_of(cluster, SIZE, part);
+}
+
+/// The same with a file of so many bytes.
+pub fn begin_of(cluster: &mut Cluster, size: u64, part: u64) {
+    write(cluster, 0, b"file", &random(size));
     assert!(cluster.drive_until(Duration::from_secs(60), |cluster| here(cluster, 1) >= part));
     let landed = cluster.machines[1].disk.tree(Place::Share);
     assert!(!landed.contains_key(b"file".as_slice()), "over too soon");

@@ -1,6 +1,6 @@
 //! Transfers that are broken off: what they cost while nobody can serve them, and when they go on.
 
-use crate::fetching::{SIZE, begin, cluster, errors, here};
+use crate::fetching::{SIZE, begin, begin_of, cluster, errors, here};
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
@@ -52,7 +52,8 @@ fn a_file_that_its_user_deletes_while_it_is_fetched_leaves_no_error() {
 #[test]
 fn what_no_connected_peer_has_is_tried_ever_more_rarely_and_at_once_when_one_connects() {
     let mut cluster = cluster(3, Duration::from_millis(5));
-    begin(&mut cluster, SIZE / 2);
+    // So large that the two have not all of it between them.
+    begin_of(&mut cluster, 5 * SIZE, SIZE / 2);
     cluster.crash(0, false);
     cluster.drive(Duration::from_secs(10));
     let sentence = "no connected peer has it now";

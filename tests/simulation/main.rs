@@ -12,6 +12,7 @@ mod landing;
 mod liar;
 mod overhead;
 mod renames;
+mod swarm;
 mod wrong_bytes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

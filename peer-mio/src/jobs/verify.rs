@@ -28,7 +28,8 @@ impl<F: DiskFile> VerifyJob<F> {
     }
 
     /// Verifies up to `budget_bytes` (at least 1). `chunks` gives the recipe's chunk with an index,
-    /// `None` behind the last; `report` is told of each chunk in order whether the file has its bytes.
+    /// `None` behind the last; `report` is told of each chunk in order its index, its length, and whether the file has
+    /// its bytes.
     ///
     /// Where the file ends first, the chunk that it breaks off in or before is reported as missing and
     /// the job is done: those behind are missing too and not reported. `Done` has the number of chunks
@@ -41,7 +42,7 @@ impl<F: DiskFile> VerifyJob<F> {
         &mut self,
         budget_bytes: usize,
         chunks: &mut impl FnMut(u32) -> io::Result<Option<ChunkRef>>,
-        report: &mut impl FnMut(u32, bool),
+        report: &mut impl FnMut(u32, u32, bool),
     ) -> io::Result<Progress<u32>> {
         let mut budget = budget_bytes.max(1);
         while budget > 0 {
@@ -50,7 +51,7 @@ impl<F: DiskFile> VerifyJob<F> {
             };
             let piece = self.reader.peek()?;
             if piece.is_empty() {
-                report(self.index, false);
+                report(self.index, expected.len, false);
                 return Ok(Progress::Done(self.index.saturating_add(1)));
             }
             let missing = expected.len.saturating_sub(self.hasher.len()) as usize;
@@ -60,7 +61,7 @@ impl<F: DiskFile> VerifyJob<F> {
             let taken = part.len();
             self.reader.take(taken);
             if taken == missing {
-                report(self.index, self.hasher.finish() == expected);
+                report(self.index, expected.len, self.hasher.finish() == expected);
                 self.index = self.index.saturating_add(1);
                 self.expected = None;
                 budget = budget.saturating_sub(CHUNK_COST);
@@ -83,7 +84,7 @@ mod tests {
             let step = job.step(
                 budget,
                 &mut |index| Ok(chunks.get(index as usize).copied()),
-                &mut |index, ok| {
+                &mut |index, _, ok| {
                     assert_eq!(index as usize, reported.len());
                     reported.push(ok);
                 },
@@ -152,7 +153,7 @@ mod tests {
                 len,
                 hash: ChunkHash::default(),
             };
-            VerifyJob::new(file).step(usize::MAX, &mut |_| Ok(Some(chunk)), &mut |_, _| {})
+            VerifyJob::new(file).step(usize::MAX, &mut |_| Ok(Some(chunk)), &mut |_, _, _| {})
         };
         assert!(step(MemoryFile::new(&[1]), 0).is_err());
         assert!(step(MemoryFile::new(&[1]), u32::MAX).is_err());

@@ -6,6 +6,7 @@ use crate::clock::Now;
 use crate::disk::{At, Disk, Place};
 use crate::store::{Durability, StoreError};
 use proto_core::boundary::{Arrival, PeerSlot, PullId};
+use proto_core::content::ContentId;
 use proto_core::engine::{Delivery, Event};
 use proto_core::index::entry::{IndexId, Kind};
 use proto_core::pull::Want;
@@ -77,12 +78,31 @@ impl<D: Disk> Peer<D> {
                     self.store_failed(&error);
                 }
             }
+            Event::Asked { peer, content } => match self.holds(content) {
+                Ok(true) => self.engine.tell_whole(peer, content),
+                Ok(false) => {}
+                Err(error) => self.store_failed(&error),
+            },
             Event::Complete { pull, want } => match want.object {
                 ObjectId::Journal(_) => self.page_complete(now, pull, want),
                 ObjectId::Content(_) | ObjectId::Recipe(_) => self.pull_complete(pull),
             },
             Event::Failed { pull, failure, .. } => self.pull_failed(pull, failure),
         }
+    }
+
+    /// Whether all of a content is here.
+    fn holds(&self, content: ContentId) -> Result<bool, StoreError> {
+        let mut holds = self.landing.has(content);
+        let (store, share) = (&self.store, &mut holds);
+        store.paths_of(content, &mut |path| match store.get(path) {
+            Ok(Some(row)) if row.local.is_some() => {
+                *share = true;
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        })?;
+        Ok(holds)
     }
 
     /// A replay of this initiation must be known also after a restart.

@@ -5,7 +5,6 @@
 use proto_core::boundary::PullId;
 use proto_core::limits::MAX_PULLS;
 use proto_core::time::{Duration, Instant};
-use std::collections::VecDeque;
 
 /// Bytes of the ring: more than the largest window that one thread fills, and little enough that a
 /// kill loses next to nothing.
@@ -20,8 +19,8 @@ pub struct Assembly {
     /// Empty while nothing is pulled.
     ring: Box<[u8]>,
     used: Instant,
-    /// Regions in the order in which they were reserved.
-    order: VecDeque<Region>,
+    /// Regions in use, in the order of their places.
+    taken: Vec<Region>,
     regions: [Option<(PullId, Home)>; MAX_PULLS],
 }
 
@@ -29,7 +28,6 @@ pub struct Assembly {
 struct Region {
     start: usize,
     len: usize,
-    free: bool,
 }
 
 /// Where a piece gathers.
@@ -44,7 +42,7 @@ impl Default for Assembly {
         Self {
             ring: Box::default(),
             used: Instant::ZERO,
-            order: VecDeque::new(),
+            taken: Vec::with_capacity(MAX_PULLS),
             regions: std::array::from_fn(|_| None),
         }
     }
@@ -57,20 +55,16 @@ impl Assembly {
         self.place(len).is_some()
     }
 
-    /// Where the next region would begin: behind the newest, or at the start of the ring, without
-    /// reaching the oldest.
+    /// Where a region of this length would begin: in the first gap that holds it.
     fn place(&self, len: usize) -> Option<usize> {
-        let (Some(oldest), Some(newest)) = (self.order.front(), self.order.back()) else {
-            return (len <= RING).then_some(0);
-        };
-        let end = newest.start + newest.len;
-        if newest.start >= oldest.start {
-            if end + len <= RING {
+        let mut end = 0;
+        for region in &self.taken {
+            if region.start - end >= len {
                 return Some(end);
             }
-            return (len <= oldest.start).then_some(0);
+            end = region.start + region.len;
         }
-        (end + len <= oldest.start).then_some(end)
+        (RING - end >= len).then_some(end)
     }
 
     /// Reserves room in the ring for a chunk. False if there is none.
@@ -84,11 +78,8 @@ impl Assembly {
         if self.ring.is_empty() {
             self.ring = vec![0; RING].into_boxed_slice();
         }
-        self.order.push_back(Region {
-            start,
-            len,
-            free: false,
-        });
+        let at = self.taken.partition_point(|region| region.start < start);
+        self.taken.insert(at, Region { start, len });
         *region = Some((pull, Home::Ring { start, len }));
         true
     }
@@ -134,7 +125,7 @@ impl Assembly {
 
     /// Gives the ring's memory back to the system when it was not used for some seconds.
     pub fn rest(&mut self, now: Instant) {
-        if !self.order.is_empty() {
+        if !self.taken.is_empty() {
             self.used = now;
         } else if !self.ring.is_empty() && now.saturating_since(self.used) >= IDLE {
             self.ring = Box::default();
@@ -150,16 +141,7 @@ impl Assembly {
             return;
         }
         if let Some((_, Home::Ring { start, .. })) = region.take() {
-            if let Some(region) = self
-                .order
-                .iter_mut()
-                .find(|region| region.start == start && !region.free)
-            {
-                region.free = true;
-            }
-            while self.order.front().is_some_and(|region| region.free) {
-                self.order.pop_front();
-            }
+            self.taken.retain(|region| region.start != start);
         }
     }
 }
@@ -176,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_never_overlap_and_are_reused_in_order() {
+    fn regions_never_overlap_and_gaps_are_used_again() {
         let mut assembly = Assembly::default();
         let third = RING / 3;
         for slot in 0..3 {
@@ -193,13 +175,15 @@ mod tests {
             );
         }
         assembly.release(id(1));
-        assert!(!assembly.reserve(id(3), third), "the oldest is still there");
-        assembly.release(id(0));
-        assert!(assembly.reserve(id(3), third));
-        assembly.write(id(3), 0, &vec![9; third], 0);
+        assert!(!assembly.has_room(third + 1), "nowhere in one piece");
+        assert!(assembly.reserve(id(3), third - 1));
+        assembly.write(id(3), 0, &vec![9; third - 1], 0);
+        assert!(assembly.bytes(id(0)).iter().all(|byte| *byte == 1));
         assert!(assembly.bytes(id(2)).iter().all(|byte| *byte == 3));
+        assert!(!assembly.has_room(third));
+        assembly.release(id(0));
         assert!(assembly.reserve(id(4), third));
-        assert!(!assembly.reserve(id(5), third));
+        assert!(assembly.bytes(id(3)).iter().all(|byte| *byte == 9));
     }
 
     #[test]

@@ -80,6 +80,13 @@ impl<F> Landing<F> {
         });
     }
 
+    /// The file of a content that waits here.
+    #[must_use]
+    pub fn file_of(&self, content: ContentId) -> Option<&F> {
+        let ready = self.ready.iter().find(|ready| ready.content == content);
+        ready.map(|ready| &ready.file)
+    }
+
     /// Whether this content waits here.
     #[must_use]
     pub fn has(&self, content: ContentId) -> bool {

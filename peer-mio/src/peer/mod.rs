@@ -205,6 +205,8 @@ impl<D: Disk> Peer<D> {
             disk: &self.disk,
             store: &self.store,
             served: &mut self.served,
+            transfers: &mut self.transfers,
+            landing: &self.landing,
             committed: self.committed,
         };
         let transmit = self.engine.poll_transmit(now.mono, buffer, &mut serving)?;

@@ -1,6 +1,8 @@
 //! What is served: an object's name becomes a file, a range of it, or a page of the journal.
 
 use super::journal;
+use super::land_group::Landing;
+use super::transfer::Transfer;
 use crate::disk::{At, Disk, DiskFile, Place};
 use crate::store::{Fingerprint, Store};
 use proto_core::boundary::{Objects, Read};
@@ -53,6 +55,10 @@ pub struct Serving<'a, D: Disk> {
     pub disk: &'a D,
     /// The index.
     pub store: &'a Store,
+    /// Contents in transit.
+    pub transfers: &'a mut [Transfer<D::File>],
+    /// Contents that are complete, but not at their paths yet.
+    pub landing: &'a Landing<D::File>,
     /// What is kept between two calls.
     pub served: &'a mut Served<D::File>,
     /// Nothing newer is told: it is not durable yet.
@@ -153,6 +159,20 @@ impl<D: Disk> Serving<'_, D> {
     }
 
     fn load_chunk(&mut self, content: ContentId, start: u64, length: usize) -> Read {
+        let bytes = &mut self.served.piece.bytes;
+        let mut transfers = self.transfers.iter_mut();
+        if let Some(transfer) = transfers.find(|transfer| transfer.content == content) {
+            let read = transfer.serve(self.store, start, length, bytes);
+            if matches!(read, Read::Ready(_)) {
+                return read;
+            }
+        }
+        if let Some(file) = self.landing.file_of(content) {
+            bytes.resize(length, 0);
+            if read_full(file, start, bytes).is_ok_and(|read| read == length) {
+                return Read::Ready(length);
+            }
+        }
         // Several paths may hold the content; one of them may have changed since.
         let mut outcome = Read::Gone;
         for _ in 0..OPEN_FILES {

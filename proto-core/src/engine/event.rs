@@ -2,6 +2,7 @@
 
 use super::Trouble;
 use crate::boundary::{PeerSlot, PullId};
+use crate::content::ContentId;
 use crate::index::entry::IndexId;
 use crate::pull::{Failure, Want};
 
@@ -36,6 +37,13 @@ pub enum Event {
         peer: PeerSlot,
         /// What it is.
         trouble: Trouble,
+    },
+    /// A peer fetches a content and wants to know whether all of it is here: [`super::Engine::tell_whole`] if so.
+    Asked {
+        /// Who.
+        peer: PeerSlot,
+        /// What.
+        content: ContentId,
     },
     /// All bytes of a piece are here: verify it, then [`super::Engine::finish`] or [`super::Engine::corrupt`].
     Complete {

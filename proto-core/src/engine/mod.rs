@@ -13,6 +13,7 @@ mod journals;
 mod receive;
 mod remote;
 mod sources;
+mod swarms;
 mod transmit;
 mod trouble;
 
@@ -21,6 +22,7 @@ use crate::index::entry::{IndexId, Sequence};
 use crate::limits::MAX_PEERS;
 use crate::pull::{Pulls, Want};
 use crate::session::{Config as SessionConfig, Entropy, Seen};
+use crate::swarm::Swarms;
 use crate::time::{Duration, Instant};
 pub use event::Event;
 pub use receive::Delivery;
@@ -65,6 +67,11 @@ pub struct Engine {
     entropy: Entropy,
     remotes: [Option<Remote>; MAX_PEERS],
     pulls: Pulls,
+    swarms: Swarms,
+    /// Since when only what others are to get for us is left to ask for.
+    waiting_since: Option<Instant>,
+    /// When to look again because of that.
+    patience_ends: Instant,
     own: Own,
     /// Whose turn it is to send.
     turn: usize,
@@ -72,7 +79,7 @@ pub struct Engine {
 }
 
 // docs/architecture.md, "Memory".
-const _: () = assert!(core::mem::size_of::<Engine>() < 640 * 1024);
+const _: () = assert!(core::mem::size_of::<Engine>() < 900 * 1024);
 
 impl Engine {
     /// An engine without peers.
@@ -83,6 +90,9 @@ impl Engine {
             entropy,
             remotes: core::array::from_fn(|_| None),
             pulls: Pulls::default(),
+            swarms: Swarms::default(),
+            waiting_since: None,
+            patience_ends: Instant::FAR_FUTURE,
             own: Own::default(),
             turn: 0,
             goodbye: false,
@@ -252,6 +262,9 @@ impl Engine {
                 return Some(event);
             }
         }
+        if let Some(asked) = self.poll_asked() {
+            return Some(asked);
+        }
         let complete = self
             .pulls
             .iter_mut()
@@ -333,6 +346,7 @@ impl Engine {
             piece.ended = true;
         }
         remote.forget_connection();
+        self.forget_source(peer, None);
     }
 
     fn end_pull(&mut self, pull: PullId) {
@@ -355,6 +369,9 @@ impl Engine {
             remote.sessions.handle_timeout(now);
         }
         self.find_losses(now);
+        if now >= self.patience_ends {
+            self.patience_ends = Instant::FAR_FUTURE;
+        }
         for (_, piece) in self.pulls.iter_mut() {
             piece.end_pause(now);
         }
@@ -371,7 +388,8 @@ impl Engine {
                 None => (piece.not_before() > Instant::ZERO).then_some(piece.not_before()),
             }
         });
-        remotes.chain(pieces).min().unwrap_or(Instant::FAR_FUTURE)
+        let next = remotes.chain(pieces).min();
+        next.unwrap_or(Instant::FAR_FUTURE).min(self.swarms_at())
     }
 
     fn remote(&self, peer: PeerSlot) -> Option<&Remote> {

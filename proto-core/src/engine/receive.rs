@@ -68,7 +68,10 @@ impl Engine {
                 None
             }
             Message::Block(block, payload) => self.handle_block(now, peer, &block, payload),
-            Message::Have(_) => None,
+            Message::Have(have) => {
+                self.handle_have(now, peer, &have);
+                None
+            }
             Message::Refuse(refuse) => {
                 self.handle_refuse(now, peer, &refuse);
                 None
@@ -173,7 +176,11 @@ impl Engine {
         let busy = refuse.reason == RefuseReason::BUSY;
         // A journal that is gone: the peer's index began anew; its next announcement says so.
         piece.refused(now, &mut remote.flow, peer, busy);
-        if !busy && matches!(piece.want.object, ObjectId::Journal(_)) {
+        let object = piece.want.object;
+        if !busy && let ObjectId::Content(content) = object {
+            self.forget_source(peer, Some(content));
+        }
+        if !busy && matches!(object, ObjectId::Journal(_)) {
             self.end_pull(pull);
         }
     }

@@ -4,11 +4,16 @@ use super::journals::Reading;
 use super::trouble::Troubles;
 use super::{ANNOUNCE_PAUSE, HEARTBEAT};
 use crate::boundary::{PeerSlot, PullId};
+use crate::content::ContentId;
 use crate::flow::Flow;
 use crate::index::entry::{IndexId, Sequence};
 use crate::serve::Serve;
 use crate::session::{PeerSessions, Seen};
 use crate::time::{Duration, Instant};
+use heapless::Deque;
+
+/// Contents that a peer asks for, or is told of, at once.
+const TOLD: usize = 16;
 
 /// What a peer last told of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +53,12 @@ pub(super) struct Remote {
     pub avoided_until: Instant,
     initiation: Option<Seen>,
     pub troubles: Troubles,
+    /// Contents that it asked for and the driver has not looked up.
+    pub asked: Deque<ContentId, TOLD>,
+    /// Contents that are to be told to be here.
+    pub whole: Deque<ContentId, TOLD>,
+    /// No HAVE before this.
+    pub have_at: Instant,
     /// When more may be asked for, if that alone is waited for.
     pub ask_at: Instant,
     /// Whether the driver knows this address as one of our own machine.
@@ -100,6 +111,9 @@ impl Remote {
             avoided_until: Instant::ZERO,
             initiation: last_seen,
             troubles: Troubles::default(),
+            asked: Deque::new(),
+            whole: Deque::new(),
+            have_at: Instant::ZERO,
             ask_at: Instant::FAR_FUTURE,
             own_address: false,
         }
@@ -138,6 +152,11 @@ impl Remote {
             .min(now.max(self.last_announce + ANNOUNCE_PAUSE));
     }
 
+    /// A content that it fetches too is here. One that is forgotten in a full queue shows when it asks.
+    pub fn tell_whole(&mut self, content: ContentId) {
+        let _ = self.whole.push_back(content);
+    }
+
     pub fn announced_now(&mut self, now: Instant) {
         self.last_announce = now;
         self.announce_at = now + HEARTBEAT;
@@ -155,6 +174,8 @@ impl Remote {
         self.avoided_until = Instant::ZERO;
         self.announce_at = Instant::ZERO;
         self.ask_at = Instant::FAR_FUTURE;
+        self.asked.clear();
+        self.whole.clear();
     }
 
     pub fn timeout(&self) -> Instant {

@@ -116,20 +116,31 @@ impl Engine {
                 segment_size: len,
             });
         }
+        let end = MIN_DATAGRAM - SEAL + PLAINTEXT;
+        if let Some(len) = self.build_have(now, peer, buffer.get_mut(PLAINTEXT..end)?) {
+            return self.sealed(now, peer, buffer, len);
+        }
         if let Some(len) = self.build_request(now, peer, speaking, budget, buffer) {
-            let len = seal(
-                self.remotes.get_mut(peer.place())?.as_mut()?,
-                now,
-                buffer,
-                len,
-            )?;
-            return Some(Transmit {
-                peer,
-                len,
-                segment_size: len,
-            });
+            return self.sealed(now, peer, buffer, len);
         }
         self.build_burst(now, peer, buffer, objects)
+    }
+
+    /// One datagram with a message of this many bytes.
+    fn sealed(
+        &mut self,
+        now: Instant,
+        peer: PeerSlot,
+        buffer: &mut [u8],
+        plaintext: usize,
+    ) -> Option<Transmit> {
+        let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        let len = seal(remote, now, buffer, plaintext)?;
+        Some(Transmit {
+            peer,
+            len,
+            segment_size: len,
+        })
     }
 
     /// Bytes of the receive buffer that nothing under way may need.

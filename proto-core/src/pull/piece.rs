@@ -131,6 +131,12 @@ impl Piece {
         self.segment != 0 && self.length_known && self.here.count() == self.segments()
     }
 
+    /// Bytes that are not here.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.length.saturating_sub(self.here.count() * self.segment)
+    }
+
     /// Bytes asked for and not here.
     #[must_use]
     pub fn outstanding(&self) -> usize {

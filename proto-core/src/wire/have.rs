@@ -4,11 +4,18 @@ use super::Operation;
 use super::cursor::{Reader, WireError, Writer};
 use crate::content::ContentId;
 
+const ASKS: u8 = 1;
+const WHOLE: u8 = 2;
+
 /// Chunks held of a content in transit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Have<'a> {
     /// The content.
     pub content: ContentId,
+    /// The sender wants to be told what the receiver has of it.
+    pub asks: bool,
+    /// The sender has all of it. Else it fetches it, and has all chunks before the first bit's.
+    pub whole: bool,
     /// The chunk that the first bit stands for.
     pub first: u32,
     /// How many chunks the bitmap covers, at least one.
@@ -19,7 +26,7 @@ pub struct Have<'a> {
 
 impl<'a> Have<'a> {
     pub(super) fn parse(mut reader: Reader<'a>) -> Result<Self, WireError> {
-        reader.u8("reserved")?;
+        let flags = reader.u8("flags")?;
         let count = reader.u16("count")?;
         let content = ContentId(reader.array("content id")?);
         let first = reader.u32("first chunk")?;
@@ -28,6 +35,8 @@ impl<'a> Have<'a> {
         check(first, count)?;
         Ok(Self {
             content,
+            asks: flags & ASKS != 0,
+            whole: flags & WHOLE != 0,
             first,
             count,
             held,
@@ -41,7 +50,8 @@ impl<'a> Have<'a> {
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, WireError> {
         check(self.first, self.count)?;
         let mut writer = Writer::new(out);
-        writer.put(&[Operation::HAVE.0, 0])?;
+        let flags = (u8::from(self.asks) * ASKS) | (u8::from(self.whole) * WHOLE);
+        writer.put(&[Operation::HAVE.0, flags])?;
         writer.put(&self.count.to_be_bytes())?;
         writer.put(&self.content.0)?;
         writer.put(&self.first.to_be_bytes())?;

@@ -81,12 +81,16 @@ proptest! {
     #[test]
     fn haves(
         content: [u8; 32],
+        asks: bool,
+        whole: bool,
         first in 0..u32::MAX - 1000,
         held in prop::collection::vec(any::<u8>(), 1..100),
         unused in 0u16..8,
     ) {
         let have = Have {
             content: ContentId(content),
+            asks,
+            whole,
             first,
             count: held.len() as u16 * 8 - unused,
             held: &held,

@@ -193,6 +193,8 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
     };
     let have = Have {
         content: ContentId([3; 32]),
+        asks: true,
+        whole: false,
         first: 5,
         count: 9,
         held: &[0b1010_1010, 0x80],

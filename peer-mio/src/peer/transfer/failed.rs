@@ -59,6 +59,7 @@ impl<D: Disk> Peer<D> {
         }
         let prefer = self.better_source(wrong);
         if let Some(transfer) = self.transfers.get_mut(place) {
+            self.engine.distrust(sender, transfer.content);
             transfer.wrong = wrong;
             transfer.told_by = prefer;
         }
@@ -100,6 +101,9 @@ impl<D: Disk> Peer<D> {
             return;
         }
         let transfer = self.transfers.remove(place);
+        if transfer.chunks.is_some() {
+            self.engine.end_fetch(transfer.content, false);
+        }
         for pull in self.uses.of(|used| transfer.fetches(used.content())) {
             self.engine.cancel(pull);
             self.assembly.release(pull);

@@ -2,11 +2,13 @@
 //! here, the pieces that are missing, the end.
 
 mod begin;
+mod chunk_places;
 mod failed;
 mod kept;
 mod pieces;
 mod recipe;
 mod retries;
+mod serve;
 mod space;
 mod step;
 mod verify;
@@ -17,6 +19,7 @@ use crate::jobs::copy::CopyJob;
 use crate::jobs::verify::VerifyJob;
 use crate::store::{Store, StoreError};
 pub use begin::Begun;
+use chunk_places::ChunkPlaces;
 use kept::Kept;
 use proto_core::boundary::PeerSlot;
 use proto_core::content::recipe::ContentIdHasher;
@@ -74,10 +77,9 @@ pub struct Transfer<F> {
     state: State<F>,
     /// Chunks that are in the file.
     verified: Vec<u64>,
-    /// The next chunk to ask for, and where it begins.
-    next: u32,
-    next_start: u64,
     in_flight: u32,
+    /// Where its chunks are, once the engine chooses among them.
+    chunks: Option<ChunkPlaces>,
     /// The recipe block that was read last.
     block: Option<(u32, Vec<u8>)>,
     written: u64,
@@ -165,15 +167,16 @@ impl<F> Transfer<F> {
         self.content == content && !matches!(self.state, State::Copy(_) | State::Done)
     }
 
-    fn is_verified(&self, chunk: u32) -> bool {
-        self.verified
-            .get(chunk as usize / 64)
-            .is_some_and(|word| word & (1 << (chunk % 64)) != 0)
-    }
-
-    /// The chunk at this place of the recipe.
-    fn chunk(&mut self, store: &Store, place: u32) -> Result<Option<ChunkRef>, StoreError> {
-        recipe::chunk_of(store, self.content, &mut self.block, place)
+    /// Where a chunk begins, and what it is.
+    fn chunk_from_start(
+        &mut self,
+        store: &Store,
+        place: u32,
+    ) -> Result<Option<(u64, ChunkRef)>, StoreError> {
+        let Some(chunks) = &self.chunks else {
+            return Ok(None);
+        };
+        chunks.get(store, self.content, &mut self.block, place)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The pieces: chunks are asked for, verified and written.
 
 use super::retries::Cause;
-use super::verify::set_bit;
-use super::{PullUse, State, StepError};
+use super::verify::{is_set, set_bit};
+use super::{ChunkPlaces, PullUse, State, StepError};
 use crate::disk::{Disk, DiskFile};
 use crate::peer::Peer;
-use proto_core::boundary::PullId;
+use proto_core::boundary::{PeerSlot, PullId};
+use proto_core::content::cut::Params;
 use proto_core::content::{ChunkRef, cut, recipe};
 use proto_core::pull::Want;
 use proto_core::wire::ObjectId;
@@ -16,68 +17,138 @@ const PULLS_FOR_OTHERS: usize = 8;
 /// Bytes written before the kernel is asked to begin writing them to the disk.
 const WRITEBACK: u64 = 8 * 1024 * 1024;
 
+/// A chunk to ask for.
+struct Wanted {
+    number: u32,
+    start: u64,
+    len: u32,
+    /// `None`: the content is this one chunk.
+    chunk: Option<ChunkRef>,
+    from: Option<PeerSlot>,
+}
+
 impl<D: Disk> Peer<D> {
-    /// Asks for chunks as long as there is room for them.
+    /// Asks for chunks as long as there is room for them. True if all are here.
     pub(super) fn ask_chunks(&mut self, place: usize) -> Result<bool, StepError> {
         let Some(transfer) = self.transfers.get_mut(place) else {
             return Ok(false);
         };
-        let small = transfer.size <= u64::from(cut::SMALLEST_CHUNK);
-        while transfer.next_start < transfer.size {
-            let chunk = if small {
-                None
-            } else {
-                transfer.chunk(&self.store, transfer.next)?
-            };
-            let len = match chunk {
-                Some(chunk) => chunk.len,
-                None if small => transfer.size as u32,
-                None => {
-                    return Err(StepError::Disk(io::Error::other(
-                        "the recipe is incomplete",
-                    )));
-                }
-            };
-            if !transfer.is_verified(transfer.next) {
-                if self.engine.free_pulls()
-                    <= if transfer.in_flight > 0 {
-                        PULLS_FOR_OTHERS
-                    } else {
-                        0
-                    }
-                    || !self.assembly.has_room(len as usize)
-                {
-                    return Ok(false);
-                }
-                let want = Want {
-                    object: ObjectId::Content(transfer.content),
-                    start: transfer.next_start,
-                    length: len,
-                    only: None,
-                    prefer: transfer.told_by,
-                };
-                let Some(pull) = self.engine.pull(want) else {
-                    return Ok(false);
-                };
-                self.assembly.reserve(pull, len as usize);
-                self.uses.set(
-                    pull,
-                    PullUse::Chunk {
-                        content: transfer.content,
-                        chunk,
-                        place: transfer.next,
-                        start: transfer.next_start,
-                    },
-                );
-                transfer.in_flight += 1;
-            }
-            transfer.next += 1;
-            transfer.next_start += u64::from(len);
-        }
-        if transfer.in_flight == 0 {
+        if transfer.here == transfer.size {
             transfer.state = State::Done;
+            return Ok(true);
         }
-        Ok(transfer.is_done())
+        if transfer.size <= u64::from(cut::SMALLEST_CHUNK) {
+            if transfer.in_flight == 0 {
+                self.ask_only_chunk(place);
+            }
+            return Ok(false);
+        }
+        self.begin_swarm(place)?;
+        while let Some(wanted) = self.next_chunk(place)? {
+            self.ask_chunk(place, &wanted);
+        }
+        Ok(false)
+    }
+
+    /// From now on the engine chooses the chunks.
+    fn begin_swarm(&mut self, place: usize) -> Result<(), StepError> {
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(());
+        };
+        if transfer.chunks.is_some() {
+            return Ok(());
+        }
+        let chunks = ChunkPlaces::read(&self.store, transfer.content, transfer.size)?
+            .ok_or_else(|| StepError::Disk(io::Error::other("the recipe is incomplete")))?;
+        let begun = self.engine.begin_fetch(
+            self.now.mono,
+            transfer.content,
+            chunks.count(),
+            transfer.told_by,
+            &|chunk| is_set(&transfer.verified, chunk),
+        );
+        // There is room for as many as there are transfers.
+        debug_assert!(begun);
+        for peer in transfer.wrong.iter() {
+            self.engine.distrust(peer, transfer.content);
+        }
+        transfer.chunks = Some(chunks);
+        Ok(())
+    }
+
+    /// The next chunk to ask for, if there is room for any.
+    fn next_chunk(&mut self, place: usize) -> Result<Option<Wanted>, StepError> {
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return Ok(None);
+        };
+        let kept = if transfer.in_flight > 0 {
+            PULLS_FOR_OTHERS
+        } else {
+            0
+        };
+        let longest = Params::for_size(transfer.size).max();
+        if self.engine.free_pulls() <= kept || !self.assembly.has_room(longest) {
+            return Ok(None);
+        }
+        let Some(choice) = self.engine.next_chunk(self.now.mono, transfer.content) else {
+            return Ok(None);
+        };
+        let found = transfer.chunk_from_start(&self.store, choice.chunk)?;
+        let (start, chunk) =
+            found.ok_or_else(|| StepError::Disk(io::Error::other("the recipe is incomplete")))?;
+        Ok(Some(Wanted {
+            number: choice.chunk,
+            start,
+            len: chunk.len,
+            chunk: Some(chunk),
+            from: choice.from,
+        }))
+    }
+
+    /// The chunk of a content that has just one.
+    fn ask_only_chunk(&mut self, place: usize) {
+        let Some(transfer) = self.transfers.get(place) else {
+            return;
+        };
+        let len = transfer.size as u32;
+        if self.engine.free_pulls() == 0 || !self.assembly.has_room(len as usize) {
+            return;
+        }
+        let wanted = Wanted {
+            number: 0,
+            start: 0,
+            len,
+            chunk: None,
+            from: transfer.told_by,
+        };
+        self.ask_chunk(place, &wanted);
+    }
+
+    fn ask_chunk(&mut self, place: usize, wanted: &Wanted) {
+        let Some(transfer) = self.transfers.get_mut(place) else {
+            return;
+        };
+        let want = Want {
+            object: ObjectId::Content(transfer.content),
+            start: wanted.start,
+            length: wanted.len,
+            only: None,
+            prefer: wanted.from,
+        };
+        let Some(pull) = self.engine.pull_without(want, transfer.wrong) else {
+            return;
+        };
+        self.assembly.reserve(pull, wanted.len as usize);
+        self.uses.set(
+            pull,
+            PullUse::Chunk {
+                content: transfer.content,
+                chunk: wanted.chunk,
+                place: wanted.number,
+                start: wanted.start,
+            },
+        );
+        transfer.in_flight += 1;
     }
 
     /// A recipe or chunk is complete.
@@ -152,6 +223,11 @@ impl<D: Disk> Peer<D> {
                 WRITEBACK,
             );
         }
+        let verified = &transfer.verified;
+        self.engine
+            .chunk_has_come(self.now.mono, transfer.content, number, &|chunk| {
+                is_set(verified, chunk)
+            });
         self.end_pull(pull);
         if first
             && let Some(path) = self

@@ -16,6 +16,21 @@ use proto_core::wire::ObjectId;
 /// Recipe bytes asked for at once.
 const RECIPE_PIECE: u32 = 64 * 1024;
 
+/// A block of a recipe in the store, with one kept at hand.
+pub(super) fn block_of<'a>(
+    store: &Store,
+    content: ContentId,
+    at_hand: &'a mut Option<(u32, Vec<u8>)>,
+    number: u32,
+) -> Result<Option<&'a [u8]>, StoreError> {
+    if at_hand.as_ref().is_none_or(|(held, _)| *held != number) {
+        *at_hand = store
+            .recipe_block(content, number)?
+            .map(|bytes| (number, bytes));
+    }
+    Ok(at_hand.as_ref().map(|(_, bytes)| bytes.as_slice()))
+}
+
 /// The chunk at this place of a recipe in the store, with a block kept at hand.
 pub(super) fn chunk_of(
     store: &Store,
@@ -24,18 +39,9 @@ pub(super) fn chunk_of(
     place: u32,
 ) -> Result<Option<ChunkRef>, StoreError> {
     let per_block = RECIPE_BLOCK_CHUNKS as u32;
-    let number = place / per_block;
-    if at_hand.as_ref().is_none_or(|(held, _)| *held != number) {
-        *at_hand = store
-            .recipe_block(content, number)?
-            .map(|bytes| (number, bytes));
-    }
-    let Some((_, bytes)) = at_hand.as_ref().filter(|(held, _)| *held == number) else {
-        return Ok(None);
-    };
-    Ok(recipe::parse_block(bytes)
-        .ok()
-        .and_then(|mut chunks| chunks.nth((place % per_block) as usize)))
+    let block = block_of(store, content, at_hand, place / per_block)?;
+    let chunks = block.and_then(|bytes| recipe::parse_block(bytes).ok());
+    Ok(chunks.and_then(|mut chunks| chunks.nth((place % per_block) as usize)))
 }
 
 /// Whether the store holds all of a content's recipe: its hash is the content's id.

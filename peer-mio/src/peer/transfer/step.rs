@@ -29,6 +29,9 @@ impl<D: Disk> Peer<D> {
         }
         while let Some(place) = self.transfers.iter().position(Transfer::is_done) {
             let transfer = self.transfers.remove(place);
+            if transfer.chunks.is_some() {
+                self.engine.end_fetch(transfer.content, true);
+            }
             self.landing.add(now, transfer);
             more = true;
         }

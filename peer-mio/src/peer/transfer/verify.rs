@@ -7,7 +7,6 @@ use crate::jobs::Progress;
 use crate::jobs::verify::VerifyJob;
 use crate::peer::Peer;
 use proto_core::path::Escaped;
-use std::cell::Cell;
 use std::io;
 
 impl<D: Disk> Peer<D> {
@@ -36,18 +35,13 @@ impl<D: Disk> Peer<D> {
         let store = &self.store;
         let (content, at_hand) = (transfer.content, &mut transfer.block);
         let (verified, here) = (&mut transfer.verified, &mut transfer.here);
-        let len = Cell::new(0);
         let progress = job.step(
             SLICE,
-            &mut |chunk| {
-                let chunk = chunk_of(store, content, at_hand, chunk).map_err(io::Error::other)?;
-                len.set(chunk.map_or(0, |chunk| chunk.len));
-                Ok(chunk)
-            },
-            &mut |chunk, good| {
+            &mut |chunk| chunk_of(store, content, at_hand, chunk).map_err(io::Error::other),
+            &mut |chunk, len, good| {
                 if good {
                     set_bit(verified, chunk);
-                    *here += u64::from(len.get());
+                    *here += u64::from(len);
                 }
             },
         )?;
@@ -64,6 +58,11 @@ impl<D: Disk> Peer<D> {
         }
         Ok(true)
     }
+}
+
+pub(super) fn is_set(bits: &[u64], at: u32) -> bool {
+    bits.get(at as usize / 64)
+        .is_some_and(|word| word & (1 << (at % 64)) != 0)
 }
 
 pub(super) fn set_bit(bits: &mut Vec<u64>, at: u32) {

@@ -216,7 +216,7 @@ impl Host {
                 }
             }
             Event::Trouble { peer, trouble } => self.troubles.push((peer, trouble)),
-            Event::Disconnected { .. } | Event::Initiation { .. } => {}
+            Event::Disconnected { .. } | Event::Initiation { .. } | Event::Asked { .. } => {}
         }
     }
 

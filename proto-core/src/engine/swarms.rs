@@ -1,0 +1,222 @@
+//! Contents with several sources: what peers tell of them, and which chunk is asked for next
+//! (docs/protocol.md, "Several sources").
+
+use super::{Engine, Event, Remote};
+use crate::boundary::PeerSlot;
+use crate::content::ContentId;
+use crate::limits::MAX_PIECE;
+use crate::pull::Piece;
+use crate::swarm::{Choice, Sources, Swarm, WINDOW};
+use crate::time::{Duration, Instant};
+use crate::wire::have::Have;
+
+/// Chunks are asked for from a peer up to what its window holds and this, so that it never waits for us.
+const AHEAD: usize = MAX_PIECE / 4;
+/// But no more than what it sends in this time, so that the last chunk is not waited for longer.
+const TAIL: Duration = Duration::from_millis(250);
+/// A peer is slow if a whole source sends so many times what it does.
+const SLOW: u64 = 4;
+/// So long what others are to get for us is waited for while nothing else is left to ask for.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Between two HAVEs to one peer, of whatever content.
+const HAVE_PAUSE: Duration = Duration::from_millis(1);
+
+impl Engine {
+    /// A content of many chunks is fetched from now on; `is_here` says which chunks are here already, `told_by`
+    /// whose journal told of it. False if too many are.
+    pub fn begin_fetch(
+        &mut self,
+        now: Instant,
+        content: ContentId,
+        chunks: u32,
+        told_by: Option<PeerSlot>,
+        is_here: &impl Fn(u32) -> bool,
+    ) -> bool {
+        let own = self.config.session.index_id.0;
+        let told_by = told_by.filter(|peer| self.connected_index(*peer).is_some());
+        let swarm = Swarm::new(now, content, chunks, own, told_by, is_here);
+        self.swarms.add(swarm)
+    }
+
+    /// The next chunk of a content to pull, if there is one and somebody has room for it.
+    pub fn next_chunk(&mut self, now: Instant, content: ContentId) -> Option<Choice> {
+        let sources = self.sources(now);
+        if sources.ready.is_empty() {
+            return None;
+        }
+        if let Some(choice) = self.swarms.get_mut(content)?.choose(sources) {
+            self.waiting_since = None;
+            return Some(choice);
+        }
+        if self.swarms.iter().any(|swarm| swarm.has_own_left(sources)) {
+            self.waiting_since = None;
+            return None;
+        }
+        let since = *self.waiting_since.get_or_insert_with(|| {
+            self.patience_ends = now + PATIENCE;
+            now
+        });
+        if now.saturating_since(since) < PATIENCE {
+            return None;
+        }
+        self.swarms.get_mut(content)?.choose_of_others(now, sources)
+    }
+
+    /// A chunk is here and verifies.
+    pub fn chunk_has_come(
+        &mut self,
+        now: Instant,
+        content: ContentId,
+        chunk: u32,
+        is_here: &impl Fn(u32) -> bool,
+    ) {
+        if let Some(swarm) = self.swarms.get_mut(content) {
+            swarm.has_come(now, chunk, is_here);
+        }
+    }
+
+    /// A peer sent bytes of a content that do not verify: it is not asked for it any more.
+    pub fn distrust(&mut self, peer: PeerSlot, content: ContentId) {
+        if let Some(swarm) = self.swarms.get_mut(content) {
+            swarm.distrust(peer);
+        }
+    }
+
+    /// A content is not fetched any more. If it is complete, those who fetch it too are told so.
+    pub fn end_fetch(&mut self, content: ContentId, complete: bool) {
+        let Some(swarm) = self.swarms.remove(content) else {
+            return;
+        };
+        for remote in self.remotes.iter_mut().flatten() {
+            if complete && swarm.is_fetched_by(remote.slot) {
+                remote.tell_whole(content);
+            }
+        }
+    }
+
+    /// All of a content is here: the answer to [`Event::Asked`].
+    pub fn tell_whole(&mut self, peer: PeerSlot, content: ContentId) {
+        if let Some(remote) = self.remote_mut(peer) {
+            remote.tell_whole(content);
+        }
+    }
+
+    pub(super) fn handle_have(&mut self, now: Instant, peer: PeerSlot, have: &Have<'_>) {
+        let Some(index) = self.connected_index(peer) else {
+            return;
+        };
+        if let Some(swarm) = self.swarms.get_mut(have.content) {
+            swarm.told(now, peer, index.0, have);
+        } else if have.asks
+            && let Some(remote) = self.remote_mut(peer)
+        {
+            // A full queue: it asks again.
+            let _ = remote.asked.push_back(have.content);
+        }
+    }
+
+    pub(super) fn poll_asked(&mut self) -> Option<Event> {
+        self.remotes.iter_mut().flatten().find_map(|remote| {
+            let content = remote.asked.pop_front()?;
+            let peer = remote.slot;
+            Some(Event::Asked { peer, content })
+        })
+    }
+
+    /// A HAVE for this peer, if one is due.
+    pub(super) fn build_have(
+        &mut self,
+        now: Instant,
+        peer: PeerSlot,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        if let Some(content) = remote.whole.pop_front() {
+            let whole = Have {
+                content,
+                asks: false,
+                whole: true,
+                first: 0,
+                count: 1,
+                held: &[0],
+            };
+            return whole.emit(out).ok();
+        }
+        if now < remote.have_at {
+            return None;
+        }
+        let swarm = self
+            .swarms
+            .iter_mut()
+            .min_by_key(|swarm| swarm.tell_at(peer))
+            .filter(|swarm| now >= swarm.tell_at(peer))?;
+        remote.have_at = now + HAVE_PAUSE;
+        let mut bitmap = [0; (WINDOW / 8) as usize];
+        swarm.tell(now, peer, &mut bitmap)?.emit(out).ok()
+    }
+
+    /// When the next HAVE is due, or the patience ends.
+    pub(super) fn swarms_at(&self) -> Instant {
+        let due = |remote: &Remote| {
+            if !remote.is_connected() || self.swarms.is_empty() {
+                return Instant::FAR_FUTURE;
+            }
+            self.swarms.tell_at(remote.slot).max(remote.have_at)
+        };
+        let due = self.remotes.iter().flatten().map(due).min();
+        due.unwrap_or(Instant::FAR_FUTURE).min(self.patience_ends)
+    }
+
+    /// What a peer told of contents in transit holds no more.
+    pub(super) fn forget_source(&mut self, peer: PeerSlot, content: Option<ContentId>) {
+        for swarm in self.swarms.iter_mut() {
+            if content.is_none_or(|content| content == swarm.content()) {
+                swarm.forget(peer);
+            }
+        }
+    }
+
+    /// Who may be asked for one more chunk.
+    fn sources(&self, now: Instant) -> Sources {
+        let speaking = self.speaking(now);
+        let mut sources = Sources {
+            speaking,
+            ..Sources::default()
+        };
+        let rate = |remote: &Remote| remote.flow.delivery.rate();
+        let best = self.remotes.iter().flatten().filter_map(rate).max();
+        for remote in self.remotes.iter().flatten() {
+            if !speaking.contains(remote.slot) {
+                continue;
+            }
+            let rate = rate(remote);
+            let tail = rate.map_or(usize::MAX, |rate| in_time(rate, TAIL));
+            let most = (remote.flow.window() + AHEAD).min(tail).max(1);
+            if self.assigned(remote.slot) < most {
+                sources.ready.insert(remote.slot);
+            }
+            if rate
+                .zip(best)
+                .is_some_and(|(rate, best)| rate < best / SLOW)
+            {
+                sources.slow.insert(remote.slot);
+            }
+        }
+        sources
+    }
+
+    /// Bytes of pieces that wait for this peer.
+    fn assigned(&self, peer: PeerSlot) -> usize {
+        let pieces = self.pulls.iter().map(|(_, piece)| piece);
+        pieces
+            .filter(|piece| piece.source.or(piece.want.prefer) == Some(peer))
+            .map(Piece::missing)
+            .sum()
+    }
+}
+
+/// Bytes at a rate in bytes per second.
+fn in_time(rate: u64, time: Duration) -> usize {
+    let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

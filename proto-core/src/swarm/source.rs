@@ -1,0 +1,127 @@
+//! What one peer told of one content, and when it is told of ours.
+
+use super::{ASK_AGAIN, ChunkWindow, TELL_AGAIN, TELL_PAUSE};
+use crate::time::Instant;
+use crate::wire::have::Have;
+
+/// One peer as a source of one content.
+#[derive(Debug)]
+pub(super) struct Source {
+    has: Has,
+    /// What it has in our window, if it fetches it too.
+    held: ChunkWindow,
+    told_at: Instant,
+    tell_at: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Has {
+    /// It has not said.
+    Unknown,
+    /// It fetches it too; its index id.
+    Part(u64),
+    /// All chunks.
+    All,
+    /// Bytes that do not verify.
+    Wrong,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            has: Has::Unknown,
+            held: ChunkWindow::EMPTY,
+            told_at: Instant::ZERO,
+            tell_at: Instant::ZERO,
+        }
+    }
+}
+
+impl Source {
+    pub fn set_whole(&mut self) {
+        self.has = Has::All;
+        self.tell_at = Instant::FAR_FUTURE;
+    }
+
+    pub fn forget(&mut self) {
+        if self.has != Has::Wrong {
+            *self = Self::default();
+        }
+    }
+
+    pub fn distrust(&mut self) {
+        self.has = Has::Wrong;
+        self.tell_at = Instant::FAR_FUTURE;
+    }
+
+    pub fn has_all(&self) -> bool {
+        self.has == Has::All
+    }
+
+    /// The index id of one that fetches it too.
+    pub fn fetching(&self) -> Option<u64> {
+        match self.has {
+            Has::Part(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub fn held(&self) -> &ChunkWindow {
+        &self.held
+    }
+
+    /// The window begins `places` further on.
+    pub fn advance(&mut self, places: u32) {
+        self.held.advance(places);
+    }
+
+    /// What it told; the window begins at `base` and has so many `places` of the content.
+    pub fn told(&mut self, now: Instant, name: u64, have: &Have<'_>, base: u32, places: u32) {
+        if self.has == Has::Wrong {
+            return;
+        }
+        if have.whole {
+            self.held = ChunkWindow::EMPTY;
+            return self.set_whole();
+        }
+        if self.has != Has::Part(name) || have.asks {
+            // It shall know what we have.
+            self.tell_at = now;
+        }
+        self.has = Has::Part(name);
+        let before = have.first.saturating_sub(base);
+        self.held.set_before(before.min(places));
+        for (at, byte) in have.held.iter().enumerate() {
+            let Some(chunk) = have.first.checked_add(at as u32 * 8) else {
+                return;
+            };
+            for bit in (0..8).filter(|bit| byte & (0x80 >> bit) != 0) {
+                let place = chunk.saturating_add(bit).checked_sub(base);
+                if at as u32 * 8 + bit < u32::from(have.count)
+                    && let Some(place) = place.filter(|place| *place < places)
+                {
+                    self.held.set(place);
+                }
+            }
+        }
+    }
+
+    /// There is a new chunk: who fetches it too is told soon.
+    pub fn news_for_it(&mut self, now: Instant) {
+        if self.fetching().is_some() {
+            self.tell_at = self.tell_at.min((self.told_at + TELL_PAUSE).max(now));
+        }
+    }
+
+    pub fn tell_at(&self) -> Instant {
+        self.tell_at
+    }
+
+    /// It is being told; whether it is to be asked, too.
+    pub fn telling(&mut self, now: Instant) -> bool {
+        self.told_at = now;
+        let asks = self.has == Has::Unknown;
+        self.tell_at = now + if asks { ASK_AGAIN } else { TELL_AGAIN };
+        asks
+    }
+}
