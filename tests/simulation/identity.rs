@@ -124,6 +124,32 @@ fn what_was_changed_after_going_back_is_told_and_conflicts_with_what_was_lost() 
 }
 
 #[test]
+fn an_index_that_went_back_and_wrote_more_than_it_had_lost_is_found_out() {
+    let mut cluster = three();
+    let before = index_id(&cluster, 0);
+    let snapshot = cluster.machines[0].disk.snapshot();
+    write(&cluster, 0, "f1", "later");
+    settle(&mut cluster);
+    for place in 0..3 {
+        cluster.crash(place, false);
+    }
+    cluster.machines[0].disk = snapshot;
+    assert!(cluster.start(0));
+    for path in ["new1", "new2", "new3"] {
+        write(&cluster, 0, path, "after going back");
+    }
+    cluster.drive(Duration::from_secs(3));
+    assert!(cluster.start(1) && cluster.start(2));
+    settle(&mut cluster);
+    assert_ne!(index_id(&cluster, 0), before);
+    let texts = texts(&cluster);
+    assert_eq!(text(&texts, "f1"), "later");
+    for path in ["new1", "new2", "new3"] {
+        assert_eq!(text(&texts, path), "after going back");
+    }
+}
+
+#[test]
 fn a_folder_copied_with_its_index_counts_under_an_id_of_its_own() {
     let mut cluster = three();
     let id = index_id(&cluster, 0);

@@ -8,7 +8,7 @@ use proto_core::boundary::{Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
 use proto_core::content::cut::{Params, cut};
 use proto_core::content::recipe::{self, ContentIdHasher};
-use proto_core::engine::{self, Engine, Event, Own};
+use proto_core::engine::{self, Engine, Own};
 use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
 use proto_core::index::version_vector::VersionVector;
 use proto_core::session::{self, Entropy};
@@ -196,12 +196,8 @@ impl Liar {
         };
         self.engine.set_own(now, own);
         self.engine.handle_timeout(now);
-        while let Some(event) = self.engine.poll_event() {
-            // It reads nobody's journal.
-            if let Event::Connected { peer, .. } = event {
-                self.engine.set_cursor(now, peer, u64::MAX);
-            }
-        }
+        // Without a cursor it reads nobody's journal.
+        while self.engine.poll_event().is_some() {}
     }
 }
 

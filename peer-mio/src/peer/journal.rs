@@ -56,8 +56,13 @@ impl<D: Disk> Peer<D> {
     /// Takes a page of a peer's journal: each entry is reconciled with ours; what is newer becomes
     /// pending. The cursor is noted in the same transaction.
     pub(super) fn take_page(&mut self, now: Now, peer: PeerSlot, page: &Page<'_>) {
-        if self.knows_our_future(page) {
-            self.index_went_back(peer);
+        match self.knows_our_future(page) {
+            Ok(false) => {}
+            Ok(true) => return self.index_went_back(peer),
+            Err(error) => return self.store_failed(&error),
+        }
+        if self.renewal.is_some() {
+            // Under the new id it will be reconciled as it must.
             return;
         }
         let taken = self.reconcile_page(page);

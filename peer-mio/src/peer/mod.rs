@@ -223,6 +223,10 @@ impl<D: Disk> Peer<D> {
             self.dirty.mark_if_clean(now.mono, &path, SETTLED_PAUSE);
         }
         if now.mono >= self.store_retry {
+            self.renew_index();
+        }
+        // Nothing lands, and nothing is told, under an id that has two histories.
+        if now.mono >= self.store_retry && self.renewal.is_none() {
             more |= self.step_scans(now);
             more |= self.pick_up(now);
             more |= self.step_guard(now);
@@ -232,7 +236,6 @@ impl<D: Disk> Peer<D> {
             more |= self.commit_if_quiet(now);
             self.note_flushed(now);
             self.keep_house(now);
-            self.renew_index();
         }
         self.sweep_errors();
         self.tell_own(now);

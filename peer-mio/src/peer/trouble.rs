@@ -6,8 +6,9 @@ use crate::disk::Disk;
 use crate::store::StoreError;
 use proto_core::boundary::PeerSlot;
 use proto_core::engine::Trouble;
-use proto_core::index::entry::Sequence;
-use proto_core::wire::page::Page;
+use proto_core::index::entry::{Entry, IndexId, Sequence};
+use proto_core::limits::MAX_VERSIONS;
+use proto_core::wire::page::{EntryRef, Page};
 
 /// What the sentence about two peers with one index is filed under.
 const TWINS: &str = "twins";
@@ -68,10 +69,29 @@ impl<D: Disk> Peer<D> {
     }
 
     /// Whether a page holds a change of ours that we never made: our index went back.
-    pub(super) fn knows_our_future(&self, page: &Page<'_>) -> bool {
+    pub(super) fn knows_our_future(&self, page: &Page<'_>) -> Result<bool, StoreError> {
         let (own, newest) = (self.store.index_id(), self.store.sequence());
-        page.entries()
-            .any(|told| told.entry.version.get(own) > newest)
+        for told in page.entries() {
+            let counted = told.entry.version.get(own);
+            if counted > newest || counted > 0 && self.never_counted(&told, counted)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether our row of a path lacks a change that is counted as ours. A path that was forgotten, a full
+    /// vector and damage, which is not merged, prove nothing.
+    fn never_counted(&self, told: &EntryRef<'_>, counted: Sequence) -> Result<bool, StoreError> {
+        let proves = |entry: &Entry| {
+            entry.version.len() < MAX_VERSIONS && entry.modified_by != IndexId::NOBODY
+        };
+        let row = self.store.get(told.path)?;
+        Ok(row.is_some_and(|row| {
+            proves(&told.entry)
+                && proves(&row.entry)
+                && row.entry.version.get(self.store.index_id()) < counted
+        }))
     }
 
     pub(super) fn index_went_back(&mut self, peer: PeerSlot) {
@@ -81,12 +101,16 @@ impl<D: Disk> Peer<D> {
     fn renew_under(&mut self, agreed: Sequence, why: &str) {
         if self.renewal.is_none() {
             log::warn!("{why}: it goes on under a new id");
-            self.renewal = Some(agreed);
         }
+        self.renewal = Some(self.renewal.map_or(agreed, |before| before.min(agreed)));
     }
 
     /// Keeps how far all have read our journal with what is committed next.
     pub(super) fn note_agreed(&mut self) -> Result<(), StoreError> {
+        if self.renewal.is_some() || self.engine.is_overtaken() {
+            // What they have read is another history.
+            return Ok(());
+        }
         let agreed: Sequence = self.engine.seen_by_all().min(self.committed);
         if agreed > self.agreed {
             self.store.set_agreed(agreed)?;

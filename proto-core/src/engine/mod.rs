@@ -237,6 +237,14 @@ impl Engine {
             .all(|remote| remote.has_seen(self.config.session.index_id) >= sequence)
     }
 
+    /// Whether a peer told to have read further in our journal than it goes.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        let own = self.config.session.index_id;
+        let mut others = self.remotes.iter().flatten();
+        others.any(|remote| remote.has_seen(own) > self.own.sequence)
+    }
+
     /// How far every configured peer has read our journal, while all are connected; else 0.
     #[must_use]
     pub fn seen_by_all(&self) -> Sequence {

@@ -114,6 +114,8 @@ impl Engine {
         });
         if remote.has_seen(self.config.session.index_id) > self.own.sequence {
             remote.troubles.note(Trouble::IndexWentBack);
+            // It may tell of what we did and do not know of.
+            return None;
         }
         let cursor = remote.cursor?;
         let page = Page::parse(announce.page).ok().filter(|page| {
