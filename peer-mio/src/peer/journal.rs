@@ -142,7 +142,13 @@ impl<D: Disk> Peer<D> {
                 Decision::Nothing | Decision::ConflictInsist => return Ok(()),
                 // Which of two versions that we both lack wins, is settled by who holds the loser.
                 Decision::Take(_) | Decision::ConflictTake(_) => told_pending,
-                Decision::Merge(entry) | Decision::Keep(entry) => Pending { entry, ..pending },
+                // Who told last has it too, and will tell if that changes.
+                Decision::Merge(entry) => Pending {
+                    entry,
+                    told_by,
+                    ..pending
+                },
+                Decision::Keep(entry) => Pending { entry, ..pending },
             },
         };
         self.store.put_pending(path, &wanted)
