@@ -145,7 +145,9 @@ impl Store {
         if self.change_failed {
             return Err(StoreError::Failed("an earlier change failed".to_owned()));
         }
-        if !(self.writing.is_some() || self.undurable && durability == Durability::Durable) {
+        // Sequences that were given and taken back are not given again, also not after a crash.
+        let changed = self.writing.is_some() || self.counters != self.committed;
+        if !(changed || self.undurable && durability == Durability::Durable) {
             return Ok(());
         }
         let result = self.write_commit(durability);
