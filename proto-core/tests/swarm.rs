@@ -26,6 +26,7 @@ fn all(places: &[usize]) -> Sources {
     Sources {
         speaking: peers,
         ready: peers,
+        laden: PeerSet::EMPTY,
         slow: PeerSet::EMPTY,
     }
 }

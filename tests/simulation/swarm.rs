@@ -39,3 +39,23 @@ fn a_second_receiver_hardly_costs_the_source_anything() {
         assert!(sent < most, "{receivers} receivers: {sent} %");
     }
 }
+
+#[test]
+fn a_receiver_that_vanishes_costs_the_other_less_than_a_second() {
+    let time = |vanishes: bool| {
+        let mut cluster = cluster(3, Duration::from_millis(5));
+        begin_of(&mut cluster, 30 * SIZE, 6 * SIZE);
+        let begin = cluster.now();
+        if vanishes {
+            cluster.crash(2, false);
+        }
+        assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+            let landed = cluster.machines[1].disk.tree(Place::Share);
+            landed.contains_key(b"file".as_slice())
+        }));
+        cluster.now() - begin
+    };
+    let (alone, together) = (time(true), time(false));
+    println!("{together:?} with another receiver, {alone:?} if that vanishes");
+    assert!(alone < together + Duration::from_secs(1), "{alone:?}");
+}

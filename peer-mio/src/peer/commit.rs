@@ -10,6 +10,8 @@ use proto_core::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     count: usize,
+    /// Bytes that were hashed for them.
+    hashed: u64,
     /// Some were taken back: until the next commit it is not known whether the index can be written again.
     taken_back: bool,
 }
@@ -19,6 +21,16 @@ impl Changes {
         self.count += 1;
     }
 
+    /// A file of so many bytes was hashed for the last one.
+    pub(super) fn hashed(&mut self, bytes: u64) {
+        self.hashed = self.hashed.saturating_add(bytes);
+    }
+
+    /// Many have gathered, or it took a while to hash them: the others could fetch them meanwhile.
+    fn is_full(&self) -> bool {
+        self.count >= COMMIT_CHANGES || self.count > 0 && self.hashed >= COMMIT_HASHED
+    }
+
     pub(super) fn any(&self) -> bool {
         self.count > 0 || self.taken_back
     }
@@ -26,6 +38,8 @@ impl Changes {
 
 /// Changes committed together at most.
 const COMMIT_CHANGES: usize = 256;
+/// Bytes hashed for them at most, but for the last: some 20 ms.
+const COMMIT_HASHED: u64 = 16 * 1024 * 1024;
 /// Pause after the store failed (a full disk, mostly).
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Failures in a row after which the index is opened anew, from the start.
@@ -35,7 +49,7 @@ impl<D: Disk> Peer<D> {
     pub(super) fn commit_if_quiet(&mut self, now: Now) -> bool {
         let quiet =
             self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
-        if self.changes.any() && (quiet || self.changes.count >= COMMIT_CHANGES) {
+        if self.changes.any() && (quiet || self.changes.is_full()) {
             self.commit_changes(Durability::Durable);
         }
         false
@@ -81,8 +95,8 @@ impl<D: Disk> Peer<D> {
         // If it cannot be read now, neither is anything else that follows.
         let _ = self.recheck.taken_back(&self.store);
         self.changes = Changes {
-            count: 0,
             taken_back: true,
+            ..Changes::default()
         };
         self.scans.add_full();
         self.plan.restart();

@@ -115,6 +115,7 @@ impl<D: Disk> Peer<D> {
             return Ok(());
         }
         self.name_recipe(hashing, content)?;
+        self.changes.hashed(size);
         let row = self.store.get(&hashing.path)?;
         let state = Found {
             kind: Kind::File,

@@ -7,9 +7,10 @@ use crate::time::{Duration, Instant};
 
 /// A piece that was given up by time this often in a row is asked from another source, if there is one.
 const LEAVE: u32 = 3;
-/// A source from which no BLOCK came for this long besides is silent: a tunnel that large datagrams do
-/// not pass, a disk that hangs.
-const SILENCE: Duration = Duration::from_secs(1);
+/// A source is silent from which no BLOCK came for this long, although a piece was given up so often in a row: it was
+/// killed, its disk hangs, or it is behind a tunnel that large datagrams do not pass.
+const SILENCE: Duration = Duration::from_millis(400);
+const UNANSWERED: u32 = 2;
 /// How long a silent source is asked only for what nobody else has.
 const AVOIDED: Duration = Duration::from_secs(30);
 
@@ -56,11 +57,10 @@ impl Engine {
             }
         }
         for remote in self.remotes.iter_mut().flatten() {
-            let left = self
-                .pulls
-                .iter()
-                .any(|(_, piece)| piece.source == Some(remote.slot) && piece.timeouts() >= LEAVE);
-            if left && now.saturating_since(remote.answered_at) >= SILENCE {
+            let unanswered = self.pulls.iter().any(|(_, piece)| {
+                piece.source == Some(remote.slot) && piece.timeouts() >= UNANSWERED
+            });
+            if unanswered && now.saturating_since(remote.answered_at) >= SILENCE {
                 remote.avoided_until = now + AVOIDED;
             }
         }
@@ -68,7 +68,7 @@ impl Engine {
         for remote in self.remotes.iter_mut().flatten() {
             let silent = remote.is_silent(now);
             for (_, piece) in self.pulls.iter_mut() {
-                if piece.source == Some(remote.slot) && piece.timeouts() >= LEAVE {
+                if piece.source == Some(remote.slot) && (silent || piece.timeouts() >= LEAVE) {
                     if let Some(other) = piece.other_source(speaking, remote.slot) {
                         piece.leave(&mut remote.flow, other);
                     }

@@ -4,8 +4,7 @@
 use super::{Engine, Event, Remote};
 use crate::boundary::PeerSlot;
 use crate::content::ContentId;
-use crate::limits::MAX_PIECE;
-use crate::pull::Piece;
+use crate::limits::{MAX_PIECE, MAX_PULLS};
 use crate::swarm::{Choice, Sources, Swarm, WINDOW};
 use crate::time::{Duration, Instant};
 use crate::wire::have::Have;
@@ -192,8 +191,12 @@ impl Engine {
             let rate = rate(remote);
             let tail = rate.map_or(usize::MAX, |rate| in_time(rate, TAIL));
             let most = (remote.flow.window() + AHEAD).min(tail).max(1);
-            if self.assigned(remote.slot) < most {
+            let (pieces, bytes) = self.assigned(remote.slot);
+            if bytes < most {
                 sources.ready.insert(remote.slot);
+            }
+            if pieces >= MAX_PULLS / 2 {
+                sources.laden.insert(remote.slot);
             }
             if rate
                 .zip(best)
@@ -205,13 +208,14 @@ impl Engine {
         sources
     }
 
-    /// Bytes of pieces that wait for this peer.
-    fn assigned(&self, peer: PeerSlot) -> usize {
+    /// Pieces that wait for this peer, and their bytes.
+    fn assigned(&self, peer: PeerSlot) -> (usize, usize) {
         let pieces = self.pulls.iter().map(|(_, piece)| piece);
         pieces
             .filter(|piece| piece.source.or(piece.want.prefer) == Some(peer))
-            .map(Piece::missing)
-            .sum()
+            .fold((0, 0), |(count, bytes), piece| {
+                (count + 1, bytes + piece.missing())
+            })
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Sources {
     pub speaking: PeerSet,
     /// Of these, with room for one more chunk.
     pub ready: PeerSet,
+    /// Of these, with half of all that can be asked for at once: if one vanishes, the other half goes on.
+    pub laden: PeerSet,
     /// Of these, so slow that what they have is better asked for from a whole source.
     pub slow: PeerSet,
 }
@@ -217,7 +219,8 @@ impl Swarm {
 
     /// The next chunk, without what others will get for us: what a peer has that fetches it too, else of our share.
     pub fn choose(&mut self, sources: Sources) -> Option<Choice> {
-        for peer in sources.ready.iter() {
+        let ready = sources.ready.iter();
+        for peer in ready.filter(|peer| !sources.laden.contains(*peer)) {
             let Some(source) = self.sources.get(peer.place()) else {
                 continue;
             };
