@@ -68,8 +68,8 @@ size: static ## bytes of the static binary, by section
 guests: ## the static binary on three virtual machines of 96 MB, with a power cut; needs root, VM_TOOLS=folder
 	@scripts/guests.sh
 
-bench: release ## 650 MB between namespaces, against rsync where there is one; needs root
-	@scripts/bench.sh
+bench: release ## 650 MB between namespaces, against rsync, Syncthing and iperf3 where they are; needs root
+	@scripts/bench/bench.py --rounds $(or $(ROUNDS),5)
 
 prepare: ## installs what the tests need and can be installed
 	@scripts/prepare.sh
