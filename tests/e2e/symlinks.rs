@@ -122,3 +122,17 @@ fn a_fifo_and_a_socket_are_named_and_do_not_block() {
         "both are named: {told}"
     );
 }
+
+#[test]
+fn a_link_to_a_file_of_proc_is_named_and_the_rest_is_in_sync() {
+    let group = group_with("proc-link", "follow");
+    symlink("/proc/cpuinfo", group[0].path("cpu")).unwrap();
+    group[0].write("file", b"text");
+    group.wait_until("a file beside it reaches peer 2", seconds(10), |group| {
+        group[1].has("file", b"text")
+    });
+    group.wait_in_sync(seconds(10));
+    let reached = Snapshot::metadata(&group[1].share()).unwrap();
+    assert_eq!(reached.paths(), [Path::new("file")]);
+    assert!(group[0].log().contains("cpu is a file"), "it is named");
+}

@@ -53,3 +53,41 @@ fn a_folder_that_landed_is_not_walked_again() {
     }));
     assert_eq!(reads(&cluster), before, "directories listed");
 }
+
+#[test]
+fn a_large_deep_folder_that_is_moved_away_goes_everywhere() {
+    let mut cluster = two();
+    cluster.set_clocks();
+    let disk = &cluster.machines[0].disk;
+    let mut path = b"deep".to_vec();
+    disk.user_mkdir(&path).unwrap();
+    for _ in 0..300 {
+        path.extend_from_slice(b"/d");
+        disk.user_mkdir(&path).unwrap();
+    }
+    for folder in [&b"deep/x"[..], b"deep/x/y"] {
+        disk.user_mkdir(folder).unwrap();
+        for number in 0..400 {
+            let file = [folder, format!("/{number}").as_bytes()].concat();
+            disk.user_write(&file, &file).unwrap();
+        }
+    }
+    let all = 24 + 301 + 802;
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        cluster.in_sync() && cluster.machines[1].disk.tree(Place::Share).len() == all
+    }));
+    cluster.set_clocks();
+    cluster.machines[0].disk.user_remove_all(b"deep").unwrap();
+    let gone = |cluster: &Cluster| {
+        cluster.in_sync() && cluster.machines[1].disk.tree(Place::Share).len() == 24
+    };
+    for _ in 0..60 {
+        // So many deletions wait for their user.
+        cluster.machines[0].peer.as_mut().unwrap().resume();
+        if cluster.drive_until(Duration::from_secs(1), gone) {
+            break;
+        }
+    }
+    assert!(gone(&cluster));
+    assert_eq!(cluster.machines[0].disk.tree(Place::Share).len(), 24);
+}

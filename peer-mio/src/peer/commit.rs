@@ -92,6 +92,9 @@ impl<D: Disk> Peer<D> {
     /// What was not committed is taken back. A scan finds it again, after a pause.
     pub(super) fn take_changes_back(&mut self) {
         self.store.abandon();
+        // With it went the parts of recipes that were gathering there.
+        self.hashing = None;
+        self.end_transfers();
         // If it cannot be read now, neither is anything else that follows.
         let _ = self.recheck.taken_back(&self.store);
         self.changes = Changes {

@@ -104,6 +104,19 @@ impl<D: Disk> Peer<D> {
         } else {
             self.disk.stat(at)
         };
+        if after
+            .as_ref()
+            .is_ok_and(|stat| stat.size == hashing.before.size)
+            && size != hashing.before.size
+        {
+            // As in /proc and /sys.
+            self.store.remove_recipe(UNNAMED)?;
+            self.skipped.note(
+                &hashing.path,
+                format_args!("a file that has another size than it says"),
+            );
+            return Ok(());
+        }
         let unchanged = after.is_ok_and(|stat| {
             stat.kind == FileKind::File && fingerprint(&stat, hashing.before.link) == hashing.before
         });
@@ -114,7 +127,11 @@ impl<D: Disk> Peer<D> {
                 .mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
             return Ok(());
         }
-        self.name_recipe(hashing, content)?;
+        if !self.name_recipe(hashing, content)? {
+            self.dirty
+                .mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
+            return Ok(());
+        }
         self.changes.hashed(size);
         let row = self.store.get(&hashing.path)?;
         let state = Found {
@@ -136,24 +153,26 @@ impl<D: Disk> Peer<D> {
         Ok(())
     }
 
-    /// The recipe that gathered gets its content's name. A file of one small chunk needs none.
+    /// The recipe that gathered gets its content's name. A file of one small chunk needs none. False if a part
+    /// of it is missing.
     fn name_recipe(
         &mut self,
         hashing: &Hashing<D::File>,
         content: ContentId,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if hashing.before.size > u64::from(cut::SMALLEST_CHUNK) {
             self.store
                 .put_recipe_block(content, 0, &hashing.first_block)?;
             for number in 1..hashing.blocks {
-                if let Some(block) = self.store.recipe_block(UNNAMED, number)? {
-                    self.store.put_recipe_block(content, number, &block)?;
-                }
+                let Some(block) = self.store.recipe_block(UNNAMED, number)? else {
+                    return Ok(false);
+                };
+                self.store.put_recipe_block(content, number, &block)?;
             }
         }
         if hashing.blocks > 1 {
             self.store.remove_recipe(UNNAMED)?;
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -6,6 +6,7 @@
 
 mod act;
 pub mod assembly;
+mod bury;
 mod came;
 mod commit;
 mod directory;
@@ -43,6 +44,7 @@ use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
 use assembly::Assembly;
+use bury::Burying;
 use came::Came;
 use commit::{Changes, STORE_TRIES};
 use errors::Errors;
@@ -116,6 +118,7 @@ pub struct Peer<D: Disk> {
     plan: Plan,
     dirty: Dirty,
     came: Came,
+    burying: Option<Burying>,
     guard: Guard,
     hashing: Option<Hashing<D::File>>,
     scans: Scans,
@@ -196,6 +199,7 @@ impl<D: Disk> Peer<D> {
 
     /// Events were lost: a full scan finds what they said.
     pub fn handle_overflow(&mut self) {
+        self.came = Came::default();
         self.scans.add_full();
     }
 

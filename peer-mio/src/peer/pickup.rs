@@ -4,7 +4,7 @@
 use super::Peer;
 use super::errors::unread_sentence;
 use crate::clock::Now;
-use crate::disk::{At, Disk, FileKind, Place, Stat, is_absent};
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat, is_absent};
 use crate::store::{Fingerprint, Row, StoreError};
 use crate::watch::dirty::{RETRY_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::{Scan, fingerprint};
@@ -12,14 +12,12 @@ use proto_core::content::ContentId;
 use proto_core::index::entry::{Kind, MODE_MASK, Timestamp};
 use proto_core::index::reconcile::Found;
 use proto_core::path;
-use proto_core::time::Duration;
 use std::io;
-use std::ops::ControlFlow;
 
-/// Children of a vanished directory that get their tombstones in one slice.
-const BURY_SLICE: usize = 256;
 /// A file whose ctime is this young may change again within the same tick of the file clock.
 const RACY_NANOS: i128 = 20_000_000;
+/// No turn of the loop takes longer.
+const TURN_NANOS: i128 = 1_000_000_000;
 
 /// What became of a look at a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +75,9 @@ impl<D: Disk> Peer<D> {
             self.errors.set_unread(dirty, sentence);
             return Ok(Looked::Later);
         }
+        if stat.is_none_or(|stat| stat.kind != FileKind::Directory) {
+            self.came.take(dirty);
+        }
         let row = self.store.get(dirty)?;
         let live = row.as_ref().filter(|row| row.entry.kind != Kind::Tombstone);
         let was_directory = live.is_some_and(|row| row.entry.kind == Kind::Directory);
@@ -115,31 +116,6 @@ impl<D: Disk> Peer<D> {
                 Ok(Looked::Done)
             }
         }
-    }
-
-    /// A directory is gone, and with it all that was in it: its children get their tombstones before
-    /// it changes itself, so that the journal never tells of a live path in something that is no
-    /// directory. False if there are more than one slice can do.
-    fn bury_below(&mut self, now: Now, directory: &[u8]) -> Result<bool, StoreError> {
-        let mut gone = Vec::new();
-        self.store.walk(Some(directory), &mut |path, row| {
-            if gone.len() > BURY_SLICE || !path::is_below(path, directory) {
-                return ControlFlow::Break(());
-            }
-            if row.entry.kind != Kind::Tombstone {
-                gone.push((path.to_vec(), row.clone()));
-            }
-            ControlFlow::Continue(())
-        })?;
-        let all = gone.len() <= BURY_SLICE;
-        // Deepest first: what is in a directory goes before it.
-        for (path, row) in gone.into_iter().rev() {
-            self.record_deletion(now, &path, &row)?;
-        }
-        if !all {
-            self.dirty.mark(now.mono, directory, Duration::ZERO);
-        }
-        Ok(all)
     }
 
     /// A path cannot be read. That is said, and tried once more soon; then it waits for a scan or an
@@ -205,6 +181,15 @@ impl<D: Disk> Peer<D> {
             path: dirty,
         };
         match self.disk.open(at, link) {
+            // A link that was turned elsewhere between the two looks.
+            Ok(file)
+                if !file
+                    .stat()
+                    .is_ok_and(|stat| fingerprint(&stat, link) == before) =>
+            {
+                self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
+                Ok(Looked::Later)
+            }
             Ok(file) => {
                 self.begin_hash(dirty, before, stat.mode & MODE_MASK, file);
                 self.hash_slice(now)?;
@@ -247,10 +232,11 @@ fn is_same_file(row: &Row, found: &Fingerprint) -> bool {
 }
 
 /// Whether a later write could leave mtime and ctime as they are, because the file clock has not
-/// ticked since the last change. A ctime in the future (the clock was set back) is not waited for.
+/// ticked since the last change. `now` may be that of the turn's begin, a little before the change. A ctime
+/// further in the future (the clock was set back) is not waited for.
 fn is_racy(now: Now, stat: &Stat) -> bool {
     let age = nanos(now.wall) - nanos(stat.ctime);
-    (0..RACY_NANOS).contains(&age)
+    (-TURN_NANOS..RACY_NANOS).contains(&age)
 }
 
 fn nanos(time: Timestamp) -> i128 {

@@ -128,6 +128,7 @@ impl<D: Disk> Peer<D> {
             plan: super::Plan::default(),
             dirty: super::Dirty::default(),
             came: super::Came::default(),
+            burying: None,
             guard: super::Guard::default(),
             hashing: None,
             scans: super::Scans::default(),

@@ -95,6 +95,13 @@ impl<D: Disk> Peer<D> {
         self.end_transfer(place);
     }
 
+    /// Ends all; they begin again where they were.
+    pub(in crate::peer) fn end_transfers(&mut self) {
+        while !self.transfers.is_empty() {
+            self.end_transfer(self.transfers.len() - 1);
+        }
+    }
+
     /// Ends a transfer; what is verified of it is remembered.
     pub(super) fn end_transfer(&mut self, place: usize) {
         if place >= self.transfers.len() {
