@@ -94,9 +94,9 @@ impl<D: Disk> Peer<D> {
     /// Whether all of a content is here.
     fn holds(&self, content: ContentId) -> Result<bool, StoreError> {
         let mut holds = self.landing.has(content);
-        let (store, share) = (&self.store, &mut holds);
+        let (store, changed, share) = (&self.store, &self.served.changed, &mut holds);
         store.paths_of(content, &mut |path| match store.get(path) {
-            Ok(Some(row)) if row.local.is_some() => {
+            Ok(Some(row)) if row.local.is_some() && !changed.contains(path) => {
                 *share = true;
                 ControlFlow::Break(())
             }

@@ -80,6 +80,12 @@ impl<F> Landing<F> {
         });
     }
 
+    /// Whether the partial file of this name waits here.
+    #[must_use]
+    pub fn has_name(&self, name: &[u8]) -> bool {
+        self.ready.iter().any(|ready| ready.name == name)
+    }
+
     /// The file of a content that waits here.
     #[must_use]
     pub fn file_of(&self, content: ContentId) -> Option<&F> {

@@ -136,6 +136,11 @@ impl<D: Disk> Serving<'_, D> {
     fn load_recipe(&mut self, content: ContentId, start: u64, length: usize) -> Read {
         let bytes = &mut self.served.piece.bytes;
         bytes.clear();
+        let mut transfers = self.transfers.iter();
+        if transfers.any(|transfer| transfer.reads_recipe(content)) {
+            // What is here of it has not been verified.
+            return Read::Gone;
+        }
         let Ok(first) = u32::try_from(start) else {
             return Read::Malformed;
         };

@@ -57,6 +57,8 @@ pub(super) struct Remote {
     pub asked: Deque<ContentId, TOLD>,
     /// Contents that are to be told to be here.
     pub whole: Deque<ContentId, TOLD>,
+    /// What it tells without asking is answered no earlier.
+    pub answer_at: Instant,
     /// No HAVE before this.
     pub have_at: Instant,
     /// When more may be asked for, if that alone is waited for.
@@ -113,6 +115,7 @@ impl Remote {
             troubles: Troubles::default(),
             asked: Deque::new(),
             whole: Deque::new(),
+            answer_at: Instant::ZERO,
             have_at: Instant::ZERO,
             ask_at: Instant::FAR_FUTURE,
             own_address: false,
@@ -152,7 +155,7 @@ impl Remote {
             .min(now.max(self.last_announce + ANNOUNCE_PAUSE));
     }
 
-    /// A content that it fetches too is here. One that is forgotten in a full queue shows when it asks.
+    /// A content that it fetches too is here. One that is forgotten in a full queue is told when it tells of it.
     pub fn tell_whole(&mut self, content: ContentId) {
         let _ = self.whole.push_back(content);
     }

@@ -17,6 +17,8 @@ const TAIL: Duration = Duration::from_millis(250);
 const SLOW: u64 = 4;
 /// So long what others are to get for us is waited for while nothing else is left to ask for.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Between two answers to what a peer tells of contents that we do not fetch, if it does not ask.
+const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 /// Between two HAVEs to one peer, of whatever content.
 const HAVE_PAUSE: Duration = Duration::from_millis(1);
 
@@ -106,10 +108,12 @@ impl Engine {
         };
         if let Some(swarm) = self.swarms.get_mut(have.content) {
             swarm.told(now, peer, index.0, have);
-        } else if have.asks
-            && let Some(remote) = self.remote_mut(peer)
+        } else if let Some(remote) = self.remote_mut(peer)
+            && (have.asks || now >= remote.answer_at)
         {
-            // A full queue: it asks again.
+            // Who tells us of it has not heard that all of it is here: a HAVE may be lost. A full queue: it
+            // tells again.
+            remote.answer_at = now + ANSWER_PAUSE;
             let _ = remote.asked.push_back(have.content);
         }
     }
@@ -177,7 +181,15 @@ impl Engine {
 
     /// Who may be asked for one more chunk.
     fn sources(&self, now: Instant) -> Sources {
-        let speaking = self.speaking(now);
+        let mut speaking = self.speaking(now);
+        if speaking.is_empty() {
+            // Rather a silent one than none.
+            for remote in self.remotes.iter().flatten() {
+                if remote.is_connected() {
+                    speaking.insert(remote.slot);
+                }
+            }
+        }
         let mut sources = Sources {
             speaking,
             ..Sources::default()
@@ -189,7 +201,9 @@ impl Engine {
                 continue;
             }
             let rate = rate(remote);
-            let tail = rate.map_or(usize::MAX, |rate| in_time(rate, TAIL));
+            // On a long path less would never fill it.
+            let time = TAIL.max(remote.flow.rtt.min().unwrap_or_default() * 2);
+            let tail = rate.map_or(usize::MAX, |rate| in_time(rate, time));
             let most = (remote.flow.window() + AHEAD).min(tail).max(1);
             let (pieces, bytes) = self.assigned(remote.slot);
             if bytes < most {

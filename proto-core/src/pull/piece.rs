@@ -14,6 +14,8 @@ use crate::wire::ObjectId;
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 /// How often it doubles at most.
 const BUSY_DOUBLINGS: u32 = 4;
+/// How often in a row a peer may say so before anybody else may be asked too.
+const PATIENCE: u32 = 8;
 
 /// Which segments of a piece should be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -349,11 +351,15 @@ impl Piece {
         flow.given_up(before.saturating_sub(self.outstanding));
     }
 
-    /// The source refused: ask somebody else, or the same again after a pause.
+    /// The source refused: ask somebody else, or the same again after a pause. Who is always busy is not
+    /// waited for while others can be asked.
     pub fn refused(&mut self, now: Instant, flow: &mut Flow, by: PeerSlot, busy: bool) {
         self.give_up(flow);
         self.source = None;
         if busy {
+            if self.busy >= PATIENCE {
+                self.want.prefer = None;
+            }
             self.not_before = now + BUSY_PAUSE * (1 << self.busy.min(BUSY_DOUBLINGS));
             self.busy += 1;
         } else {

@@ -259,7 +259,7 @@ impl Swarm {
         wanted.first_from(0)?;
         let start = self.next_random() as u32 % self.places().max(1);
         if self.whole(sources.speaking).is_empty() {
-            return self.choose_of_nobody(now, &wanted, sources);
+            return self.choose_of_nobody(now, &wanted);
         }
         let peer = self.any(self.whole(sources.ready))?;
         for useful in sources
@@ -275,21 +275,11 @@ impl Swarm {
         Some(self.take(place, Some(peer)))
     }
 
-    /// Nobody is known to have all. As long as somebody who fetches it gets on, that is waited for; then one
+    /// Nobody is known to have all. As long as it gets on, or somebody may still answer, that is waited for; then one
     /// chunk is asked for, which may be refused by all.
-    fn choose_of_nobody(
-        &mut self,
-        now: Instant,
-        wanted: &ChunkWindow,
-        sources: Sources,
-    ) -> Option<Choice> {
-        let mut fetching = sources.speaking.iter().filter(|peer| {
-            let source = self.sources.get(peer.place());
-            source.is_some_and(|source| source.fetching().is_some())
-        });
+    fn choose_of_nobody(&mut self, now: Instant, wanted: &ChunkWindow) -> Option<Choice> {
         let waits = self.taken.without(&[&self.here]).first_from(0).is_some();
-        let gets_on = now.saturating_since(self.stirred_at) < FORSAKEN;
-        if waits || fetching.next().is_some() && gets_on {
+        if waits || now.saturating_since(self.stirred_at) < FORSAKEN {
             return None;
         }
         let place = wanted.first_from(0)?;

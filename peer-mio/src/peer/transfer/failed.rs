@@ -87,6 +87,9 @@ impl<D: Disk> Peer<D> {
             return;
         };
         let (path, content) = (transfer.path.clone(), transfer.content);
+        if transfer.reads_recipe(content) {
+            self.fetching.mixed.next(content);
+        }
         let which = Fetched {
             path: &path,
             content,

@@ -26,6 +26,7 @@ use proto_core::content::recipe::ContentIdHasher;
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::pull::PeerSet;
 use proto_core::time::Instant;
+use recipe::Mixed;
 use retries::Retries;
 use space::SpaceGuard;
 use std::io;
@@ -40,6 +41,8 @@ pub struct Fetching {
     pub retries: Retries,
     /// What is verified of them.
     kept: Kept,
+    /// Whose recipe is asked for from one peer alone.
+    mixed: Mixed,
     /// Whether there is room for them.
     space: SpaceGuard,
 }
@@ -165,6 +168,12 @@ impl<F> Transfer<F> {
     #[must_use]
     pub fn fetches(&self, content: ContentId) -> bool {
         self.content == content && !matches!(self.state, State::Copy(_) | State::Done)
+    }
+
+    /// Whether the recipe of this content is still coming.
+    #[must_use]
+    pub fn reads_recipe(&self, content: ContentId) -> bool {
+        self.content == content && matches!(self.state, State::Recipe { .. })
     }
 
     /// Where a chunk begins, and what it is.

@@ -58,8 +58,13 @@ impl<D: Disk> Peer<D> {
         if transfer.chunks.is_some() {
             return Ok(());
         }
-        let chunks = ChunkPlaces::read(&self.store, transfer.content, transfer.size)?
-            .ok_or_else(|| StepError::Disk(io::Error::other("the recipe is incomplete")))?;
+        let chunks = ChunkPlaces::read(&self.store, transfer.content, transfer.size)?;
+        let Some(chunks) = chunks else {
+            self.store.remove_recipe(transfer.content)?;
+            return Err(StepError::Disk(io::Error::other(
+                "the recipe is incomplete",
+            )));
+        };
         let begun = self.engine.begin_fetch(
             self.now.mono,
             transfer.content,

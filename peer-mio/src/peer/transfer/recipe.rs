@@ -5,13 +5,14 @@ use super::{PullUse, State, StepError};
 use crate::disk::Disk;
 use crate::peer::Peer;
 use crate::store::{Store, StoreError};
-use proto_core::boundary::PullId;
+use proto_core::boundary::{PeerSlot, PullId};
 use proto_core::content::cut::Params;
 use proto_core::content::recipe::{self, ContentIdHasher};
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::limits::RECIPE_BLOCK_CHUNKS;
 use proto_core::pull::{PeerSet, Want};
 use proto_core::wire::ObjectId;
+use std::collections::BTreeMap;
 
 /// Recipe bytes asked for at once.
 const RECIPE_PIECE: u32 = 64 * 1024;
@@ -55,12 +56,17 @@ pub(super) fn has_recipe(store: &Store, content: ContentId, size: u64) -> Result
         let Ok(chunks) = recipe::parse_block(&bytes) else {
             return Ok(false);
         };
+        let full = chunks.len() == RECIPE_BLOCK_CHUNKS;
         for chunk in chunks {
             hasher.push(&chunk);
             covered += u64::from(chunk.len);
         }
         if covered >= size {
             break;
+        }
+        if !full {
+            // The id is over the chunks; their places are counted in full blocks.
+            return Ok(false);
         }
     }
     Ok(covered == size && hasher.finish() == content)
@@ -84,16 +90,25 @@ impl<D: Disk> Peer<D> {
         if *asked {
             return;
         }
+        let (block, content) = (*block, transfer.content);
+        let (told_by, wrong) = (transfer.told_by, transfer.wrong);
         let want = Want {
-            object: ObjectId::Recipe(transfer.content),
-            start: u64::from(*block),
+            object: ObjectId::Recipe(content),
+            start: u64::from(block),
             length: RECIPE_PIECE,
-            only: None,
-            prefer: transfer.told_by,
+            only: self.recipe_source(content),
+            prefer: told_by,
         };
-        if let Some(pull) = self.engine.pull_without(want, transfer.wrong) {
+        let Some(pull) = self.engine.pull_without(want, wrong) else {
+            return;
+        };
+        self.uses.set(pull, PullUse::Recipe(content));
+        if let Some(State::Recipe { asked, .. }) = self
+            .transfers
+            .get_mut(place)
+            .map(|transfer| &mut transfer.state)
+        {
             *asked = true;
-            self.uses.set(pull, PullUse::Recipe(transfer.content));
         }
     }
 
@@ -147,9 +162,18 @@ impl<D: Disk> Peer<D> {
             if (before + chunks.len()) as u64 > most_chunks(transfer.size) {
                 return Ok(Added::Wrong(senders));
             }
+            let full = chunks.len() == RECIPE_BLOCK_CHUNKS;
+            let longest = Params::for_size(transfer.size).max();
             for chunk in chunks {
+                if chunk.len as usize > longest {
+                    return Ok(Added::Wrong(senders));
+                }
                 hasher.push(&chunk);
                 *covered += u64::from(chunk.len);
+            }
+            if !full && *covered < transfer.size {
+                // The id is over the chunks; their places are counted in full blocks.
+                return Ok(Added::Wrong(senders));
             }
             self.store
                 .put_recipe_block(transfer.content, *block, part)?;
@@ -174,12 +198,55 @@ impl<D: Disk> Peer<D> {
         transfer.state = State::no_recipe();
         self.store.remove_recipe(transfer.content)?;
         if from.single().is_none() {
-            // It is not known which of them is wrong.
+            // It is not known which of them is wrong: the next time all of it comes from one.
+            self.fetching.mixed.note(transfer.content);
             self.fail_transfer(place, Cause::Wrong, "its recipe does not verify");
             return Ok(());
         }
         self.sent_wrong_bytes(place, from);
         Ok(())
+    }
+}
+
+impl<D: Disk> Peer<D> {
+    /// From whom alone a recipe is asked for, another one with each try, if what several sent of it did not verify.
+    fn recipe_source(&self, content: ContentId) -> Option<PeerSlot> {
+        let tries = self.fetching.mixed.tries(content)?;
+        let slots = || {
+            (0..self.config.peers.len())
+                .filter_map(PeerSlot::new)
+                .filter(|peer| self.engine.connected_index(*peer).is_some())
+        };
+        slots().nth(tries % slots().count().max(1))
+    }
+}
+
+/// Contents whose recipe came from several peers and did not verify, and how often they were tried.
+#[derive(Debug, Default)]
+pub struct Mixed {
+    tries: BTreeMap<ContentId, usize>,
+}
+
+impl Mixed {
+    /// Contents remembered; beyond it all are forgotten.
+    const MOST: usize = 64;
+
+    fn note(&mut self, content: ContentId) {
+        if self.tries.len() >= Self::MOST {
+            self.tries.clear();
+        }
+        *self.tries.entry(content).or_default() += 1;
+    }
+
+    fn tries(&self, content: ContentId) -> Option<usize> {
+        self.tries.get(&content).copied()
+    }
+
+    /// One that was asked alone has not got it, or sent something else.
+    pub fn next(&mut self, content: ContentId) {
+        if let Some(tries) = self.tries.get_mut(&content) {
+            *tries = tries.wrapping_add(1);
+        }
     }
 }
 

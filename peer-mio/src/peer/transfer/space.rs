@@ -1,12 +1,13 @@
 //! The guard against filling the disk: nothing is fetched that would leave less than a hundredth of it,
 //! and the oldest trash makes room where that suffices.
 
-use super::begin::download_stat;
+use super::begin::{download_stat, part_name};
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place};
 use crate::peer::Peer;
 use crate::peer::trash::{folders_by_age, held, remove_all};
 use proto_core::time::{Duration, Instant};
+use std::collections::BTreeSet;
 use std::io;
 
 /// Nothing is fetched below this much free disk, in bytes, or below a hundredth of it.
@@ -40,7 +41,7 @@ impl<D: Disk> Peer<D> {
         if space.free >= needed {
             return true;
         }
-        let made = self.make_room(now, needed - space.free);
+        let made = self.remove_unwanted_parts(name) || self.make_room(now, needed - space.free);
         if made && self.disk.space().is_ok_and(|space| space.free >= needed) {
             return true;
         }
@@ -53,6 +54,41 @@ impl<D: Disk> Peer<D> {
             ),
         );
         false
+    }
+
+    /// Removes partial files that nothing wants any more, but `name`: a newer version came, or the file was deleted.
+    /// True if there were any.
+    fn remove_unwanted_parts(&mut self, name: &[u8]) -> bool {
+        let root = At {
+            place: Place::Download,
+            path: b"",
+        };
+        let mut parts: BTreeSet<Vec<u8>> = self
+            .disk
+            .list(root)
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
+        parts.retain(|part| {
+            let runs = self.transfers.iter().any(|transfer| transfer.name == *part);
+            part.ends_with(b".part") && part != name && !runs && !self.landing.has_name(part)
+        });
+        let mut after: Option<Vec<u8>> = None;
+        while !parts.is_empty()
+            && let Ok(Some((path, pending))) = self.store.next_pending(after.as_deref())
+        {
+            parts.remove(&part_name(pending.entry.content, None));
+            parts.remove(&part_name(pending.entry.content, Some(&path)));
+            after = Some(path);
+        }
+        for part in &parts {
+            // If it cannot be removed now, the next time will do.
+            let _ = self.disk.remove_file(At {
+                place: Place::Download,
+                path: part,
+            });
+        }
+        !parts.is_empty()
     }
 
     /// Bytes that running transfers will take up, where room cannot be reserved for them.

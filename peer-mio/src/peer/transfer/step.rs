@@ -56,6 +56,10 @@ impl<D: Disk> Peer<D> {
                 });
                 match copied {
                     Ok(Progress::More) => {}
+                    Ok(Progress::Done(bytes)) if bytes != transfer.size => {
+                        self.distrusted.insert(content);
+                        return Err(StepError::Disk(io::Error::other("its copy is incomplete")));
+                    }
                     Ok(Progress::Done(_)) => {
                         transfer.here = transfer.size;
                         transfer.state = State::Done;
