@@ -160,9 +160,15 @@ impl Burst {
     fn next(&mut self, objects: &mut impl Objects, out: &mut [u8], same: Option<usize>) -> Next {
         if !self.looked_up {
             match objects.piece(self.object, self.start, self.length) {
+                Read::Ready(0) => return Next::Refused(RefuseReason::GONE),
                 Read::Ready(length) => {
                     self.length = length;
                     self.looked_up = true;
+                    let segments = length.div_ceil(self.segment.max(1));
+                    if !(0..segments).any(|place| self.wanted.get(place)) {
+                        // A page got shorter: any segment tells its new length.
+                        self.wanted.set(0);
+                    }
                 }
                 Read::NotYet => return Next::NotYet,
                 refused => return Next::Refused(reason(refused)),
@@ -209,5 +215,66 @@ fn reason(read: Read) -> RefuseReason {
         Read::Changed => RefuseReason::CHANGED,
         Read::Malformed => RefuseReason::MALFORMED,
         _ => RefuseReason::GONE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::entry::IndexId;
+    use crate::wire::Message;
+    use crate::wire::request::RequestWriter;
+
+    /// A journal whose page has so many bytes.
+    struct PageOf(usize);
+
+    impl Objects for PageOf {
+        fn piece(&mut self, _: ObjectId, _: u64, _: usize) -> Read {
+            Read::Ready(self.0)
+        }
+
+        fn read(&mut self, _: ObjectId, _: u64, _: usize, at: usize, buffer: &mut [u8]) -> Read {
+            Read::Ready(buffer.len().min(self.0 - at))
+        }
+    }
+
+    /// The answer to a REQUEST for segment 1 of a page that had 1,200 bytes.
+    fn answer(page: usize, check: impl FnOnce(Message<'_>)) {
+        let mut bytes = [0; 200];
+        let mut wanted = SegmentBitmap::new();
+        wanted.set(1);
+        let object = ObjectId::Journal(IndexId(7));
+        let mut writer = RequestWriter::new(&mut bytes, object, 1156).unwrap();
+        writer.push(5, 0, 1200, 2, &wanted).unwrap();
+        let len = writer.finish();
+        let Ok(Message::Request(request)) = Message::decode(&bytes[..len]) else {
+            unreachable!()
+        };
+        let mut serve = Serve::default();
+        serve.request(&request);
+        let mut out = [0; 1200];
+        let Built::Message(len) = serve.build(&mut PageOf(page), &mut out, None) else {
+            unreachable!("no answer")
+        };
+        check(Message::decode(&out[..len]).unwrap());
+    }
+
+    #[test]
+    fn a_page_that_got_shorter_than_what_is_wanted_of_it_tells_its_length() {
+        answer(1200, |message| {
+            assert!(matches!(message, Message::Block(block, _) if block.segment == 1));
+        });
+        answer(1100, |message| {
+            let Message::Block(block, payload) = message else {
+                unreachable!()
+            };
+            assert_eq!(
+                (block.segment, block.length, payload.len()),
+                (0, 1100, 1100)
+            );
+        });
+        answer(0, |message| {
+            assert!(matches!(message, Message::Refuse(refuse) if refuse.tag == 5));
+        });
     }
 }

@@ -30,7 +30,9 @@ impl Pacer {
     /// Bytes of the next REQUEST at this pace.
     #[must_use]
     pub fn quantum(pace: u64, min_rtt: Duration, segment: usize) -> usize {
-        bytes(pace, QUANTUM.max(min_rtt / ROUND_PARTS)).clamp(LEAST_SEGMENTS * segment, LARGEST)
+        let least = LEAST_SEGMENTS * segment;
+        let wanted = bytes(pace, QUANTUM.max(min_rtt / ROUND_PARTS));
+        wanted.clamp(least, LARGEST.max(least))
     }
 
     /// Bytes that may be asked for now; 0 before [`Self::ready_at`].

@@ -246,6 +246,7 @@ impl Piece {
     pub fn leave(&mut self, flow: &mut Flow, other: PeerSlot) {
         self.give_up(flow);
         self.source = None;
+        self.forget_length();
         self.timeouts = 0;
         self.want.prefer = Some(other);
     }
@@ -356,6 +357,7 @@ impl Piece {
     pub fn refused(&mut self, now: Instant, flow: &mut Flow, by: PeerSlot, busy: bool) {
         self.give_up(flow);
         self.source = None;
+        self.forget_length();
         if busy {
             if self.busy >= PATIENCE {
                 self.want.prefer = None;
@@ -367,6 +369,13 @@ impl Piece {
         }
     }
 
+    /// The length of a recipe or a page is what its source said: from another one it begins anew.
+    fn forget_length(&mut self) {
+        if !matches!(self.want.object, ObjectId::Content(_)) {
+            self.restart();
+        }
+    }
+
     /// All bytes are worthless (they did not verify): begin anew, without the one that sent them. If
     /// several did, it is not known which of them was wrong.
     pub fn begin_anew(&mut self) {
@@ -374,6 +383,10 @@ impl Piece {
         if let Some(sender) = core::mem::take(&mut self.senders).single() {
             self.refused_by.insert(sender);
         }
+        self.restart();
+    }
+
+    fn restart(&mut self) {
         self.here = SegmentBitmap::new();
         self.asked = SegmentBitmap::new();
         self.segment = 0;
