@@ -1,6 +1,7 @@
 //! Datagrams in and out.
 
 mod burst;
+pub mod cipher;
 pub mod send_errors;
 pub mod socket;
 mod sources;

@@ -40,6 +40,7 @@ mod uses;
 
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
+use crate::net::cipher::RingKey;
 use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
@@ -105,7 +106,7 @@ pub struct Peer<D: Disk> {
     config: Config,
     disk: D,
     store: Store,
-    engine: Box<Engine>,
+    engine: Box<Engine<RingKey>>,
     watch: WatchDirectory,
     served: Served<D::File>,
     assembly: Assembly,

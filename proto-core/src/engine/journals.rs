@@ -3,6 +3,7 @@
 use super::{Engine, Remote};
 use crate::limits::MAX_PAGE;
 use crate::pull::Want;
+use crate::session::CipherKey;
 use crate::time::{Duration, Instant};
 use crate::wire::ObjectId;
 
@@ -55,7 +56,7 @@ impl Reading {
     }
 }
 
-impl Remote {
+impl<K: CipherKey> Remote<K> {
     /// After which sequence the next page of its journal is wanted, if it has told of more than we have read.
     fn next_page(&self) -> Option<u64> {
         if self.journal.is_some() || !self.is_connected() {
@@ -71,7 +72,7 @@ impl Remote {
     }
 }
 
-impl Engine {
+impl<K: CipherKey> Engine<K> {
     /// Starts to read the journal of whoever has told of more than we have read.
     pub(super) fn pull_journals(&mut self, now: Instant) {
         for remote in self.remotes.iter_mut().flatten() {

@@ -21,7 +21,7 @@ use crate::boundary::{PeerSlot, PullId};
 use crate::index::entry::{IndexId, Sequence};
 use crate::limits::MAX_PEERS;
 use crate::pull::{Pulls, Want};
-use crate::session::{Config as SessionConfig, Entropy, Seen};
+use crate::session::{CipherKey, Config as SessionConfig, Entropy, PureRust, Seen};
 use crate::swarm::Swarms;
 use crate::time::{Duration, Instant};
 pub use event::Event;
@@ -62,10 +62,10 @@ pub struct Own {
 
 /// The protocol of one peer with all its others.
 #[derive(Debug)]
-pub struct Engine {
+pub struct Engine<K = PureRust> {
     config: Config,
     entropy: Entropy,
-    remotes: [Option<Remote>; MAX_PEERS],
+    remotes: [Option<Remote<K>>; MAX_PEERS],
     pulls: Pulls,
     swarms: Swarms,
     /// Since when only what others are to get for us is left to ask for.
@@ -81,7 +81,7 @@ pub struct Engine {
 // docs/architecture.md, "Memory".
 const _: () = assert!(core::mem::size_of::<Engine>() < 900 * 1024);
 
-impl Engine {
+impl<K: CipherKey> Engine<K> {
     /// An engine without peers.
     #[must_use]
     pub fn new(config: Config, entropy: Entropy) -> Self {
@@ -400,11 +400,11 @@ impl Engine {
         next.unwrap_or(Instant::FAR_FUTURE).min(self.swarms_at())
     }
 
-    fn remote(&self, peer: PeerSlot) -> Option<&Remote> {
+    fn remote(&self, peer: PeerSlot) -> Option<&Remote<K>> {
         self.remotes.get(peer.place())?.as_ref()
     }
 
-    fn remote_mut(&mut self, peer: PeerSlot) -> Option<&mut Remote> {
+    fn remote_mut(&mut self, peer: PeerSlot) -> Option<&mut Remote<K>> {
         self.remotes.get_mut(peer.place())?.as_mut()
     }
 }

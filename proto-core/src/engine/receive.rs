@@ -6,6 +6,7 @@ use super::remote::Announced;
 use crate::boundary::{Arrival, PeerSlot};
 use crate::pull;
 use crate::pull::Arrived;
+use crate::session::CipherKey;
 use crate::session::Incoming;
 use crate::time::{Duration, Instant};
 use crate::wire::announce::Announce;
@@ -29,7 +30,7 @@ pub enum Delivery<'a> {
     },
 }
 
-impl Engine {
+impl<K: CipherKey> Engine<K> {
     /// Takes a datagram that came from the address of `peer`. Whatever it holds, at worst nothing
     /// happens.
     pub fn handle_datagram<'a>(

@@ -8,7 +8,7 @@ use crate::content::ContentId;
 use crate::flow::Flow;
 use crate::index::entry::{IndexId, Sequence};
 use crate::serve::Serve;
-use crate::session::{PeerSessions, Seen};
+use crate::session::{CipherKey, PeerSessions, Seen};
 use crate::time::{Duration, Instant};
 use heapless::Deque;
 
@@ -28,9 +28,9 @@ pub(super) struct Announced {
 
 /// One configured peer.
 #[derive(Debug)]
-pub(super) struct Remote {
+pub(super) struct Remote<K> {
     pub slot: PeerSlot,
-    pub sessions: PeerSessions,
+    pub sessions: PeerSessions<K>,
     /// The life that the driver was told of.
     pub reported: Option<u32>,
     pub flow: Flow,
@@ -88,7 +88,7 @@ pub struct PeerStatus {
     pub window: usize,
 }
 
-impl Remote {
+impl<K: CipherKey> Remote<K> {
     pub fn new(slot: PeerSlot, initiation_counter: u64, last_seen: Option<Seen>) -> Self {
         Self {
             slot,

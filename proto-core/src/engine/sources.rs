@@ -3,6 +3,7 @@
 use super::{Engine, Remote};
 use crate::boundary::{PeerSlot, PullId};
 use crate::pull::{Failure, PeerSet, Piece, Want};
+use crate::session::CipherKey;
 use crate::time::{Duration, Instant};
 
 /// A piece that was given up by time this often in a row is asked from another source, if there is one.
@@ -14,7 +15,7 @@ const UNANSWERED: u32 = 2;
 /// How long a silent source is asked only for what nobody else has.
 const AVOIDED: Duration = Duration::from_secs(30);
 
-impl Remote {
+impl<K: CipherKey> Remote<K> {
     fn is_silent(&self, now: Instant) -> bool {
         now < self.avoided_until
     }
@@ -26,7 +27,7 @@ impl Remote {
     }
 }
 
-impl Engine {
+impl<K: CipherKey> Engine<K> {
     /// Gives up what is lost, and sources that send nothing.
     pub(super) fn find_losses(&mut self, now: Instant) {
         for remote in self.remotes.iter_mut().flatten() {

@@ -5,6 +5,7 @@ use super::{Engine, Event, Remote};
 use crate::boundary::PeerSlot;
 use crate::content::ContentId;
 use crate::limits::{MAX_PIECE, MAX_PULLS};
+use crate::session::CipherKey;
 use crate::swarm::{Choice, Sources, Swarm, WINDOW};
 use crate::time::{Duration, Instant};
 use crate::wire::have::Have;
@@ -22,7 +23,7 @@ const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 /// Between two HAVEs to one peer, of whatever content.
 const HAVE_PAUSE: Duration = Duration::from_millis(1);
 
-impl Engine {
+impl<K: CipherKey> Engine<K> {
     /// A content of many chunks is fetched from now on; `is_here` says which chunks are here already, `told_by`
     /// whose journal told of it. False if too many are.
     pub fn begin_fetch(
@@ -160,7 +161,7 @@ impl Engine {
 
     /// When the next HAVE is due, or the patience ends.
     pub(super) fn swarms_at(&self) -> Instant {
-        let due = |remote: &Remote| {
+        let due = |remote: &Remote<K>| {
             if !remote.is_connected() || self.swarms.is_empty() {
                 return Instant::FAR_FUTURE;
             }
@@ -194,7 +195,7 @@ impl Engine {
             speaking,
             ..Sources::default()
         };
-        let rate = |remote: &Remote| remote.flow.delivery.rate();
+        let rate = |remote: &Remote<K>| remote.flow.delivery.rate();
         let best = self.remotes.iter().flatten().filter_map(rate).max();
         for remote in self.remotes.iter().flatten() {
             if !speaking.contains(remote.slot) {

@@ -10,6 +10,7 @@ use crate::pull;
 use crate::pull::{PeerSet, Pulls};
 use crate::serve::Built;
 use crate::session;
+use crate::session::CipherKey;
 use crate::storage::segment_bitmap::SegmentBitmap;
 use crate::time::Instant;
 use crate::wire::announce::Announce;
@@ -26,7 +27,7 @@ const PLAINTEXT: usize = session::SEALED_HEADER;
 /// so that the loss of one answer is not silence again.
 const PROBE: usize = 4;
 
-impl Engine {
+impl<K: CipherKey> Engine<K> {
     /// Builds datagrams for one peer into `buffer` (at least one largest datagram long), reading
     /// what is served straight into them; `None` if there is nothing to send now.
     pub fn poll_transmit(
@@ -296,13 +297,18 @@ fn rest_too_short(body: usize, datagram: usize) -> bool {
     body + PLAINTEXT < datagram
 }
 
-fn seal(remote: &mut Remote, now: Instant, datagram: &mut [u8], plaintext: usize) -> Option<usize> {
+fn seal<K: CipherKey>(
+    remote: &mut Remote<K>,
+    now: Instant,
+    datagram: &mut [u8],
+    plaintext: usize,
+) -> Option<usize> {
     remote.sessions.seal(now, datagram, plaintext).ok()
 }
 
 /// An ANNOUNCE with as many entries behind it as fit, beginning after what the peer has seen.
-fn emit_announce(
-    remote: &Remote,
+fn emit_announce<K: CipherKey>(
+    remote: &Remote<K>,
     own: &Announce<'_>,
     out: &mut [u8],
     objects: &mut impl Objects,

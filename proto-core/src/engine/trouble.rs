@@ -1,6 +1,6 @@
 //! What is wrong with a peer, or with our own index, beyond a peer that is merely not there.
 
-use crate::session::{Dropped, PeerSessions};
+use crate::session::{CipherKey, Dropped, PeerSessions};
 
 /// What the user or the driver has to see to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,7 +34,7 @@ impl Troubles {
     }
 
     /// A datagram was dropped while the peer is not connected.
-    pub fn note_dropped(&mut self, dropped: Dropped, sessions: &PeerSessions) {
+    pub fn note_dropped<K: CipherKey>(&mut self, dropped: Dropped, sessions: &PeerSessions<K>) {
         match dropped {
             Dropped::BadTag => self.note(Trouble::OtherKey),
             Dropped::Ourselves if sessions.is_echo() => self.note(Trouble::Echo),

@@ -6,6 +6,7 @@
 //! begin a handshake at the same time, and then each may end up sending under the other's; so a
 //! session that was current a moment ago and the one on which the peer was last heard are both kept.
 
+use super::cipher::CipherKey;
 use super::dropped::Dropped;
 use super::framing::{Life, Sealed};
 use super::handshake::SessionKeys;
@@ -14,14 +15,14 @@ use super::seal::{Opener, Sealer};
 use crate::time::Instant;
 
 /// A session in both directions.
-pub struct Session {
+pub struct Session<K> {
     /// Seals what we send.
-    pub sealer: Sealer,
+    pub sealer: Sealer<K>,
     /// Opens what we receive.
-    pub opener: Opener,
+    pub opener: Opener<K>,
 }
 
-impl Session {
+impl<K: CipherKey> Session<K> {
     /// Our session `local`, which the other side calls `remote`.
     pub fn new(keys: &SessionKeys, local: u32, remote: u32, established: Instant) -> Self {
         Self {
@@ -47,13 +48,13 @@ struct Unconfirmed {
 }
 
 /// All sessions with one peer.
-pub struct Established {
-    current: Option<Session>,
-    previous: [Option<Opener>; 2],
+pub struct Established<K> {
+    current: Option<Session<K>>,
+    previous: [Option<Opener<K>>; 2],
     unconfirmed: [Option<Unconfirmed>; 2],
 }
 
-impl Established {
+impl<K> Established<K> {
     /// None.
     pub const fn new() -> Self {
         Self {
@@ -64,7 +65,7 @@ impl Established {
     }
 
     /// The session to send under.
-    pub fn current_mut(&mut self) -> Option<&mut Session> {
+    pub fn current_mut(&mut self) -> Option<&mut Session<K>> {
         self.current.as_mut()
     }
 
@@ -120,14 +121,16 @@ impl Established {
                 .flatten()
                 .any(|unconfirmed| unconfirmed.local == local)
     }
+}
 
+impl<K: CipherKey> Established<K> {
     /// Opens a datagram under whichever session it names. `Some` with the peer's life if it is the
     /// first under a session that the peer began: the session is to be [`Self::install`]ed.
     pub fn open(
         &mut self,
         now: Instant,
         sealed: &mut Sealed<'_>,
-    ) -> Result<Option<(Session, Life)>, Dropped> {
+    ) -> Result<Option<(Session<K>, Life)>, Dropped> {
         let current = self.current.as_mut().map(|current| &mut current.opener);
         let mut openers = current
             .into_iter()
@@ -168,7 +171,7 @@ impl Established {
     }
 
     /// Makes `session` the one to send under. Those of another life of the peer go at once.
-    pub fn install(&mut self, session: Session, life: Life, is_same_life: bool) {
+    pub fn install(&mut self, session: Session<K>, life: Life, is_same_life: bool) {
         let replaced = self
             .current
             .replace(session)

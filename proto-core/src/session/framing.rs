@@ -1,6 +1,7 @@
 //! Bytes of the three sealed kinds of datagram and of the two handshake payloads; the layout is in
 //! the module documentation of [`super`].
 
+use super::cipher::CipherKind;
 use crate::index::entry::IndexId;
 
 /// Bytes of an INITIATION.
@@ -186,15 +187,6 @@ fn parse_life(rest: &mut &[u8]) -> Option<Life> {
         index: IndexId(u64::from_be_bytes(take(rest)?)),
         connection: u32::from_be_bytes(take(rest)?),
     })
-}
-
-/// What seals the datagrams of a session; the responder's choice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CipherKind {
-    /// AES-256-GCM, where both processors have AES instructions.
-    Aes256Gcm,
-    /// ChaCha20-Poly1305 otherwise.
-    ChaCha20Poly1305,
 }
 
 /// What Noise message 2 tells.

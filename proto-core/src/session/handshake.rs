@@ -8,12 +8,13 @@
 //! The INITIATION's header is part of the prologue; of the RESPONSE's header the receiver's session
 //! selects the handshake, and the sender's session is repeated in the payload.
 
+use super::cipher::CipherKind;
 use super::dropped::Dropped;
 use super::entropy::Entropy;
 use super::framing::{
-    CipherKind, INITIATION_HEADER, INITIATION_LEN, INITIATION_PAYLOAD, InitiationPayload, Life,
-    RESPONSE_LEN, RESPONSE_PAYLOAD, ResponsePayload, initiation_header, parse_initiation,
-    parse_response, response_header,
+    INITIATION_HEADER, INITIATION_LEN, INITIATION_PAYLOAD, InitiationPayload, Life, RESPONSE_LEN,
+    RESPONSE_PAYLOAD, ResponsePayload, initiation_header, parse_initiation, parse_response,
+    response_header,
 };
 use super::noise::Handshake;
 use super::secret::Secret;

@@ -51,6 +51,7 @@
 //!
 //! The state has a fixed size: `size_of::<PeerSessions>()` bytes for each peer, 5.3 KB on x86-64.
 
+mod cipher;
 mod dropped;
 mod entropy;
 mod established;
@@ -66,6 +67,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+pub use cipher::{CipherKey, CipherKind, PureRust, has_aes};
 pub use dropped::Dropped;
 pub use entropy::Entropy;
 pub use framing::{
@@ -78,4 +80,3 @@ pub use liveness::{
 };
 pub use peer_sessions::{Config, Incoming, PeerSessions, SealError};
 pub use replay_window::REPLAY_WINDOW;
-pub use seal::has_aes;

@@ -1,5 +1,6 @@
 //! One configured peer: handshakes, sessions and liveness, driven by datagrams and time.
 
+use super::cipher::{CipherKey, PureRust};
 use super::entropy::Entropy;
 use super::established::{Established, Session};
 use super::framing::Life;
@@ -66,10 +67,10 @@ pub enum SealError {
 
 /// Everything that is secret and alive between us and one configured peer. Its size is fixed: see
 /// [`super`]. `now` must not go back from call to call.
-pub struct PeerSessions {
+pub struct PeerSessions<K = PureRust> {
     /// First byte of the names of our sessions.
     prefix: u8,
-    established: Established,
+    established: Established<K>,
     /// The peer as it is connected, or was last.
     remote: Option<Life>,
     incarnation: u32,
@@ -94,7 +95,7 @@ pub struct PeerSessions {
 // 5,440 on x86-64; most of it are the four expanded keys.
 const _: () = assert!(size_of::<PeerSessions>() <= 6 * 1024);
 
-impl PeerSessions {
+impl<K: CipherKey> PeerSessions<K> {
     /// Not connected; initiates at the first [`Self::poll_transmit`].
     ///
     /// `prefix` is the first byte of our sessions' names, one for each peer, so that
@@ -187,7 +188,7 @@ impl PeerSessions {
         &mut self,
         now: Instant,
         entropy: &mut Entropy,
-        session: Session,
+        session: Session<K>,
         life: Life,
         initiated: bool,
     ) {
@@ -267,10 +268,10 @@ impl PeerSessions {
     }
 }
 
-impl core::fmt::Debug for PeerSessions {
+impl<K> core::fmt::Debug for PeerSessions<K> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("PeerSessions")
-            .field("connected", &self.is_connected())
+            .field("connected", &self.established.is_connected())
             .field("remote", &self.remote)
             .field("incarnation", &self.incarnation)
             .field("liveness", &self.liveness)

@@ -1,42 +1,11 @@
 //! Sealing and opening datagrams in place under the keys of a session.
 
+use super::cipher::{CipherKey, CipherKind};
 use super::dropped::Dropped;
-use super::framing::{CipherKind, OVERHEAD, SEALED_HEADER, Sealed, TAG, sealed_header};
+use super::framing::{OVERHEAD, SEALED_HEADER, Sealed, TAG, sealed_header};
 use super::replay_window::ReplayWindow;
 use super::secret::Secret;
 use crate::time::Instant;
-use aes_gcm::aead::consts::U12;
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::aes::Aes256Enc;
-use chacha20poly1305::ChaCha20Poly1305;
-
-/// AES-256-GCM with the keys for one direction of AES only, which is all that GCM uses.
-type Aes256Gcm = aes_gcm::AesGcm<Aes256Enc, U12>;
-
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-cpufeatures::new!(aes_instructions, "aes", "pclmulqdq", "sse2", "ssse3");
-#[cfg(target_arch = "aarch64")]
-cpufeatures::new!(aes_instructions, "aes");
-
-/// Whether this processor has instructions for AES and for the multiplication of GCM. Without them
-/// AES-256-GCM is many times slower than ChaCha20-Poly1305.
-#[must_use]
-pub fn has_aes() -> bool {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
-    return aes_instructions::get();
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
-}
-
-/// An expanded key of either cipher.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is no heap to put the round keys on"
-)]
-enum Key {
-    Aes256Gcm(Aes256Gcm),
-    ChaCha20Poly1305(ChaCha20Poly1305),
-}
 
 /// 4 zero bytes, then the counter, so that no nonce is used twice under a key.
 fn nonce(counter: u64) -> [u8; 12] {
@@ -44,54 +13,19 @@ fn nonce(counter: u64) -> [u8; 12] {
     [0, 0, 0, 0, a, b, c, d, e, f, g, h]
 }
 
-impl Key {
-    fn new(cipher: CipherKind, key: &Secret) -> Self {
-        match cipher {
-            CipherKind::Aes256Gcm => Self::Aes256Gcm(Aes256Gcm::new(&key.0.into())),
-            CipherKind::ChaCha20Poly1305 => {
-                Self::ChaCha20Poly1305(ChaCha20Poly1305::new(&key.0.into()))
-            }
-        }
-    }
-
-    /// `None` only for a text longer than a cipher can take, which no datagram is.
-    fn seal(&self, counter: u64, ad: &[u8], text: &mut [u8]) -> Option<[u8; TAG]> {
-        let nonce = nonce(counter).into();
-        let tag = match self {
-            Self::Aes256Gcm(key) => key.encrypt_inout_detached(&nonce, ad, text.into()),
-            Self::ChaCha20Poly1305(key) => key.encrypt_inout_detached(&nonce, ad, text.into()),
-        };
-        tag.ok().map(Into::into)
-    }
-
-    /// Leaves the text as it was unless the tag is right.
-    fn open(&self, counter: u64, ad: &[u8], text: &mut [u8], tag: [u8; TAG]) -> bool {
-        let nonce = nonce(counter).into();
-        let opened = match self {
-            Self::Aes256Gcm(key) => {
-                key.decrypt_inout_detached(&nonce, ad, text.into(), &tag.into())
-            }
-            Self::ChaCha20Poly1305(key) => {
-                key.decrypt_inout_detached(&nonce, ad, text.into(), &tag.into())
-            }
-        };
-        opened.is_ok()
-    }
-}
-
 /// The sending half of a session.
-pub struct Sealer {
-    key: Key,
+pub struct Sealer<K> {
+    key: K,
     /// The session as the receiver names it.
     remote: u32,
     /// Counter of the next datagram: how many were sealed.
     counter: u64,
 }
 
-impl Sealer {
+impl<K: CipherKey> Sealer<K> {
     pub fn new(cipher: CipherKind, key: &Secret, remote: u32) -> Self {
         Self {
-            key: Key::new(cipher, key),
+            key: K::new(cipher, &key.0),
             remote,
             counter: 0,
         }
@@ -112,7 +46,7 @@ impl Sealer {
         let (text, tag) = rest.split_last_chunk_mut::<TAG>()?;
         let next = self.counter.checked_add(1)?;
         *header = sealed_header(self.remote, self.counter);
-        *tag = self.key.seal(self.counter, header, text)?;
+        *tag = self.key.seal(nonce(self.counter), header, text)?;
         self.counter = next;
         Some(total)
     }
@@ -125,8 +59,8 @@ impl Sealer {
 }
 
 /// The receiving half of a session.
-pub struct Opener {
-    key: Key,
+pub struct Opener<K> {
+    key: K,
     /// The session as we name it.
     pub local: u32,
     /// From then on nothing is accepted.
@@ -136,10 +70,10 @@ pub struct Opener {
     window: ReplayWindow,
 }
 
-impl Opener {
+impl<K: CipherKey> Opener<K> {
     pub fn new(cipher: CipherKind, key: &Secret, local: u32, expires: Instant) -> Self {
         Self {
-            key: Key::new(cipher, key),
+            key: K::new(cipher, &key.0),
             local,
             expires,
             heard: None,
@@ -156,10 +90,12 @@ impl Opener {
         if !self.window.is_new(sealed.counter) {
             return Err(Dropped::Replayed);
         }
-        if !self
-            .key
-            .open(sealed.counter, &sealed.header, sealed.text, sealed.tag)
-        {
+        if !self.key.open(
+            nonce(sealed.counter),
+            &sealed.header,
+            sealed.text,
+            sealed.tag,
+        ) {
             return Err(Dropped::BadTag);
         }
         self.window.commit(sealed.counter);

@@ -1,17 +1,17 @@
 //! What comes from the peer.
 
 use super::{Config, Incoming, PeerSessions};
+use crate::session::cipher::CipherKey;
+use crate::session::cipher::CipherKind;
 use crate::session::dropped::Dropped;
 use crate::session::entropy::Entropy;
 use crate::session::established::Session;
-use crate::session::framing::{
-    CipherKind, DatagramKind, InitiationPayload, Sealed, parse_response,
-};
+use crate::session::framing::{DatagramKind, InitiationPayload, Sealed, parse_response};
 use crate::session::handshake::OweResponse;
 use crate::session::liveness::RETRY_ECHO;
 use crate::time::Instant;
 
-impl PeerSessions {
+impl<K: CipherKey> PeerSessions<K> {
     /// Takes a datagram that came from this peer's address or names one of its sessions. Its bytes are
     /// opened in place. Look at [`Self::incarnation`] before using a message.
     ///

@@ -1,13 +1,14 @@
 //! What goes to the peer.
 
 use super::{Config, PeerSessions, SealError};
+use crate::session::cipher::{CipherKey, CipherKind};
 use crate::session::entropy::Entropy;
-use crate::session::framing::{CipherKind, INITIATION_LEN, InitiationPayload, Life, RESPONSE_LEN};
+use crate::session::framing::{INITIATION_LEN, InitiationPayload, Life, RESPONSE_LEN};
 use crate::session::handshake::ExpectResponse;
 use crate::session::liveness::REKEY_AFTER_DATAGRAMS;
 use crate::time::Instant;
 
-impl PeerSessions {
+impl<K: CipherKey> PeerSessions<K> {
     /// Writes the next datagram of a handshake, if one is to be sent now, to `out`, which should have
     /// room for [`INITIATION_LEN`] bytes; its length. Call until `None`.
     pub fn poll_transmit(
