@@ -1,4 +1,4 @@
-//! What a bad network costs, in bytes.
+//! What a bad network costs, in bytes, and many files, in flushes.
 
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
@@ -61,4 +61,30 @@ fn a_good_network_costs_only_the_headers() {
         sent as f64 / size as f64
     );
     assert!(sent < size as u64 * 106 / 100, "{sent} bytes for {size}");
+}
+
+#[test]
+fn many_small_files_are_flushed_together() {
+    let files = 600;
+    let mut cluster = Cluster::new(2, &mut Rng::new(1));
+    assert!(cluster.start(0) && cluster.start(1));
+    assert!(cluster.drive_until(Duration::from_secs(30), Cluster::in_sync));
+    let flushes = |cluster: &Cluster| [0, 1].map(|place| cluster.machines[place].disk.flushes());
+    let before = flushes(&cluster);
+    for number in 0..files {
+        let name = format!("file {number}");
+        let disk = &cluster.machines[0].disk;
+        disk.user_write(name.as_bytes(), name.as_bytes()).unwrap();
+    }
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        let landed = cluster.machines[1].disk.tree(peer_mio::disk::Place::Share);
+        landed.len() == files && cluster.in_sync()
+    }));
+    let after = flushes(&cluster);
+    for place in 0..2 {
+        // A commit of the index flushes it twice.
+        let spent = after[place] - before[place];
+        println!("peer {place}: {spent} flushes for {files} files");
+        assert!(spent < files as u64 / 10, "{spent} flushes at {place}");
+    }
 }

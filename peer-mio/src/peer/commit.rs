@@ -4,7 +4,7 @@ use super::Peer;
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::{Durability, StoreError};
-use proto_core::time::Duration;
+use proto_core::time::{Duration, Instant};
 
 /// Local changes since the last commit.
 #[derive(Debug, Default)]
@@ -14,6 +14,10 @@ pub(super) struct Changes {
     hashed: u64,
     /// Some were taken back: until the next commit it is not known whether the index can be written again.
     taken_back: bool,
+    /// When the first of them was seen to wait.
+    since: Option<Instant>,
+    /// No commit before that, unless many have gathered.
+    not_before: Instant,
 }
 
 impl Changes {
@@ -34,25 +38,49 @@ impl Changes {
     pub(super) fn any(&self) -> bool {
         self.count > 0 || self.taken_back
     }
+
+    /// How many.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes that were hashed for them.
+    pub(super) fn hashed_bytes(&self) -> u64 {
+        self.hashed
+    }
+
+    /// When they are to be looked at again, if any wait; `scanning`: a scan may find more.
+    pub(super) fn due(&self, scanning: bool) -> Option<Instant> {
+        let pause = if scanning { SCAN_PAUSE } else { Duration::ZERO };
+        self.since.map(|since| self.not_before.max(since + pause))
+    }
 }
 
 /// Changes committed together at most.
 const COMMIT_CHANGES: usize = 256;
 /// Bytes hashed for them at most, but for the last: some 20 ms.
 const COMMIT_HASHED: u64 = 16 * 1024 * 1024;
+/// Between two commits: each waits for the disk twice, some milliseconds.
+const COMMIT_PAUSE: Duration = Duration::from_millis(10);
+/// Changes wait at most this long for what a scan finds besides.
+const SCAN_PAUSE: Duration = Duration::from_millis(50);
 /// Pause after the store failed (a full disk, mostly).
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Failures in a row after which the index is opened anew, from the start.
 pub(super) const STORE_TRIES: u32 = 30;
 impl<D: Disk> Peer<D> {
     /// Local changes become durable, and so may be told, when no more of them are coming or many have gathered.
-    pub(super) fn commit_if_quiet(&mut self, now: Now) -> bool {
+    pub(super) fn commit_if_quiet(&mut self, now: Now) {
+        if !self.changes.any() {
+            return;
+        }
+        self.changes.since.get_or_insert(now.mono);
         let quiet =
             self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
-        if self.changes.any() && (quiet || self.changes.is_full()) {
+        let due = self.changes.due(!self.scans.is_idle());
+        if self.changes.is_full() || quiet && due.is_some_and(|due| now.mono >= due) {
             self.commit_changes(Durability::Durable);
         }
-        false
     }
 
     pub(super) fn commit_changes(&mut self, durability: Durability) -> bool {
@@ -61,7 +89,10 @@ impl<D: Disk> Peer<D> {
             .and_then(|()| self.store.commit(durability));
         match committed {
             Ok(()) => {
-                self.changes = Changes::default();
+                self.changes = Changes {
+                    not_before: self.now.mono + COMMIT_PAUSE,
+                    ..Changes::default()
+                };
                 self.committed = self.store.sequence();
                 self.errors.clear("store");
                 self.store_failures = 0;

@@ -11,8 +11,11 @@ use proto_core::path::Escaped;
 use proto_core::time::{Duration, Instant};
 use std::io;
 
-/// Files in a group.
-const GROUP: usize = 48;
+/// Files that make a group. No content is begun while so many wait (`peer/transfer/begin.rs`), so that there are never more
+/// than this and those under way.
+const GROUP: usize = 128;
+/// Files that get mode and time in one slice.
+const PREPARED: usize = 64;
 /// Up to so many files are flushed one by one, more by one flush of the file system.
 const FLUSH_EACH: usize = 2;
 /// A file of more bytes is flushed by itself, so that no flush of all takes long.
@@ -111,6 +114,12 @@ impl<F> Landing<F> {
         self.ready.is_empty()
     }
 
+    /// Whether so many wait that no more should be begun.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.ready.len() >= GROUP
+    }
+
     /// When the group is landed even if it is small.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
@@ -119,16 +128,24 @@ impl<F> Landing<F> {
 }
 
 impl<D: Disk> Peer<D> {
-    /// Prepares one waiting file or lands the group. True if there is more to do now.
+    /// Prepares waiting files or lands the group. True if there is more to do now.
     pub(super) fn step_landing(&mut self, now: Now) -> bool {
+        for _ in 0..PREPARED {
+            if self.landing.prepared == self.landing.ready.len() {
+                break;
+            }
+            if self.prepare_next() {
+                // It was flushed, which may have taken its time.
+                return true;
+            }
+        }
         if self.landing.prepared < self.landing.ready.len() {
-            self.prepare_next();
             return true;
         }
         if self.landing.is_empty() {
             return false;
         }
-        let waits = self.landing.ready.len() < GROUP
+        let waits = !self.landing.is_full()
             && !self.transfers.is_empty()
             && self.landing.due().is_some_and(|due| now.mono < due);
         if waits {
@@ -153,15 +170,18 @@ impl<D: Disk> Peer<D> {
     }
 
     /// Sets mode and time of the next file, and flushes it if it is large: a group of small ones is
-    /// flushed at once.
-    fn prepare_next(&mut self) {
+    /// flushed at once. True if it was.
+    fn prepare_next(&mut self) -> bool {
         let place = self.landing.prepared;
         let Some(ready) = self.landing.ready.get(place) else {
-            return;
+            return false;
         };
         let entry = match self.store.pending(&ready.path) {
             Ok(pending) => pending.map(|pending| pending.entry),
-            Err(error) => return self.store_failed(&error),
+            Err(error) => {
+                self.store_failed(&error);
+                return true;
+            }
         };
         let alone = self.landing.ready.len() <= FLUSH_EACH || ready.size > LARGE;
         let prepared = entry.map_or(Ok(()), |entry| {
@@ -182,6 +202,7 @@ impl<D: Disk> Peer<D> {
         } else {
             self.landing.prepared += 1;
         }
+        alone
     }
 
     /// What did not land stays in `download/`, with a mode that lets us open it again.

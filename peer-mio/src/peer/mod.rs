@@ -238,7 +238,7 @@ impl<D: Disk> Peer<D> {
             more |= self.step_plan(now);
             more |= self.step_transfers(now);
             more |= self.step_landing(now);
-            more |= self.commit_if_quiet(now);
+            self.commit_if_quiet(now);
             self.note_flushed(now);
             self.keep_house(now);
         }
@@ -258,6 +258,7 @@ impl<D: Disk> Peer<D> {
             self.scans.next_due(self.config.scan_interval),
             Some(self.housekeeping_at),
             self.recheck.due(),
+            self.changes.due(!self.scans.is_idle()),
         ];
         let jobs = jobs
             .into_iter()

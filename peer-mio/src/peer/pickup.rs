@@ -14,6 +14,10 @@ use proto_core::index::reconcile::Found;
 use proto_core::path;
 use std::io;
 
+/// Dirty paths looked at in one slice ...
+const SLICE: usize = 64;
+/// ... unless so many bytes were hashed for them: about two milliseconds, and one file more.
+const SLICE_BYTES: u64 = 4 * 1024 * 1024;
 /// A file whose ctime is this young may change again within the same tick of the file clock.
 const RACY_NANOS: i128 = 20_000_000;
 /// No turn of the loop takes longer.
@@ -29,7 +33,7 @@ pub(super) enum Looked {
 }
 
 impl<D: Disk> Peer<D> {
-    /// Looks at one dirty path or hashes one slice. True if there is more to do now.
+    /// Looks at some dirty paths, or hashes one slice. True if there is more to do now.
     pub(super) fn pick_up(&mut self, now: Now) -> bool {
         if self.hashing.is_some() {
             if let Err(error) = self.hash_slice(now) {
@@ -37,21 +41,31 @@ impl<D: Disk> Peer<D> {
             }
             return true;
         }
-        let Some(dirty) = self.dirty.take_due(now.mono) else {
-            return false;
-        };
-        if let Err(error) = self.disk.check_share() {
-            // A vanished share is no mass deletion.
-            self.errors
-                .set("share", format!("share/ cannot be used: {error}"));
-            self.dirty.mark(now.mono, &dirty, RETRY_PAUSE);
-            return false;
-        }
-        self.errors.clear("share");
-        match self.look(now, &dirty) {
-            Ok(Looked::Done) => self.errors.clear_unread(&dirty),
-            Ok(Looked::Later) => {}
-            Err(error) => self.store_failed(&error),
+        let hashed_before = self.changes.hashed_bytes();
+        for _ in 0..SLICE {
+            let Some(dirty) = self.dirty.take_due(now.mono) else {
+                return false;
+            };
+            if let Err(error) = self.disk.check_share() {
+                // A vanished share is no mass deletion.
+                self.errors
+                    .set("share", format!("share/ cannot be used: {error}"));
+                self.dirty.mark(now.mono, &dirty, RETRY_PAUSE);
+                return false;
+            }
+            self.errors.clear("share");
+            match self.look(now, &dirty) {
+                Ok(Looked::Done) => self.errors.clear_unread(&dirty),
+                Ok(Looked::Later) => {}
+                Err(error) => {
+                    self.store_failed(&error);
+                    return true;
+                }
+            }
+            let hashed = self.changes.hashed_bytes().saturating_sub(hashed_before);
+            if self.hashing.is_some() || hashed >= SLICE_BYTES {
+                return true;
+            }
         }
         true
     }

@@ -144,8 +144,10 @@ impl<D: Disk> Peer<D> {
             return false;
         }
         let mut touched = Touched::default();
+        let before = self.changes.count();
         let walked = self.walk_pending(now, &mut touched);
-        if touched.any() || self.changes.any() {
+        // What was picked up meanwhile waits for its own moment (`commit_if_quiet`).
+        if touched.any() || self.changes.count() > before {
             self.finish_landing(&touched);
         }
         match walked {

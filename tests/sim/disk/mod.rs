@@ -177,6 +177,12 @@ impl SimDisk {
         std::mem::take(&mut self.lock().events)
     }
 
+    /// Flushes of single files so far, those of the index included.
+    #[must_use]
+    pub fn flushes(&self) -> u64 {
+        self.lock().tree.flushes
+    }
+
     /// The kernel writes everything to the disk by itself.
     pub fn write_back(&self) {
         self.lock().tree.sync_all();

@@ -57,6 +57,8 @@ pub struct Tree {
     /// Bytes that all files together may have.
     pub capacity: u64,
     pub(super) used: u64,
+    /// Flushes of a file's bytes so far.
+    pub(super) flushes: u64,
 }
 
 const TICK: u32 = 4_000_000;
@@ -99,6 +101,7 @@ impl Default for Tree {
             now: Timestamp::default(),
             capacity: u64::MAX,
             used: 0,
+            flushes: 0,
         }
     }
 }
@@ -315,6 +318,7 @@ impl Tree {
     /// Flushes the bytes of a file.
     pub fn sync_bytes(&mut self, ino: Ino) -> io::Result<()> {
         self.get_mut(ino)?.unsynced.clear();
+        self.flushes += 1;
         self.sync_names();
         Ok(())
     }

@@ -76,7 +76,7 @@ impl<D: Disk> Peer<D> {
         path: &[u8],
         pending: &Pending,
     ) -> Result<Begun, StoreError> {
-        if self.transfers.len() >= MAX_TRANSFERS {
+        if self.transfers.len() >= MAX_TRANSFERS || self.landing.is_full() {
             return Ok(Begun::Full);
         }
         let (content, size) = (pending.entry.content, pending.entry.size);
@@ -210,7 +210,8 @@ impl<D: Disk> Peer<D> {
         if found.size > size {
             file.set_len(size)?;
         }
-        if size > 0 {
+        // What is written at once finds out by itself whether there is room.
+        if size > u64::from(cut::SMALLEST_CHUNK) {
             file.reserve(size)?;
         }
         Ok(Part { file, found })

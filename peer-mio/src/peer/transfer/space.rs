@@ -35,9 +35,13 @@ impl<D: Disk> Peer<D> {
         // What is reserved or written already is not free any more.
         let allocated = download_stat(&self.disk, name).map_or(0, |stat| stat.allocated);
         let least = (space.total / 100).max(LEAST_FREE.min(space.total / LEAST_FREE_PART));
-        let needed = least
-            .saturating_add(size.saturating_sub(allocated))
-            .saturating_add(self.still_to_allocate());
+        let needed = least.saturating_add(size.saturating_sub(allocated));
+        // With plenty of room it does not matter how much of the running ones is there already.
+        let running = self.transfers.iter().map(|transfer| transfer.size);
+        if space.free >= running.fold(needed, u64::saturating_add) {
+            return true;
+        }
+        let needed = needed.saturating_add(self.still_to_allocate());
         if space.free >= needed {
             return true;
         }
