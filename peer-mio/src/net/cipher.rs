@@ -34,3 +34,39 @@ impl CipherKey for RingKey {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proto_core::session::PureRust;
+
+    proptest! {
+        /// A peer with either back end reads what the other one seals, and neither takes what was changed on the way.
+        #[test]
+        fn both_back_ends_seal_alike(
+            key: [u8; 32],
+            nonce: [u8; 12],
+            header: [u8; 16],
+            text in prop::collection::vec(any::<u8>(), 0..3_000),
+            at: prop::sample::Index,
+        ) {
+            for cipher in [CipherKind::Aes256Gcm, CipherKind::ChaCha20Poly1305] {
+                let (ring, pure) = (RingKey::new(cipher, &key), PureRust::new(cipher, &key));
+                let (mut by_ring, mut by_pure) = (text.clone(), text.clone());
+                let tag = ring.seal(nonce, &header, &mut by_ring).unwrap();
+                prop_assert_eq!(pure.seal(nonce, &header, &mut by_pure), Some(tag));
+                prop_assert_eq!(&by_ring, &by_pure);
+                prop_assert!(ring.open(nonce, &header, &mut by_ring, tag));
+                prop_assert!(pure.open(nonce, &header, &mut by_pure, tag));
+                prop_assert_eq!((&by_ring, &by_pure), (&text, &text));
+                let mut wrong_tag = tag;
+                wrong_tag[at.index(TAG)] ^= 1;
+                let mut sealed = text.clone();
+                ring.seal(nonce, &header, &mut sealed).unwrap();
+                prop_assert!(!ring.open(nonce, &header, &mut sealed.clone(), wrong_tag));
+                prop_assert!(!ring.open(nonce, &[9; 15], &mut sealed, tag));
+            }
+        }
+    }
+}
