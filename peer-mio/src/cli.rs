@@ -2,6 +2,7 @@
 
 use crate::watch::scan::Symlinks;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use proto_core::engine::Limits;
 use std::path::PathBuf;
 
 /// The port of the ancestor's block service, and ours.
@@ -78,12 +79,49 @@ pub struct RunOptions {
     /// A deletion of more of the files here waits for 'tinypeer resume'; 100: none does
     #[arg(long, default_value_t = crate::peer::guard::HALF, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub max_delete: u8,
+    /// Bytes per second that are sent at most, and as many received: 500K, 20M, 1G
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub limit: Option<u64>,
+    /// Bytes per second that are sent at most
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub limit_up: Option<u64>,
+    /// Bytes per second that are received at most
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub limit_down: Option<u64>,
     /// More log; twice for even more
     #[arg(short, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Only what is wrong
     #[arg(short, conflicts_with = "verbose")]
     pub quiet: bool,
+}
+
+impl RunOptions {
+    /// How much of the network may be used; what is said of one direction counts more than what is said of both.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            up: self.limit_up.or(self.limit),
+            down: self.limit_down.or(self.limit),
+        }
+    }
+}
+
+/// With less even the journals would take too long.
+const LEAST_RATE: u64 = 10_000;
+
+/// Bytes per second: a number, and K, M or G behind it for thousands, millions or milliards.
+fn rate(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (text.get(..at), 1_000),
+        Some((at, 'm' | 'M')) => (text.get(..at), 1_000_000),
+        Some((at, 'g' | 'G')) => (text.get(..at), 1_000_000_000),
+        _ => (Some(text), 1),
+    };
+    let number: Option<u64> = number.and_then(|number| number.parse().ok());
+    let rate = number.and_then(|number| number.checked_mul(unit));
+    rate.filter(|rate| *rate >= LEAST_RATE)
+        .ok_or_else(|| "bytes per second, 10K or more: 500K, 20M or 1G".to_owned())
 }
 
 /// Words of `--symlinks`.
@@ -103,6 +141,38 @@ impl From<SymlinksOption> for Symlinks {
             SymlinksOption::Follow => Self::Follow,
             SymlinksOption::Keep => Self::Keep,
             SymlinksOption::Skip => Self::Skip,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate;
+
+    #[test]
+    fn a_rate_has_a_unit_or_none_and_is_not_too_small() {
+        let rates = [
+            ("20M", 20_000_000),
+            ("500k", 500_000),
+            ("1G", 1_000_000_000),
+            ("10000", 10_000),
+        ];
+        for (text, bytes) in rates {
+            assert_eq!(rate(text), Ok(bytes), "{text}");
+        }
+        for wrong in [
+            "",
+            "M",
+            "20MB",
+            "-5M",
+            "1.5M",
+            "9K",
+            "20 M",
+            "99999999999999999999",
+            "18446744073709551615G",
+            "5µ",
+        ] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -105,6 +105,7 @@ fn start(options: &RunOptions) -> Result<Running, String> {
         seed,
         receive_buffer: socket.receive_buffer(),
         datagram: DATAGRAM,
+        limits: options.limits(),
         aes: session::has_aes(),
         is_own_address,
     };

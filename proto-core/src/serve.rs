@@ -85,6 +85,12 @@ impl Serve {
         }
     }
 
+    /// Whether nothing is queued.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bursts.is_empty() && self.refusals.is_empty()
+    }
+
     /// Forgets everything (the peer has gone).
     pub fn clear(&mut self) {
         self.bursts.clear();

@@ -32,7 +32,7 @@ impl Bench {
         }
     }
 
-    /// Runs with these options in place of the right ones of the same name.
+    /// Runs with these options, in place of the right ones of the same name.
     fn start(&self, instead: &[(&str, &str)]) -> Output {
         let dir = self.scratch.path().join("peer");
         let right = [
@@ -48,6 +48,11 @@ impl Bench {
                 .find(|(name, _)| *name == option)
                 .map_or(value, |(_, value)| value);
             arguments.extend([option, value]);
+        }
+        for (name, value) in instead {
+            if !right.iter().any(|(option, _)| option == name) {
+                arguments.extend([*name, *value]);
+            }
         }
         run(self.scratch.path(), &arguments)
     }
@@ -105,6 +110,16 @@ fn a_start_that_cannot_be_says_why_and_touches_nothing() {
             "--dir is a file",
             vec![("--dir", &file)],
             "is a file, not a folder",
+        ),
+        (
+            "a limit without unit",
+            vec![("--limit", "fast")],
+            "bytes per second",
+        ),
+        (
+            "a limit too small",
+            vec![("--limit-up", "5K")],
+            "bytes per second",
         ),
         ("half an address", vec![("--ip", "10.0.0")], "10.0.0"),
         ("no address", vec![("--ip", "")], "--ip"),

@@ -20,6 +20,7 @@ mod hostile;
 mod in_the_way;
 mod large;
 mod latency;
+mod limit;
 mod lossy;
 mod membership;
 mod own_addresses;

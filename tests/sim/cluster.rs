@@ -6,6 +6,7 @@ use crate::rng::Rng;
 use peer_mio::clock::Now;
 use peer_mio::peer::{Config, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
+use proto_core::engine::Limits;
 use proto_core::index::entry::Timestamp;
 use proto_core::time::{Duration, Instant};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -139,6 +140,7 @@ impl Cluster {
             seed,
             receive_buffer: 2 * 1024 * 1024,
             datagram: 1200,
+            limits: Limits::default(),
             aes: place.is_multiple_of(2),
             is_own_address: |_| false,
         };

@@ -4,6 +4,7 @@ use peer_mio::clock::Now;
 use peer_mio::disk::Place;
 use peer_mio::peer::{Config, Peer};
 use peer_mio::watch::scan::Symlinks;
+use proto_core::engine::Limits;
 use proto_core::index::entry::{IndexId, Timestamp};
 use proto_core::time::{Duration, Instant};
 use sim::cluster::Cluster;
@@ -214,6 +215,7 @@ fn lone(number: u8, key: u8, is_own_address: fn(SocketAddr) -> bool) -> Peer<Sim
         datagram: 1200,
         aes: true,
         max_delete: peer_mio::peer::guard::HALF,
+        limits: Limits::default(),
         is_own_address,
     };
     Peer::start(SimDisk::new(), config, at(0), Box::new(|_| ()))

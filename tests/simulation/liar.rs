@@ -8,7 +8,7 @@ use proto_core::boundary::{Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
 use proto_core::content::cut::{Params, cut};
 use proto_core::content::recipe::{self, ContentIdHasher};
-use proto_core::engine::{self, Engine, Own};
+use proto_core::engine::{self, Engine, Limits, Own};
 use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
 use proto_core::index::version_vector::VersionVector;
 use proto_core::session::{self, Entropy};
@@ -177,6 +177,7 @@ impl Liar {
             },
             receive_buffer: 1_000_000,
             datagram: 1200,
+            limits: Limits::default(),
         };
         let seed = [u8::try_from(place).unwrap() + 1; 32];
         let mut engine = Box::new(Engine::new(config, Entropy::new(&seed)));
@@ -213,6 +214,7 @@ impl Meeting {
             seed: [9; 32],
             receive_buffer: 1_000_000,
             datagram: 1200,
+            limits: Limits::default(),
             aes: false,
             is_own_address: |_| false,
             max_delete: guard::HALF,

@@ -56,7 +56,7 @@ use objects::{Served, Serving};
 use plan::Plan;
 use proto_core::boundary::{PeerSlot, Transmit};
 use proto_core::content::ContentId;
-use proto_core::engine::{Engine, Own};
+use proto_core::engine::{Engine, Limits, Own};
 use proto_core::index::entry::{IndexId, Sequence};
 use proto_core::time::{Duration, Instant};
 use recheck::Recheck;
@@ -89,6 +89,8 @@ pub struct Config {
     pub receive_buffer: usize,
     /// Bytes of UDP payload of a full datagram.
     pub datagram: usize,
+    /// How much of the network may be used.
+    pub limits: Limits,
     /// Whether this processor has AES instructions.
     pub aes: bool,
     /// Whether an address is one of this machine's own.

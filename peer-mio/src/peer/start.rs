@@ -103,6 +103,7 @@ impl<D: Disk> Peer<D> {
             session,
             receive_buffer: config.receive_buffer,
             datagram: config.datagram,
+            limits: config.limits,
         };
         let mut engine = Box::new(Engine::new(engine_config, entropy));
         for (place, address) in config.peers.iter().enumerate() {

@@ -18,6 +18,7 @@ mod transmit;
 mod trouble;
 
 use crate::boundary::{PeerSlot, PullId};
+use crate::flow::Limit;
 use crate::index::entry::{IndexId, Sequence};
 use crate::limits::MAX_PEERS;
 use crate::pull::{Pulls, Want};
@@ -47,6 +48,17 @@ pub struct Config {
     /// Bytes of UDP payload of the datagrams to ask for, [`crate::limits::MIN_DATAGRAM`] to
     /// [`crate::limits::MAX_DATAGRAM`].
     pub datagram: usize,
+    /// What the user allows.
+    pub limits: Limits,
+}
+
+/// Bytes of UDP payload in a second, to or from all peers together; `None`: as many as the network carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    /// What is sent.
+    pub up: Option<u64>,
+    /// What is received.
+    pub down: Option<u64>,
 }
 
 /// What this peer tells the others of itself.
@@ -73,6 +85,8 @@ pub struct Engine<K = PureRust> {
     /// When to look again because of that.
     patience_ends: Instant,
     own: Own,
+    up: Option<Limit>,
+    down: Option<Limit>,
     /// Whose turn it is to send.
     turn: usize,
     goodbye: bool,
@@ -86,6 +100,8 @@ impl<K: CipherKey> Engine<K> {
     #[must_use]
     pub fn new(config: Config, entropy: Entropy) -> Self {
         Self {
+            up: config.limits.up.map(Limit::new),
+            down: config.limits.down.map(Limit::new),
             config,
             entropy,
             remotes: core::array::from_fn(|_| None),
@@ -397,7 +413,18 @@ impl<K: CipherKey> Engine<K> {
             }
         });
         let next = remotes.chain(pieces).min();
-        next.unwrap_or(Instant::FAR_FUTURE).min(self.swarms_at())
+        next.unwrap_or(Instant::FAR_FUTURE)
+            .min(self.swarms_at())
+            .min(self.serves_at())
+    }
+
+    /// When more may be served, if the limit alone holds it back.
+    fn serves_at(&self) -> Instant {
+        let waits = |remote: &Remote<K>| remote.is_connected() && !remote.serve.is_empty();
+        match self.up {
+            Some(up) if self.remotes.iter().flatten().any(waits) => up.ready_at(),
+            _ => Instant::FAR_FUTURE,
+        }
     }
 
     fn remote(&self, peer: PeerSlot) -> Option<&Remote<K>> {

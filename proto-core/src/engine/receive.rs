@@ -5,7 +5,7 @@ use super::Trouble;
 use super::remote::Announced;
 use crate::boundary::{Arrival, PeerSlot};
 use crate::pull;
-use crate::pull::Arrived;
+use crate::pull::{Arrived, Pulls};
 use crate::session::CipherKey;
 use crate::session::Incoming;
 use crate::time::{Duration, Instant};
@@ -39,7 +39,7 @@ impl<K: CipherKey> Engine<K> {
         peer: PeerSlot,
         datagram: &'a mut [u8],
     ) -> Option<Delivery<'a>> {
-        let len = datagram.len() as u64;
+        let datagram_len = datagram.len();
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         let incoming =
             remote
@@ -54,7 +54,7 @@ impl<K: CipherKey> Engine<K> {
                 return None;
             }
         };
-        remote.bytes_received = remote.bytes_received.saturating_add(len);
+        remote.bytes_received = remote.bytes_received.saturating_add(datagram_len as u64);
         let Incoming::Message(plaintext) = incoming else {
             return None;
         };
@@ -62,7 +62,13 @@ impl<K: CipherKey> Engine<K> {
         if remote.reported != Some(remote.sessions.incarnation()) {
             return None;
         }
-        match Message::decode(plaintext).ok()? {
+        let message = Message::decode(plaintext).ok()?;
+        if let Some(down) = &mut self.down
+            && !is_bulk(&self.pulls, &message)
+        {
+            down.spend(now, datagram_len);
+        }
+        match message {
             Message::Announce(announce) => self.handle_announce(now, peer, &announce),
             Message::Request(request) => {
                 remote.serve.request(&request);
@@ -176,6 +182,9 @@ impl<K: CipherKey> Engine<K> {
         let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) else {
             return;
         };
+        if let Some(down) = &mut self.down {
+            down.refund(piece.outstanding());
+        }
         let busy = refuse.reason == RefuseReason::BUSY;
         // A journal that is gone: the peer's index began anew; its next announcement says so.
         piece.refused(now, &mut remote.flow, peer, busy);
@@ -187,4 +196,14 @@ impl<K: CipherKey> Engine<K> {
             self.end_pull(pull);
         }
     }
+}
+
+/// Whether a message was counted against the limit of what is received when it was asked for.
+fn is_bulk(pulls: &Pulls, message: &Message<'_>) -> bool {
+    let Message::Block(block, _) = message else {
+        return false;
+    };
+    pulls
+        .get(pull::id(block.tag))
+        .is_some_and(|piece| matches!(piece.want.object, ObjectId::Content(_)))
 }

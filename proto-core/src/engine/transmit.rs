@@ -44,6 +44,9 @@ impl<K: CipherKey> Engine<K> {
                 continue;
             };
             if let Some(transmit) = self.transmit_to(now, peer, buffer, objects) {
+                if let Some(up) = &mut self.up {
+                    up.spend(now, transmit.len);
+                }
                 if let Some(remote) = self.remote_mut(peer) {
                     remote.bytes_sent = remote.bytes_sent.saturating_add(transmit.len as u64);
                 }
@@ -61,6 +64,7 @@ impl<K: CipherKey> Engine<K> {
         objects: &mut impl Objects,
     ) -> Option<Transmit> {
         let budget = self.receive_budget();
+        let paced = !self.down.is_some_and(|down| down.binds(self.rate(now)));
         let speaking = self.speaking(now);
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         if let Some(len) =
@@ -121,7 +125,7 @@ impl<K: CipherKey> Engine<K> {
         if let Some(len) = self.build_have(now, peer, buffer.get_mut(PLAINTEXT..end)?) {
             return self.sealed(now, peer, buffer, len);
         }
-        if let Some(len) = self.build_request(now, peer, speaking, budget, buffer) {
+        if let Some(len) = self.build_request(now, peer, speaking, (budget, paced), buffer) {
             return self.sealed(now, peer, buffer, len);
         }
         self.build_burst(now, peer, buffer, objects)
@@ -155,13 +159,19 @@ impl<K: CipherKey> Engine<K> {
         self.config.receive_buffer.saturating_sub(queued)
     }
 
+    /// Bytes that lately came from all peers in a second.
+    fn rate(&self, now: Instant) -> u64 {
+        let remotes = self.remotes.iter().flatten();
+        remotes.map(|remote| remote.flow.rate(now)).sum()
+    }
+
     /// A REQUEST for pieces of one object, as many as there is room for.
     fn build_request(
         &mut self,
         now: Instant,
         peer: PeerSlot,
         speaking: PeerSet,
-        budget: usize,
+        (budget, paced): (usize, bool),
         buffer: &mut [u8],
     ) -> Option<usize> {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
@@ -175,7 +185,7 @@ impl<K: CipherKey> Engine<K> {
             return None;
         };
         let outstanding = remote.flow.outstanding();
-        let mut room = match remote.flow.room(now, segment, budget) {
+        let mut room = match remote.flow.room(now, segment, budget, paced) {
             Room::Bytes(room) => room,
             Room::At(ready) => {
                 remote.ask_at = ready;
@@ -183,6 +193,16 @@ impl<K: CipherKey> Engine<K> {
             }
             Room::Full => return None,
         };
+        if let Some(down) = &self.down {
+            let datagrams = down.room(now).div_ceil(segment + Block::HEADER_LEN + SEAL);
+            if datagrams == 0 {
+                // What comes now is less than the path could carry.
+                remote.flow.idle();
+                remote.ask_at = down.ready_at();
+                return None;
+            }
+            room = room.min(datagrams * segment);
+        }
         let mut candidates: Vec<(u64, PullId), MAX_PULLS> = Vec::new();
         for (id, piece) in self.pulls.iter() {
             if piece.want.object == object && may_ask(piece, now, peer, speaking) {
@@ -218,6 +238,13 @@ impl<K: CipherKey> Engine<K> {
             let order = remote.flow.asked(now, missing.bytes);
             piece.asked(now, order, &wanted);
             room = room.saturating_sub(missing.bytes);
+            if let Some(down) = &mut self.down
+                && matches!(object, ObjectId::Content(_))
+            {
+                // Only of contents it is known how long the answer is.
+                let heads = missing.segments * (Block::HEADER_LEN + SEAL);
+                down.spend(now, missing.bytes + heads);
+            }
             let length = u32::try_from(piece.length).unwrap_or(u32::MAX);
             if writer
                 .push(pull::tag(id), start, length, piece.segments(), &wanted)
@@ -242,8 +269,11 @@ impl<K: CipherKey> Engine<K> {
         objects: &mut impl Objects,
     ) -> Option<Transmit> {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        let allowed = self.up.map_or(usize::MAX, |up| up.room(now));
         let (mut len, mut first) = (0, None);
-        while let Some(rest) = buffer.get_mut(len..) {
+        while let Some(rest) = buffer.get_mut(len..)
+            && len < allowed
+        {
             // The next one must fit whole, or building it would lose it.
             let Some(body) = rest.get_mut(PLAINTEXT..) else {
                 break;

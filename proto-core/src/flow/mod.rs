@@ -3,12 +3,14 @@
 //! minimum round trip are measured, loss is no signal.
 
 mod delivery;
+mod limit;
 mod model;
 mod pacer;
 mod requests;
 mod rtt;
 
 pub use delivery::{Delivery, Sent};
+pub use limit::Limit;
 use model::Model;
 use pacer::Pacer;
 use requests::Requests;
@@ -20,6 +22,8 @@ use crate::time::{Duration, Instant};
 /// Waited beyond two round trips before a probe: a turn of the serving peer's loop.
 const PROBE_MARGIN: Duration = Duration::from_millis(10);
 
+/// What was measured so long ago says nothing of now.
+const IDLE: Duration = Duration::from_secs(1);
 /// A round that lost less than this part of what came may be chance, not a short queue.
 const TOLERATED_LOSS: u64 = 64;
 /// How long the pace holds after more was lost.
@@ -84,10 +88,21 @@ impl Flow {
         self.outstanding.saturating_sub(held)
     }
 
-    /// Bytes of segments of this size that may be asked for now, with `budget` bytes left of what may wait
-    /// in the receive buffer that the kernel granted.
+    /// Bytes per second that lately came; 0 if nothing did for a while.
     #[must_use]
-    pub fn room(&self, now: Instant, segment: usize, budget: usize) -> Room {
+    pub fn rate(&self, now: Instant) -> u64 {
+        let rate = self.delivery.rate().unwrap_or_default();
+        if now.saturating_since(self.stirred_at) < IDLE {
+            rate
+        } else {
+            0
+        }
+    }
+
+    /// Bytes of segments of this size that may be asked for now, with `budget` bytes left of what may wait
+    /// in the receive buffer that the kernel granted. `paced`: the path sets the pace, not a [`Limit`].
+    #[must_use]
+    pub fn room(&self, now: Instant, segment: usize, budget: usize, paced: bool) -> Room {
         let held = self.model.in_flight(self.min_rtt());
         let budget = budget.saturating_add(held.saturating_sub(self.outstanding));
         let window = self.window().saturating_sub(self.outstanding).min(budget);
@@ -99,7 +114,7 @@ impl Flow {
         if self.outstanding > 0 && window < quantum.min(self.window() / 4) {
             return Room::Full;
         }
-        let Some(pace) = pace else {
+        let Some(pace) = pace.filter(|_| paced) else {
             return Room::Bytes(window);
         };
         match self.pacer.credit(now, pace, quantum) {

@@ -8,6 +8,7 @@ mod fairness;
 mod faults;
 mod hostile;
 mod journals;
+mod limits;
 mod liveness;
 mod netsim;
 mod objects;

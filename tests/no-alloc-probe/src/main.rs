@@ -8,7 +8,7 @@ use core::time::Duration;
 use proto_core::boundary::{Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
 use proto_core::content::recipe::hash_chunk;
-use proto_core::engine::{Config, Delivery, Engine, Event, Own};
+use proto_core::engine::{Config, Delivery, Engine, Event, Limits, Own};
 use proto_core::index::entry::IndexId;
 use proto_core::legacy;
 use proto_core::path;
@@ -51,6 +51,7 @@ fn engine(number: u8) -> Engine {
         session,
         receive_buffer: 1 << 20,
         datagram: 1200,
+        limits: Limits::default(),
     };
     Engine::new(config, Entropy::new(&[number; 32]))
 }

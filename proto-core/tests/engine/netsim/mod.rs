@@ -15,7 +15,7 @@ pub use random::Random;
 
 use host::Truth;
 use proto_core::boundary::PeerSlot;
-use proto_core::engine::{Config, Engine};
+use proto_core::engine::{Config, Engine, Limits};
 use proto_core::index::entry::IndexId;
 use proto_core::pull::Want;
 use proto_core::session::{Config as SessionConfig, Entropy, has_aes};
@@ -65,6 +65,8 @@ pub struct Sim {
     nodes: Vec<Node>,
     /// Bytes that the kernel of each host buffers; for hosts that are added after it is set.
     pub receive_buffer: usize,
+    /// What each host may send and receive; for hosts that are added after it is set.
+    pub limits: Limits,
     truth: Truth,
     seed: u64,
 }
@@ -77,6 +79,7 @@ impl Sim {
             net: Net::new(seed, usual),
             nodes: Vec::new(),
             receive_buffer: 4 * 1024 * 1024,
+            limits: Limits::default(),
             truth: Truth::new(),
             seed,
         }
@@ -101,6 +104,7 @@ impl Sim {
             },
             receive_buffer: self.receive_buffer,
             datagram: DATAGRAM,
+            limits: self.limits,
         };
         Box::new(Engine::new(config, entropy(self.seed, host, boot)))
     }
