@@ -23,8 +23,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 
-/// Bytes of UDP payload of a full datagram: what every path carries (docs/protocol.md, "Datagrams").
-const DATAGRAM: usize = proto_core::limits::MIN_DATAGRAM;
+/// Bytes of UDP payload of the longest datagrams that are asked for; how long they are, each path decides
+/// (docs/protocol.md, "Path MTU").
+const DATAGRAM: usize = proto_core::limits::MAX_DATAGRAM;
 
 /// Why a peer does not run: one sentence that says what is wrong and what to do.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ pub mod index;
 pub mod legacy;
 pub mod limits;
 pub mod path;
+pub mod path_mtu;
 pub mod pull;
 mod serve;
 pub mod session;

@@ -11,6 +11,7 @@ use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::PageWriter;
+use proto_core::wire::path_probe::{Padding, Probe};
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::request::RequestWriter;
 use proto_core::wire::{ObjectId, WireError, goodbye};
@@ -164,6 +165,8 @@ fn messages() -> Vec<Vec<u8>> {
         refuse(RefuseReason::GONE),
         refuse(RefuseReason::BUSY),
         written(goodbye::emit),
+        written(|out| Probe { size: 1452, tag: 3 }.emit(out)),
+        written(|out| Padding { tag: 3 }.emit(&mut out[..100])),
     ]
 }
 

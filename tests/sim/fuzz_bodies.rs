@@ -65,6 +65,11 @@ pub fn decode_message(data: &[u8]) {
         Message::Have(have) => written(|out| have.emit(out)),
         Message::Refuse(refuse) => written(|out| refuse.emit(out)),
         Message::Goodbye => written(goodbye::emit),
+        Message::Probe(probe) => written(|out| probe.emit(out)),
+        // What lies behind its head is not looked at.
+        Message::Padding(padding) => {
+            written(|out| padding.emit(out.get_mut(..8).unwrap_or_default()))
+        }
     };
     assert_eq!(Message::decode(&again), Ok(message));
 }

@@ -21,14 +21,15 @@ pub fn to_json(status: &Status) -> String {
         out.push_str(if place > 0 { "," } else { "" });
         let _ = write!(
             out,
-            r#"{{"address":"{}","connected":{},"rtt_us":{},"sequence":{},"bytes_sent":{},"bytes_received":{},"transfers":{}}}"#,
+            r#"{{"address":"{}","connected":{},"rtt_us":{},"sequence":{},"bytes_sent":{},"bytes_received":{},"transfers":{},"datagram":{}}}"#,
             peer.address,
             peer.connected,
             peer.rtt_us.map_or("null".to_owned(), |rtt| rtt.to_string()),
             peer.sequence,
             peer.bytes_sent,
             peer.bytes_received,
-            peer.transfers
+            peer.transfers,
+            peer.datagram
         );
     }
     out.push_str("]}\n");
@@ -109,6 +110,7 @@ mod tests {
                 bytes_sent: 4,
                 bytes_received: 5,
                 transfers: 6,
+                datagram: 1452,
             }],
             ..Status::default()
         }

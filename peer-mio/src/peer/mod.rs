@@ -87,7 +87,7 @@ pub struct Config {
     pub seed: [u8; 32],
     /// Bytes that the kernel buffers of what arrives.
     pub receive_buffer: usize,
-    /// Bytes of UDP payload of a full datagram.
+    /// Bytes of UDP payload of the longest datagrams to ask for.
     pub datagram: usize,
     /// How much of the network may be used.
     pub limits: Limits,
@@ -310,6 +310,7 @@ impl<D: Disk> Peer<D> {
                     bytes_sent: status.bytes_sent,
                     bytes_received: status.bytes_received,
                     transfers: status.transfers,
+                    datagram: status.datagram,
                 })
             });
         Status {

@@ -41,6 +41,8 @@ pub struct PeerLine {
     pub bytes_received: u64,
     /// Pieces being fetched from it.
     pub transfers: usize,
+    /// Bytes of UDP payload of the datagrams that it is asked for.
+    pub datagram: usize,
 }
 
 /// One file that has landed.

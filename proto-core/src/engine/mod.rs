@@ -45,8 +45,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// Bytes that the kernel buffers of what arrives: all peers together never have more outstanding.
     pub receive_buffer: usize,
-    /// Bytes of UDP payload of the datagrams to ask for, [`crate::limits::MIN_DATAGRAM`] to
-    /// [`crate::limits::MAX_DATAGRAM`].
+    /// Bytes of UDP payload of the longest datagrams to ask for, [`crate::limits::MIN_DATAGRAM`] to
+    /// [`crate::limits::MAX_DATAGRAM`]; how long they are, the path decides.
     pub datagram: usize,
     /// What the user allows.
     pub limits: Limits,
@@ -125,7 +125,12 @@ impl<K: CipherKey> Engine<K> {
     ) -> bool {
         match self.remotes.get_mut(peer.place()) {
             Some(place @ None) => {
-                *place = Some(Remote::new(peer, initiation_counter, last_seen));
+                *place = Some(Remote::new(
+                    peer,
+                    initiation_counter,
+                    last_seen,
+                    self.config.datagram,
+                ));
                 true
             }
             _ => false,

@@ -74,7 +74,10 @@ impl<K: CipherKey> Engine<K> {
                 remote.serve.request(&request);
                 None
             }
-            Message::Block(block, payload) => self.handle_block(now, peer, &block, payload),
+            Message::Block(block, payload) => {
+                remote.mtu.arrived(now, datagram_len);
+                self.handle_block(now, peer, &block, payload)
+            }
             Message::Have(have) => {
                 self.handle_have(now, peer, &have);
                 None
@@ -85,6 +88,16 @@ impl<K: CipherKey> Engine<K> {
             }
             Message::Goodbye => {
                 remote.sessions.close(now);
+                None
+            }
+            Message::Probe(probe) => {
+                // What is too much is dropped, and asked for again.
+                let _ = remote.probes.push_back(probe);
+                None
+            }
+            Message::Padding(padding) => {
+                remote.paddings = remote.paddings.saturating_add(1);
+                remote.mtu.answered(now, padding.tag, datagram_len);
                 None
             }
         }

@@ -7,13 +7,19 @@ use crate::boundary::{PeerSlot, PullId};
 use crate::content::ContentId;
 use crate::flow::Flow;
 use crate::index::entry::{IndexId, Sequence};
+use crate::path_mtu::{LADDER, PathMtu};
 use crate::serve::Serve;
 use crate::session::{CipherKey, PeerSessions, Seen};
 use crate::time::{Duration, Instant};
+use crate::wire::path_probe::Probe;
 use heapless::Deque;
 
 /// Contents that a peer asks for, or is told of, at once.
 const TOLD: usize = 16;
+
+/// PROBEs of a peer that wait for their answer: one of each size. Those of a try that was not answered in time are dropped with what
+/// is beyond it, as their peer asks again.
+const PROBES: usize = LADDER.len();
 
 /// What a peer last told of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +41,12 @@ pub(super) struct Remote<K> {
     pub reported: Option<u32>,
     pub flow: Flow,
     pub serve: Serve,
+    /// How long the datagrams may be that we ask for.
+    pub mtu: PathMtu,
+    /// Datagrams that it wants, to find that out for itself.
+    pub probes: Deque<Probe, PROBES>,
+    /// Datagrams that it sent for that alone.
+    pub paddings: u64,
     pub announced: Option<Announced>,
     /// How far we have read its journal.
     pub cursor: Option<Sequence>,
@@ -86,10 +98,20 @@ pub struct PeerStatus {
     pub transfers: usize,
     /// Bytes that may be outstanding.
     pub window: usize,
+    /// Bytes of UDP payload of the datagrams that it is asked for.
+    pub datagram: usize,
+    /// Datagrams that came only to find that out.
+    pub paddings: u64,
 }
 
 impl<K: CipherKey> Remote<K> {
-    pub fn new(slot: PeerSlot, initiation_counter: u64, last_seen: Option<Seen>) -> Self {
+    /// A peer of which nothing is known; datagrams of more than `longest` bytes are never asked for.
+    pub fn new(
+        slot: PeerSlot,
+        initiation_counter: u64,
+        last_seen: Option<Seen>,
+        longest: usize,
+    ) -> Self {
         Self {
             slot,
             sessions: PeerSessions::new(
@@ -100,6 +122,9 @@ impl<K: CipherKey> Remote<K> {
             reported: None,
             flow: Flow::default(),
             serve: Serve::default(),
+            mtu: PathMtu::new(longest),
+            probes: Deque::new(),
+            paddings: 0,
             announced: None,
             cursor: None,
             journal: None,
@@ -169,6 +194,8 @@ impl<K: CipherKey> Remote<K> {
     pub fn forget_connection(&mut self) {
         self.flow = Flow::default();
         self.serve.clear();
+        self.mtu.forget();
+        self.probes.clear();
         self.announced = None;
         self.cursor = None;
         self.journal = None;
@@ -183,7 +210,7 @@ impl<K: CipherKey> Remote<K> {
 
     pub fn timeout(&self) -> Instant {
         let announce = if self.is_connected() {
-            self.announce_at
+            self.announce_at.min(self.mtu.due())
         } else {
             Instant::FAR_FUTURE
         };
@@ -217,6 +244,8 @@ impl<K: CipherKey> Remote<K> {
             bytes_received: self.bytes_received,
             transfers,
             window: self.flow.window(),
+            datagram: self.mtu.size(),
+            paddings: self.paddings,
         }
     }
 }

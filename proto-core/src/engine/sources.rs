@@ -53,6 +53,10 @@ impl<K: CipherKey> Engine<K> {
                 asked += 1;
                 stalled += usize::from(piece.find_lost(now, &mut remote.flow));
             }
+            if asked > 0 {
+                let timeout = remote.flow.answer_timeout();
+                remote.mtu.suspect(now, timeout);
+            }
             if asked > 0 && stalled == asked {
                 remote.flow.stalled();
             }

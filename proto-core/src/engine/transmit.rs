@@ -7,7 +7,7 @@ use crate::boundary::{Objects, PeerSlot, PullId, Read, Transmit};
 use crate::flow::Room;
 use crate::limits::{MAX_PEERS, MAX_PULLS, MIN_DATAGRAM};
 use crate::pull;
-use crate::pull::{PeerSet, Pulls};
+use crate::pull::{PeerSet, Piece, Pulls};
 use crate::serve::Built;
 use crate::session;
 use crate::session::CipherKey;
@@ -15,6 +15,7 @@ use crate::storage::segment_bitmap::SegmentBitmap;
 use crate::time::Instant;
 use crate::wire::announce::Announce;
 use crate::wire::block::Block;
+use crate::wire::path_probe::Padding;
 use crate::wire::request::RequestWriter;
 use crate::wire::{ObjectId, goodbye};
 use heapless::Vec;
@@ -121,6 +122,20 @@ impl<K: CipherKey> Engine<K> {
                 segment_size: len,
             });
         }
+        let before = remote.mtu.size();
+        let path_probe = build_path_probe(remote, now, buffer);
+        if remote.mtu.size() < before {
+            // All that is under way in long segments is lost, and what was waited for says nothing of the path.
+            for (_, piece) in self.pulls.iter_mut() {
+                if piece.source == Some(peer) {
+                    piece.ask_anew(&mut remote.flow);
+                }
+            }
+            remote.flow.stalled();
+        }
+        if let Some(len) = path_probe {
+            return self.sealed(now, peer, buffer, len);
+        }
         let end = MIN_DATAGRAM - SEAL + PLAINTEXT;
         if let Some(len) = self.build_have(now, peer, buffer.get_mut(PLAINTEXT..end)?) {
             return self.sealed(now, peer, buffer, len);
@@ -176,16 +191,13 @@ impl<K: CipherKey> Engine<K> {
     ) -> Option<usize> {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         remote.ask_at = Instant::FAR_FUTURE;
-        let segment = self
-            .config
-            .datagram
-            .saturating_sub(SEAL + Block::HEADER_LEN);
+        let longest = remote.mtu.size().saturating_sub(SEAL + Block::HEADER_LEN);
         let Some(object) = next_object(&self.pulls, now, peer, speaking) else {
             remote.flow.idle();
             return None;
         };
         let outstanding = remote.flow.outstanding();
-        let mut room = match remote.flow.room(now, segment, budget, paced) {
+        let mut room = match remote.flow.room(now, longest, budget, paced) {
             Room::Bytes(room) => room,
             Room::At(ready) => {
                 remote.ask_at = ready;
@@ -194,14 +206,14 @@ impl<K: CipherKey> Engine<K> {
             Room::Full => return None,
         };
         if let Some(down) = &self.down {
-            let datagrams = down.room(now).div_ceil(segment + Block::HEADER_LEN + SEAL);
+            let datagrams = down.room(now).div_ceil(longest + Block::HEADER_LEN + SEAL);
             if datagrams == 0 {
                 // What comes now is less than the path could carry.
                 remote.flow.idle();
                 remote.ask_at = down.ready_at();
                 return None;
             }
-            room = room.min(datagrams * segment);
+            room = room.min(datagrams * longest);
         }
         let mut candidates: Vec<(u64, PullId), MAX_PULLS> = Vec::new();
         for (id, piece) in self.pulls.iter() {
@@ -210,6 +222,16 @@ impl<K: CipherKey> Engine<K> {
             }
         }
         candidates.sort_unstable_by_key(|(start, _)| *start);
+        // What was begun in shorter segments goes on in them: what is here of it stays. All of a REQUEST are alike.
+        let begun = candidates
+            .first()
+            .and_then(|(_, id)| self.pulls.get(*id))
+            .map_or(0, Piece::segment);
+        let segment = if begun == 0 {
+            longest
+        } else {
+            begun.min(longest)
+        };
         let end = MIN_DATAGRAM - SEAL + PLAINTEXT;
         let mut writer = RequestWriter::new(
             buffer.get_mut(PLAINTEXT..end)?,
@@ -219,6 +241,12 @@ impl<K: CipherKey> Engine<K> {
         .ok()?;
         for (start, id) in candidates {
             let piece = self.pulls.get_mut(id)?;
+            if piece.segment() > longest {
+                // The path carries no such long ones.
+                piece.ask_anew(&mut remote.flow);
+            } else if piece.segment() != 0 && piece.segment() != segment {
+                continue;
+            }
             if room < segment && !(outstanding == 0 && writer.is_empty()) {
                 break;
             }
@@ -235,6 +263,7 @@ impl<K: CipherKey> Engine<K> {
             if missing.segments == 0 {
                 continue;
             }
+            remote.mtu.asked(now, remote.flow.outstanding() == 0);
             let order = remote.flow.asked(now, missing.bytes);
             piece.asked(now, order, &wanted);
             room = room.saturating_sub(missing.bytes);
@@ -321,6 +350,22 @@ fn next_object(pulls: &Pulls, now: Instant, peer: PeerSlot, speaking: PeerSet) -
         .filter(|(_, piece)| may_ask(piece, now, peer, speaking))
         .map(|(_, piece)| piece.want.object)
         .min_by_key(|object| turn(*object))
+}
+
+/// A PADDING that the peer wants, or a PROBE that is due.
+fn build_path_probe<K: CipherKey>(
+    remote: &mut Remote<K>,
+    now: Instant,
+    buffer: &mut [u8],
+) -> Option<usize> {
+    if let Some(wanted) = remote.probes.pop_front() {
+        let end = usize::from(wanted.size) - SEAL + PLAINTEXT;
+        let padding = Padding { tag: wanted.tag };
+        return padding.emit(buffer.get_mut(PLAINTEXT..end)?).ok();
+    }
+    let timeout = remote.flow.answer_timeout();
+    let probe = remote.mtu.poll(now, timeout)?;
+    probe.emit(buffer.get_mut(PLAINTEXT..)?).ok()
 }
 
 fn rest_too_short(body: usize, datagram: usize) -> bool {

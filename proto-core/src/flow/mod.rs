@@ -24,6 +24,8 @@ const PROBE_MARGIN: Duration = Duration::from_millis(10);
 
 /// What was measured so long ago says nothing of now.
 const IDLE: Duration = Duration::from_secs(1);
+/// Turns of two busy loops.
+const TURNS: Duration = Duration::from_millis(50);
 /// A round that lost less than this part of what came may be chance, not a short queue.
 const TOLERATED_LOSS: u64 = 64;
 /// How long the pace holds after more was lost.
@@ -215,6 +217,7 @@ impl Flow {
     pub fn stalled(&mut self) {
         self.delivery.forget();
         self.model = Model::default();
+        self.pacer = Pacer::default();
     }
 
     /// When one segment should be asked for again because nothing comes any more.
@@ -237,6 +240,16 @@ impl Flow {
 
     fn min_rtt(&self) -> Duration {
         self.rtt.min().unwrap_or_default()
+    }
+
+    /// How long the answer to a single datagram may take, where asking once more costs little.
+    #[must_use]
+    pub fn answer_timeout(&self) -> Duration {
+        let smoothed = self.rtt.smoothed();
+        smoothed.map_or_else(
+            || self.rtt.retransmission_timeout(),
+            |smoothed| smoothed * 2 + TURNS,
+        )
     }
 
     /// How long to wait for an answer before asking again.

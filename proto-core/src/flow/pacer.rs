@@ -9,8 +9,9 @@ const QUANTUM: Duration = Duration::from_micros(250);
 const ROUND_PARTS: u32 = 64;
 /// Most of one REQUEST in bytes: few datagrams then wake the other side.
 const LARGEST: usize = 256 * 1024;
-/// Segments of one REQUEST at least.
+/// Segments of one REQUEST at least, as long as they are not longer than on Ethernet.
 const LEAST_SEGMENTS: usize = 12;
+const ETHERNET: usize = 1452;
 /// What was not asked for in time is asked for at once up to this much: poll(2) counts in
 /// milliseconds ...
 const AT_ONCE: Duration = Duration::from_micros(1500);
@@ -30,7 +31,7 @@ impl Pacer {
     /// Bytes of the next REQUEST at this pace.
     #[must_use]
     pub fn quantum(pace: u64, min_rtt: Duration, segment: usize) -> usize {
-        let least = LEAST_SEGMENTS * segment;
+        let least = (LEAST_SEGMENTS * segment.min(ETHERNET)).max(segment);
         let wanted = bytes(pace, QUANTUM.max(min_rtt / ROUND_PARTS));
         wanted.clamp(least, LARGEST.max(least))
     }

@@ -127,6 +127,12 @@ impl Piece {
             .min(self.segment)
     }
 
+    /// Bytes of each segment but the last; 0 before it was first asked for.
+    #[must_use]
+    pub fn segment(&self) -> usize {
+        self.segment
+    }
+
     /// Whether all bytes are here.
     #[must_use]
     pub fn is_complete(&self) -> bool {

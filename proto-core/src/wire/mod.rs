@@ -8,6 +8,8 @@
 //! | 4 | HAVE | have.rs | 9 |
 //! | 5 | REFUSE | refuse.rs | 10 |
 //! | 6 | GOODBYE | goodbye.rs | 11 |
+//! | 7 | PROBE | path_probe.rs | 18 |
+//! | 8 | PADDING | path_probe.rs | 18 |
 
 pub mod announce;
 pub mod block;
@@ -17,6 +19,7 @@ pub mod goodbye;
 pub mod have;
 mod object;
 pub mod page;
+pub mod path_probe;
 mod print;
 pub mod refuse;
 pub mod request;
@@ -27,6 +30,7 @@ use cursor::Reader;
 pub use cursor::WireError;
 use have::Have;
 pub use object::ObjectId;
+use path_probe::{Padding, Probe};
 use refuse::Refuse;
 use request::Request;
 
@@ -47,6 +51,10 @@ impl Operation {
     pub const REFUSE: Self = Self(5);
     /// The sender ends.
     pub const GOODBYE: Self = Self(6);
+    /// Wants a datagram of a size.
+    pub const PROBE: Self = Self(7);
+    /// That datagram.
+    pub const PADDING: Self = Self(8);
 }
 
 /// One message, borrowing the datagram.
@@ -64,6 +72,10 @@ pub enum Message<'a> {
     Refuse(Refuse),
     /// The sender ends.
     Goodbye,
+    /// Wants a datagram of a size.
+    Probe(Probe),
+    /// That datagram.
+    Padding(Padding),
 }
 
 impl<'a> Message<'a> {
@@ -82,6 +94,8 @@ impl<'a> Message<'a> {
             Operation::HAVE => Have::parse(reader).map(Self::Have),
             Operation::REFUSE => Refuse::parse(reader).map(Self::Refuse),
             Operation::GOODBYE => reader.end().map(|()| Self::Goodbye),
+            Operation::PROBE => Probe::parse(reader).map(Self::Probe),
+            Operation::PADDING => Padding::parse(reader).map(Self::Padding),
             Operation(unknown) => Err(WireError::Unknown(unknown)),
         }
     }

@@ -57,6 +57,8 @@ impl Display for Message<'_> {
                 write!(f, "REFUSE {:08x}: {}", refuse.tag, refuse.reason)
             }
             Self::Goodbye => f.write_str("GOODBYE"),
+            Self::Probe(probe) => write!(f, "PROBE {:08x}: {} bytes", probe.tag, probe.size),
+            Self::Padding(padding) => write!(f, "PADDING {:08x}", padding.tag),
         }
     }
 }

@@ -10,6 +10,7 @@ use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::time::Instant;
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::path_probe::Probe;
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::request::RequestWriter;
 use proto_core::wire::{Message, ObjectId};
@@ -282,4 +283,24 @@ fn a_pause_that_ends_while_the_window_is_full_does_not_keep_the_driver_awake() {
 #[test]
 fn an_engine_has_a_fixed_size() {
     assert!(size_of::<Engine>() < 900 * 1024, "{}", size_of::<Engine>());
+}
+
+#[test]
+fn whoever_is_asked_for_paddings_without_end_sends_one_of_each_size_at_a_time() {
+    let mut sim = group(Path::default(), Box::new(|_, _| Vec::new()));
+    let before = sim.net.count(0, 2).bytes;
+    let probe = Probe {
+        size: 60_000,
+        tag: 7,
+    };
+    for _ in 0..1000 {
+        let mut out = vec![0; 8];
+        probe.emit(&mut out).unwrap();
+        sim.member(2).say(out);
+    }
+    // All of them arrive at once.
+    sim.work(2);
+    sim.run_ms(10);
+    let sent = sim.net.count(0, 2).bytes - before;
+    assert!((60_000..5 * 60_000 + 10_000).contains(&sent), "{sent}");
 }

@@ -12,6 +12,7 @@ mod limits;
 mod liveness;
 mod netsim;
 mod objects;
+mod path_mtu;
 mod sources;
 mod table;
 mod transfers;

@@ -109,6 +109,32 @@ fn fields_of_messages() {
         ],
         decodes,
     );
+    walk(
+        "probe",
+        &sample("probe"),
+        &[
+            ("reserved", 1, 1, &[0, U8], &[]),
+            (
+                "size",
+                2,
+                2,
+                &[1200, MAX_DATAGRAM as u64],
+                &[0, 1199, MAX_DATAGRAM as u64 + 1, U16],
+            ),
+            ("tag", 4, 4, &[0, 1, U32], &[]),
+        ],
+        decodes,
+    );
+    walk(
+        "padding",
+        &sample("padding"),
+        &[
+            ("reserved", 1, 1, &[0, U8], &[]),
+            ("reserved", 2, 2, &[0, U16], &[]),
+            ("tag", 4, 4, &[0, 1, U32], &[]),
+        ],
+        decodes,
+    );
 }
 
 #[test]

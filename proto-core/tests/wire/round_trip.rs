@@ -12,6 +12,7 @@ use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::{EntryRef, Page};
+use proto_core::wire::path_probe::{Padding, Probe};
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::{Message, entry};
 
@@ -104,6 +105,17 @@ proptest! {
         let refuse = Refuse { reason: RefuseReason(reason), tag };
         let bytes = emitted(|out| refuse.emit(out));
         prop_assert_eq!(Message::decode(&bytes), Ok(Message::Refuse(refuse)));
+    }
+
+    #[test]
+    fn probes(size in 1200_u16..=60_000, tag: u32, padding in 8_usize..60_000) {
+        let probe = Probe { size, tag };
+        let bytes = emitted(|out| probe.emit(out));
+        prop_assert_eq!(Message::decode(&bytes), Ok(Message::Probe(probe)));
+        let bytes = emitted(|out| Padding { tag }.emit(&mut out[..padding]));
+        prop_assert_eq!(bytes.len(), padding);
+        prop_assert!(bytes[8..].iter().all(|byte| *byte == 0));
+        prop_assert_eq!(Message::decode(&bytes), Ok(Message::Padding(Padding { tag })));
     }
 
     #[test]

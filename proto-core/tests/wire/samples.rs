@@ -10,6 +10,7 @@ use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::PageWriter;
+use proto_core::wire::path_probe::{Padding, Probe};
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::request::RequestWriter;
 use proto_core::wire::{ObjectId, WireError, goodbye};
@@ -209,6 +210,11 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
         length: 3000,
     };
     let wanted = [(77, 4096, 3000, vec![0, 2])];
+    let probe = Probe {
+        size: 8952,
+        tag: 77,
+    };
+    let padding = Padding { tag: 77 };
     vec![
         ("announce", emitted(|out| announce.emit(out))),
         (
@@ -219,6 +225,8 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
         ("have", emitted(|out| have.emit(out))),
         ("refuse", emitted(|out| refuse.emit(out))),
         ("goodbye", emitted(goodbye::emit)),
+        ("probe", emitted(|out| probe.emit(out))),
+        ("padding", emitted(|out| padding.emit(&mut out[..8]))),
     ]
 }
 

@@ -103,6 +103,13 @@ impl Piece {
         (flow.retransmission_timeout() * (1 << self.timeouts.min(5))).min(Duration::from_secs(2))
     }
 
+    /// The same, at once, as if nothing had been waited for in vain.
+    pub fn ask_anew(&mut self, flow: &mut Flow) {
+        self.give_up(flow);
+        self.timeouts = 0;
+        self.passed_over = 0;
+    }
+
     /// Everything outstanding is to be asked for again.
     pub fn give_up(&mut self, flow: &mut Flow) {
         flow.given_up(self.outstanding);

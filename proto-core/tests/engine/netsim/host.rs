@@ -2,11 +2,12 @@
 
 use super::library::{Content, Library};
 use super::net::Net;
-use super::{DATAGRAM, instant, slot};
+use super::{instant, slot};
 use proto_core::boundary::{PeerSlot, PullId};
 use proto_core::content::ContentId;
 use proto_core::engine::{Delivery, Engine, Event, Own, Trouble};
 use proto_core::index::entry::{IndexId, Sequence};
+use proto_core::limits::MAX_DATAGRAM;
 use proto_core::pull::{Failure, Want};
 use proto_core::time::Instant;
 use proto_core::wire::ObjectId;
@@ -108,7 +109,7 @@ impl Host {
                     .poll_transmit(instant(now), &mut buffer, &mut self.library)
         {
             for datagram in buffer[..transmit.len].chunks(transmit.segment_size) {
-                assert!(datagram.len() <= DATAGRAM);
+                assert!(datagram.len() <= MAX_DATAGRAM);
                 net.send(now, this, transmit.peer.place(), datagram);
             }
             let takes = (transmit.len as u64 * 8_000_000).checked_div(self.uplink);
@@ -136,8 +137,15 @@ impl Host {
         }
     }
 
+    fn paddings(&self, from: usize) -> u64 {
+        self.engine
+            .status(slot(from))
+            .map_or(0, |status| status.paddings)
+    }
+
     pub fn receive(&mut self, now: Instant, from: usize, bytes: &mut [u8]) {
         let len = bytes.len();
+        let paddings = self.paddings(from);
         match self.engine.handle_datagram(now, slot(from), bytes) {
             Some(Delivery::Arrival(arrival)) => {
                 self.new_bytes += arrival.bytes.len() as u64;
@@ -156,6 +164,8 @@ impl Host {
                     self.engine.set_cursor(now, peer, through);
                 }
             }
+            // That a PADDING came is all that it is for.
+            None if self.paddings(from) > paddings => {}
             None => self.useless += u64::from(len > LONGER_THAN_A_HEARTBEAT),
         }
     }

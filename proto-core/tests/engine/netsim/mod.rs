@@ -65,6 +65,8 @@ pub struct Sim {
     nodes: Vec<Node>,
     /// Bytes that the kernel of each host buffers; for hosts that are added after it is set.
     pub receive_buffer: usize,
+    /// Longest datagrams that each host asks for; for hosts that are added after it is set.
+    pub datagram: usize,
     /// What each host may send and receive; for hosts that are added after it is set.
     pub limits: Limits,
     truth: Truth,
@@ -79,6 +81,7 @@ impl Sim {
             net: Net::new(seed, usual),
             nodes: Vec::new(),
             receive_buffer: 4 * 1024 * 1024,
+            datagram: DATAGRAM,
             limits: Limits::default(),
             truth: Truth::new(),
             seed,
@@ -103,7 +106,7 @@ impl Sim {
                 aes: has_aes(),
             },
             receive_buffer: self.receive_buffer,
-            datagram: DATAGRAM,
+            datagram: self.datagram,
             limits: self.limits,
         };
         Box::new(Engine::new(config, entropy(self.seed, host, boot)))
@@ -299,7 +302,7 @@ impl Sim {
         Some(self.now - begin)
     }
 
-    /// Runs three seconds, in which all hosts that can get to know each other.
+    /// Runs three seconds, in which all hosts that can get to know each other, and how long datagrams may be.
     pub fn connect(&mut self) {
         for at in 0..self.nodes.len() {
             self.work(at);
