@@ -1,5 +1,5 @@
-//! The headers that the ancestor of tinypeer speaks (docs/protocol.md, "The ancestor's headers"):
-//! bytes to values and back, nothing more. What an ancestor sends is as little trusted as anything
+//! What the ancestor of tinypeer speaks: its headers (docs/protocol.md, "The ancestor's headers"), bytes to
+//! values and back, and the state machines towards one of them (docs/legacy.md). What an ancestor sends is as little trusted as anything
 //! else: lengths are checked against what has arrived, names and paths are bounded, and no text is
 //! evaluated.
 //!
@@ -8,14 +8,34 @@
 //! | 22002 | information request and reply, notice of a modified file | information.rs |
 //! | 22001 | requests for file information and blocks | request.rs |
 //! | 22001 | their replies | reply.rs |
+//!
+//! | decides | file |
+//! |---|---|
+//! | what a dict of paths and times says | dict.rs |
+//! | when to ask for information | poll.rs |
+//! | which blocks to ask for | fetch.rs |
+//! | which blocks to send | serve.rs |
+//! | what of its changes counts, when we publish, under which number | bridge.rs |
 
+mod bridge;
+mod dict;
+mod fetch;
 mod information;
+mod poll;
 mod reply;
 mod request;
+mod serve;
 
+pub use bridge::{
+    Foreign, MAX_ADD_TIMES, MAX_ANCESTORS, MAX_LEGACY_FILES, Ours, Taking, next_number, take,
+};
+pub use dict::{DictError, MAX_DICT_ENTRIES, ReplyWriter, SHARE_PREFIX, parse_dict};
+pub use fetch::{Fetch, FetchError, Fetched};
 pub use information::{InformationQuery, InformationReply, MAX_INFORMATION_REPLY};
+pub use poll::{Asking, PATIENCE, PAUSE, is_answer};
 pub use reply::{FileInformation, MAX_BLOCK, Reply, Status};
 pub use request::{Operation, Request};
+pub use serve::{BLOCK, Batches, MAX_SERVED, Serve, batch_number};
 
 use crate::limits::MAX_PATH;
 use crate::wire::WireError;

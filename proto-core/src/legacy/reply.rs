@@ -64,6 +64,16 @@ impl FileInformation {
     }
 }
 
+/// Writes what stands before `len` bytes of block `index`.
+pub(super) fn emit_block_head(index: u64, len: usize, out: &mut [u8; BLOCK_HEAD]) {
+    let mut writer = Writer::new(out);
+    for field in [BLOCK_LEN, Operation::BLOCK.0, Status::OK.0] {
+        let _ = writer.put(&field.to_be_bytes());
+    }
+    let _ = writer.put(&index.to_be_bytes());
+    let _ = writer.put(&(len as u64).to_be_bytes());
+}
+
 /// What answers a [`super::Request`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reply<'a> {

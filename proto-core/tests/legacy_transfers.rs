@@ -1,0 +1,425 @@
+//! Fetching from and serving to a model of the ancestor, on a network that loses, repeats and reorders.
+#![cfg(test)]
+
+use proto_core::legacy::{
+    Batches, Fetch, FetchError, Fetched, FileInformation, MAX_SERVED, Operation, Reply, Request,
+    Serve, Status,
+};
+use proto_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+}
+
+fn file(size: usize) -> Vec<u8> {
+    (0..size).map(|place| (place % 251) as u8).collect()
+}
+
+/// The ancestor's server: stateless, one answer for each request.
+fn original_answers(file: &[u8], block_size: u16, request: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; 70_000];
+    let size = file.len() as u64;
+    let reply = match Request::parse(request).unwrap() {
+        Request::FileInformation { .. } => {
+            Reply::FileInformation(FileInformation { size, block_size })
+        }
+        Request::Block { index, .. } => {
+            let start = (index as usize) * usize::from(block_size);
+            assert!(start < file.len(), "asked for what there is not");
+            let end = (start + usize::from(block_size)).min(file.len());
+            let bytes = &file[start..end];
+            Reply::Block { index, bytes }
+        }
+        Request::Unknown { .. } => panic!("unknown"),
+    };
+    let len = reply.emit(&mut out).unwrap();
+    out.truncate(len);
+    out
+}
+
+/// Runs a fetch to its end; the bytes and the time it took.
+fn fetch(
+    seed: u64,
+    size: usize,
+    block_size: u16,
+    loss: u64,
+    duplicates: u64,
+) -> (Vec<u8>, Duration) {
+    let file = file(size);
+    let mut random = Random(seed * 7919 + 1);
+    let start = Instant::from_micros(1_000_000);
+    let mut now = start;
+    let mut fetch = Fetch::new(now, "zip3.zip").unwrap();
+    let mut arrivals: BTreeMap<(Instant, u64), Vec<u8>> = BTreeMap::new();
+    let mut got = vec![0; size];
+    let mut written = 0;
+    let mut count = 0;
+    let mut out = [0; 5000];
+    while !fetch.is_done() {
+        assert_eq!(fetch.failed(), None);
+        assert!(now.saturating_since(start) < Duration::from_secs(3000));
+        while let Some(len) = fetch.poll_transmit(now, &mut out) {
+            for _ in 0..=u64::from(random.below(1000) < duplicates) {
+                // Each way loses.
+                if random.below(1000) < loss || random.below(1000) < loss {
+                    continue;
+                }
+                count += 1;
+                let arrival = now + Duration::from_micros(300 + random.below(2000));
+                arrivals.insert(
+                    (arrival, count),
+                    original_answers(&file, block_size, &out[..len]),
+                );
+            }
+        }
+        let next = arrivals.keys().next().map(|key| key.0);
+        now = next
+            .unwrap_or(Instant::FAR_FUTURE)
+            .min(fetch.poll_timeout())
+            .max(now + Duration::from_micros(1));
+        while let Some(first) = arrivals.first_entry().filter(|first| first.key().0 <= now) {
+            let datagram = first.remove();
+            match fetch.handle_reply(now, &Reply::parse(&datagram).unwrap()) {
+                Some(Fetched::Bytes(offset, bytes)) => {
+                    written += bytes.len();
+                    got[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+                }
+                Some(Fetched::Size(told)) => assert_eq!(told, size as u64),
+                None => {}
+            }
+        }
+    }
+    assert_eq!(written, size, "each byte is handed out once");
+    assert!(got == file, "seed {seed}");
+    (got, now.saturating_since(start))
+}
+
+#[test]
+fn a_file_comes_whole_whatever_is_lost_repeated_or_reordered() {
+    for seed in 1..40 {
+        for (size, block_size) in [
+            (0, 20480),
+            (1, 20480),
+            (20480, 20480),
+            (1_000_001, 20480),
+            (300_000, 1400),
+            (500_000, 65_000),
+        ] {
+            fetch(seed, size, block_size, 50, 50);
+        }
+    }
+}
+
+#[test]
+fn five_percent_of_loss_costs_little() {
+    let (_, clean) = fetch(1, 20_000_000, 20480, 0, 0);
+    let (_, lossy) = fetch(1, 20_000_000, 20480, 50, 0);
+    println!("20 MB: {clean:?}, at 5 % loss each way {lossy:?}");
+    // Measured: 3.3 s.
+    assert!(lossy < Duration::from_secs(5), "{clean:?} {lossy:?}");
+}
+
+#[test]
+fn an_ancestor_that_falls_silent_is_given_up_and_asked_about_the_file_first() {
+    let mut now = Instant::from_micros(1_000_000);
+    let mut fetch = Fetch::new(now, "../share/a").unwrap();
+    let mut out = [0; 5000];
+    let mut asked = Vec::new();
+    let information = FileInformation {
+        size: 100_000,
+        block_size: 20480,
+    };
+    while fetch.failed().is_none() {
+        while let Some(len) = fetch.poll_transmit(now, &mut out) {
+            let information_asked = matches!(
+                Request::parse(&out[..len]),
+                Ok(Request::FileInformation { .. })
+            );
+            asked.push((now.as_micros() / 1000, information_asked));
+            if asked.len() == 1 {
+                let brought = fetch.handle_reply(now, &Reply::FileInformation(information));
+                assert_eq!(brought, Some(Fetched::Size(100_000)));
+            }
+        }
+        now = fetch.poll_timeout().max(now + Duration::from_millis(1));
+    }
+    assert_eq!(fetch.failed(), Some(FetchError::Silent));
+    // From two seconds of silence on no block is asked for any more.
+    assert!(
+        asked
+            .iter()
+            .all(|(at, information)| *at < 3_000 || *information),
+        "{asked:?}"
+    );
+    assert!(asked.len() < 400);
+}
+
+#[test]
+fn a_missing_or_changed_file_ends_the_fetch() {
+    let now = Instant::from_micros(1_000_000);
+    let failed = |operation, status| Reply::Failed { operation, status };
+    let mut missing = Fetch::new(now, "zip1.zip").unwrap();
+    missing.handle_reply(now, &failed(Operation::FILE_INFORMATION, Status::NOT_FOUND));
+    assert_eq!(missing.failed(), Some(FetchError::NotFound));
+    let mut shrunk = Fetch::new(now, "zip1.zip").unwrap();
+    let mut out = [0; 100];
+    shrunk.poll_transmit(now, &mut out);
+    shrunk.handle_reply(
+        now,
+        &Reply::FileInformation(FileInformation {
+            size: 30_000,
+            block_size: 20480,
+        }),
+    );
+    shrunk.poll_transmit(now, &mut out);
+    let short = Reply::Block {
+        index: 0,
+        bytes: b"short",
+    };
+    assert_eq!(shrunk.handle_reply(now, &short), None);
+    assert_eq!(shrunk.failed(), Some(FetchError::Changed));
+    // Blocks that nobody asked for are nothing.
+    let mut unasked = Fetch::new(now, "zip1.zip").unwrap();
+    assert_eq!(unasked.handle_reply(now, &short), None);
+    assert_eq!(unasked.failed(), None);
+    for name in ["", "a\0b", &"x".repeat(5000)] {
+        assert!(Fetch::new(now, name).is_none());
+    }
+}
+
+struct OneBatch(Vec<u8>);
+
+impl Batches for OneBatch {
+    fn size(&mut self, number: u32) -> Option<u64> {
+        (number == 4).then_some(self.0.len() as u64)
+    }
+    fn read(&mut self, _: u32, offset: u64, out: &mut [u8]) -> bool {
+        out.copy_from_slice(&self.0[offset as usize..][..out.len()]);
+        true
+    }
+}
+
+/// The ancestor's client: one request, then it waits for ever for one datagram, which it takes as the next
+/// block whatever it is. Requests are lost, answers are not. The bytes it got, or `None` if it hangs.
+fn original_downloads(seed: u64, size: usize, lost: u64, slow: bool) -> Option<Vec<u8>> {
+    let mut batches = OneBatch(file(size));
+    let mut random = Random(seed * 104_729 + 3);
+    let mut now = Instant::from_micros(1_000_000);
+    let mut serve = Serve::default();
+    let mut out = vec![0; MAX_SERVED];
+    let mut inbox: Vec<Vec<u8>> = Vec::new();
+    let mut got = Vec::new();
+    let request = |serve: &mut Serve, batches: &mut OneBatch, now, request: Request<'_>| {
+        let mut out = [0; 100];
+        let len = request.emit(&mut out).unwrap();
+        serve.handle_request(now, 50_000, &Request::parse(&out[..len]).unwrap(), batches);
+    };
+    request(
+        &mut serve,
+        &mut batches,
+        now,
+        Request::FileInformation { name: "zip4.zip" },
+    );
+    let (_, len) = serve.poll_transmit(now, &mut batches, &mut out).unwrap();
+    let Ok(Reply::FileInformation(information)) = Reply::parse(&out[..len]) else {
+        panic!("no information");
+    };
+    for index in 0..information.total_blocks() {
+        if random.below(1000) >= lost {
+            request(
+                &mut serve,
+                &mut batches,
+                now,
+                Request::Block {
+                    index,
+                    name: "zip4.zip",
+                },
+            );
+        }
+        if slow && random.below(20) == 0 {
+            // It does something else, and its buffer fills.
+            now += Duration::from_millis(random.below(900));
+        }
+        let until = now + Duration::from_secs(60);
+        loop {
+            while let Some((port, len)) = serve.poll_transmit(now, &mut batches, &mut out) {
+                assert_eq!(port, 50_000);
+                inbox.push(out[..len].to_vec());
+                assert!(inbox.len() <= 7, "its buffer overflows");
+            }
+            if !inbox.is_empty() {
+                break;
+            }
+            now = serve.poll_timeout().max(now + Duration::from_micros(10));
+            if now > until {
+                return None;
+            }
+        }
+        let Ok(Reply::Block { bytes, .. }) = Reply::parse(&inbox[0]) else {
+            panic!("no block");
+        };
+        got.extend_from_slice(bytes);
+        inbox.remove(0);
+        now += Duration::from_micros(500);
+    }
+    assert!(inbox.is_empty(), "nothing was sent twice");
+    assert_eq!(serve.take_complete(), Some(4));
+    Some(got)
+}
+
+#[test]
+fn an_original_gets_all_though_its_requests_are_lost_and_it_never_repeats_one() {
+    for seed in 1..30 {
+        for (size, lost, slow) in [
+            (1, 0, false),
+            (3_000_000, 0, true),
+            (3_000_000, 50, false),
+            (1_000_000, 200, true),
+        ] {
+            let got = original_downloads(seed, size, lost, slow);
+            assert!(
+                got.is_some_and(|got| got == file(size)),
+                "{seed} {size} {lost}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_but_batches_is_served_and_every_wrong_request_gets_its_status() {
+    let now = Instant::from_micros(1_000_000);
+    let mut batches = OneBatch(file(30_000));
+    let mut out = vec![0; MAX_SERVED];
+    for (request, operation, status) in [
+        (
+            Request::FileInformation { name: "zip5.zip" },
+            Operation::FILE_INFORMATION,
+            Status::NOT_FOUND,
+        ),
+        (
+            Request::FileInformation { name: "zip04.zip" },
+            Operation::FILE_INFORMATION,
+            Status::NOT_FOUND,
+        ),
+        (
+            Request::FileInformation {
+                name: "../zip4.zip",
+            },
+            Operation::FILE_INFORMATION,
+            Status::NOT_FOUND,
+        ),
+        (
+            Request::FileInformation {
+                name: "/etc/passwd",
+            },
+            Operation::FILE_INFORMATION,
+            Status::NOT_FOUND,
+        ),
+        (
+            Request::Block {
+                index: 0,
+                name: "../share/a",
+            },
+            Operation::BLOCK,
+            Status::NOT_FOUND,
+        ),
+        (
+            Request::Block {
+                index: 0,
+                name: "zip+4.zip",
+            },
+            Operation::BLOCK,
+            Status::NOT_FOUND,
+        ),
+        (
+            Request::Block {
+                index: 2,
+                name: "zip4.zip",
+            },
+            Operation::BLOCK,
+            Status::OUT_OF_RANGE,
+        ),
+        (
+            Request::Block {
+                index: u64::MAX,
+                name: "zip4.zip",
+            },
+            Operation::BLOCK,
+            Status::OUT_OF_RANGE,
+        ),
+        (
+            Request::Unknown {
+                operation: Operation(7),
+                rest: b"",
+            },
+            Operation(7),
+            Status::UNKNOWN_OPERATION,
+        ),
+    ] {
+        let mut serve = Serve::default();
+        serve.handle_request(now, 1, &request, &mut batches);
+        let (_, len) = serve
+            .poll_transmit(now, &mut batches, &mut out)
+            .expect("an answer");
+        let failed = Reply::Failed { operation, status };
+        assert_eq!(Reply::parse(&out[..len]), Ok(failed), "{request:?}");
+    }
+}
+
+#[test]
+fn a_duplicate_of_a_request_is_not_answered_twice_but_a_later_repetition_is() {
+    let mut now = Instant::from_micros(1_000_000);
+    let mut batches = OneBatch(file(100_000));
+    let mut serve = Serve::default();
+    let mut out = vec![0; MAX_SERVED];
+    let block = Request::Block {
+        index: 0,
+        name: "zip4.zip",
+    };
+    serve.handle_request(now, 9, &block, &mut batches);
+    assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
+    serve.handle_request(now, 9, &block, &mut batches);
+    assert!(serve.poll_transmit(now, &mut batches, &mut out).is_none());
+    // Another program than an ancestor's client, which has read all that there was.
+    let last = Request::Block {
+        index: 4,
+        name: "zip4.zip",
+    };
+    serve.handle_request(now, 9, &last, &mut batches);
+    assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
+    now += Duration::from_secs(2);
+    serve.handle_request(now, 9, &last, &mut batches);
+    assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
+}
+
+#[test]
+fn a_flood_of_requests_stays_within_bounds() {
+    let now = Instant::from_micros(1_000_000);
+    let mut batches = OneBatch(file(100_000));
+    let mut serve = Serve::default();
+    let mut out = vec![0; MAX_SERVED];
+    for port in 1..10_000 {
+        serve.handle_request(
+            now,
+            port,
+            &Request::Block {
+                index: 0,
+                name: "zip4.zip",
+            },
+            &mut batches,
+        );
+    }
+    let mut sent = 0;
+    while serve.poll_transmit(now, &mut batches, &mut out).is_some() {
+        sent += 1;
+    }
+    assert!(sent <= 16, "{sent}");
+}
