@@ -1,6 +1,7 @@
 //! Addresses of the command line: how they are written, and which ones could never connect.
 
 use crate::cli::DEFAULT_PORT;
+use proto_core::legacy::MAX_ANCESTORS;
 use proto_core::limits::MAX_PEERS;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -9,16 +10,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 pub struct Addresses {
     /// Where datagrams are taken.
     pub listen: SocketAddr,
-    /// The other peers, each once: 1 to [`MAX_PEERS`].
+    /// The other peers, each once: at most [`MAX_PEERS`]; none only if there are ancestors.
     pub peers: Vec<SocketAddr>,
+    /// Peers that run the ancestor, each once: at most [`MAX_ANCESTORS`].
+    pub ancestors: Vec<Ipv4Addr>,
 }
 
 impl Addresses {
-    /// Reads the words of `--listen` and `--ip`.
+    /// Reads the words of `--listen`, `--ip` and `--legacy`.
     ///
     /// # Errors
     /// A sentence that says which address is wrong, and what to write.
-    pub fn read(listen: Option<&str>, peers: &[String]) -> Result<Self, String> {
+    pub fn read(
+        listen: Option<&str>,
+        peers: &[String],
+        ancestors: &[String],
+    ) -> Result<Self, String> {
         let asked = match listen {
             None => None,
             Some(text) => Some(
@@ -37,7 +44,8 @@ impl Addresses {
                 named.push(address);
             }
         }
-        if named.is_empty() || named.len() > MAX_PEERS {
+        let ancestors = read_ancestors(ancestors, &named)?;
+        if (named.is_empty() && ancestors.is_empty()) || named.len() > MAX_PEERS {
             let count = named.len();
             return Err(format!("--ip: name 1 to {MAX_PEERS} peers, not {count}"));
         }
@@ -49,8 +57,37 @@ impl Addresses {
         Ok(Self {
             listen: asked.unwrap_or(SocketAddr::new(any, DEFAULT_PORT)),
             peers: named,
+            ancestors,
         })
     }
+}
+
+/// Ancestors speak IPv4 alone, at ports that cannot be chosen.
+fn read_ancestors(words: &[String], peers: &[SocketAddr]) -> Result<Vec<Ipv4Addr>, String> {
+    let mut named = Vec::new();
+    for text in words {
+        let wrong = |why: &str| format!("--legacy: '{}' {why}", text.trim().escape_debug());
+        let ip: Ipv4Addr = text
+            .trim()
+            .parse()
+            .map_err(|_| wrong("is no IPv4 address; write it without a port"))?;
+        if ip.is_unspecified() || is_many(IpAddr::V4(ip)) {
+            return Err(wrong("names no single machine"));
+        }
+        if peers.iter().any(|peer| peer.ip() == IpAddr::V4(ip)) {
+            return Err(wrong("is named by --ip too; it runs one or the other"));
+        }
+        if !named.contains(&ip) {
+            named.push(ip);
+        }
+    }
+    if named.len() > MAX_ANCESTORS {
+        let count = named.len();
+        return Err(format!(
+            "--legacy: name at most {MAX_ANCESTORS} peers, not {count}: a group of the ancestor's has three"
+        ));
+    }
+    Ok(named)
 }
 
 /// Reads one address; without a port it has `port`: a group usually listens on the same one
@@ -174,7 +211,7 @@ mod tests {
 
     fn peers(words: &[&str], listen: Option<&str>) -> Result<Vec<SocketAddr>, String> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        Addresses::read(listen, &words).map(|addresses| addresses.peers)
+        Addresses::read(listen, &words, &[]).map(|addresses| addresses.peers)
     }
 
     fn peer(word: &str) -> String {
@@ -254,7 +291,7 @@ mod tests {
     #[test]
     fn without_listen_all_addresses_of_the_peers_kind_are_taken() {
         let listen = |word: &str| {
-            Addresses::read(None, &[word.to_owned()])
+            Addresses::read(None, &[word.to_owned()], &[])
                 .unwrap()
                 .listen
                 .to_string()

@@ -59,8 +59,16 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct RunOptions {
     /// The other peers: ADDR or ADDR:PORT, with commas between them
-    #[arg(long, required = true, value_name = "A,B", value_delimiter = ',')]
+    #[arg(
+        long,
+        required_unless_present = "legacy",
+        value_name = "A,B",
+        value_delimiter = ','
+    )]
     pub ip: Vec<String>,
+    /// Peers that run tinypeer's ancestor: neither authenticated nor encrypted
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub legacy: Vec<String>,
     /// Folder that holds share/, zip/, download/ and .tinypeer/
     #[arg(long, default_value = ".")]
     pub dir: PathBuf,

@@ -4,6 +4,8 @@
 use crate::clock::{Now, SystemClock};
 use crate::control::ControlSocket;
 use crate::disk::real::RealDisk;
+use crate::legacy::sockets::Sockets;
+use crate::legacy::{Legacy, Via};
 use crate::net::send_errors::{News, SendErrors};
 use crate::net::socket::{SendOutcome, Socket};
 use crate::peer::Peer;
@@ -12,6 +14,7 @@ use crate::sys::signals::Signals;
 use crate::watch::inotify::{WatchEvent, Watcher};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use proto_core::legacy::MAX_SERVED;
 use proto_core::time::{Duration, Instant};
 use std::cell::RefCell;
 use std::io;
@@ -23,9 +26,12 @@ const SOCKET: Token = Token(0);
 const WATCHER: Token = Token(1);
 const SIGNALS: Token = Token(2);
 const CONTROL: Token = Token(3);
+const LEGACY: Token = Token(4);
 
 /// Receive calls in one turn; each may bring eight bursts.
 const RECEIVE_BUDGET: usize = 16;
+/// Datagrams taken in one turn from the sockets of ancestors.
+const LEGACY_BUDGET: usize = 64;
 /// Bursts sent in one turn before arrivals are looked at again.
 const SEND_BUDGET: usize = 64;
 /// File system events in one turn.
@@ -52,6 +58,10 @@ pub struct EventLoop {
     watcher: Rc<RefCell<Option<Watcher>>>,
     signals: Signals,
     control: Option<ControlSocket>,
+    /// The bridge to ancestors and its sockets.
+    legacy: Option<(Legacy<RealDisk>, Sockets)>,
+    legacy_ready: bool,
+    legacy_buffer: Box<[u8]>,
     progress: Progress,
     burst: Box<[u8]>,
     /// A burst that the kernel had no room for: to whom, where it begins and ends, bytes of a datagram.
@@ -72,6 +82,7 @@ impl EventLoop {
         mut socket: Socket,
         watcher: Rc<RefCell<Option<Watcher>>>,
         mut control: Option<ControlSocket>,
+        mut legacy: Option<(Legacy<RealDisk>, Sockets)>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry()
@@ -92,7 +103,17 @@ impl EventLoop {
         if let Some(control) = control.as_mut() {
             control.register(poll.registry(), CONTROL)?;
         }
+        if let Some((_, sockets)) = legacy.as_mut() {
+            sockets.register(poll.registry(), LEGACY)?;
+        }
         Ok(Self {
+            legacy_buffer: if legacy.is_some() {
+                vec![0; MAX_SERVED].into_boxed_slice()
+            } else {
+                Box::default()
+            },
+            legacy,
+            legacy_ready: true,
             poll,
             clock,
             peer,
@@ -127,6 +148,7 @@ impl EventLoop {
                 match event.token() {
                     SOCKET => self.socket_ready |= event.is_readable(),
                     WATCHER => self.watcher_ready = true,
+                    LEGACY => self.legacy_ready = true,
                     SIGNALS if self.signals.ended()? => {
                         self.end();
                         return Ok(Ended::Told);
@@ -136,9 +158,11 @@ impl EventLoop {
             }
             let now = self.clock.now();
             self.receive(now);
+            self.receive_legacy(now);
             self.take_changes(now);
             more = self.peer.work(now);
             more |= self.send(now);
+            more |= self.turn_legacy(now);
             if let Some(control) = self.control.as_mut() {
                 // A change that was made before the question counts in the answer.
                 more |= control.serve(self.poll.registry(), now.mono, &mut self.peer);
@@ -149,7 +173,7 @@ impl EventLoop {
                 self.end();
                 return Ok(Ended::IndexLost);
             }
-            more |= self.socket_ready || self.watcher_ready;
+            more |= self.socket_ready || self.watcher_ready || self.legacy_ready;
         }
     }
 
@@ -163,6 +187,10 @@ impl EventLoop {
                 .as_ref()
                 .map_or(Instant::FAR_FUTURE, ControlSocket::next_wake),
         );
+        let wake = match &self.legacy {
+            Some((legacy, _)) => wake.min(legacy.next_wake()),
+            None => wake,
+        };
         if wake == Instant::FAR_FUTURE {
             return None;
         }
@@ -177,11 +205,15 @@ impl EventLoop {
             if !self.socket_ready {
                 return;
             }
-            let peer = &mut self.peer;
-            match self
-                .socket
-                .receive(&mut |from, datagram| peer.handle_datagram(now, from, datagram))
-            {
+            let (peer, legacy) = (&mut self.peer, &mut self.legacy);
+            match self.socket.receive(&mut |from, datagram| match legacy {
+                // No datagram of ours begins with a 0.
+                Some((legacy, _)) if datagram.first() == Some(&0) => {
+                    legacy.handle_blocks(now, from, datagram);
+                    false
+                }
+                _ => peer.handle_datagram(now, from, datagram),
+            }) {
                 Ok(more) => self.socket_ready = more,
                 Err(error) => {
                     log::warn!("receiving failed: {error}");
@@ -189,6 +221,38 @@ impl EventLoop {
                 }
             }
         }
+    }
+
+    fn receive_legacy(&mut self, now: Now) {
+        let Some((legacy, sockets)) = self.legacy.as_mut().filter(|_| self.legacy_ready) else {
+            self.legacy_ready = false;
+            return;
+        };
+        for _ in 0..LEGACY_BUDGET {
+            self.legacy_ready = sockets.receive(&mut |via, from, datagram| match via {
+                Via::Information => legacy.handle_information(now, from, datagram),
+                Via::Blocks => legacy.handle_blocks(now, from, datagram),
+            });
+            if !self.legacy_ready {
+                return;
+            }
+        }
+    }
+
+    /// Work and datagrams of the bridge. True if there is more.
+    fn turn_legacy(&mut self, now: Now) -> bool {
+        let Some((legacy, sockets)) = self.legacy.as_mut() else {
+            return false;
+        };
+        let more = legacy.work(now, &mut self.peer);
+        for _ in 0..SEND_BUDGET {
+            let Some((via, to, len)) = legacy.poll_transmit(now, &mut self.legacy_buffer) else {
+                return more;
+            };
+            let datagram = self.legacy_buffer.get(..len).unwrap_or_default();
+            sockets.send(&mut self.socket, via, to, datagram);
+        }
+        true
     }
 
     fn take_changes(&mut self, now: Now) {

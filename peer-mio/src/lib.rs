@@ -9,6 +9,7 @@ pub mod disk;
 pub mod event_loop;
 pub mod jobs;
 pub mod key;
+pub mod legacy;
 pub mod net;
 pub mod peer;
 pub mod progress;

@@ -10,6 +10,8 @@ use crate::disk::preflight;
 use crate::disk::real::RealDisk;
 use crate::event_loop::{Ended, EventLoop};
 use crate::key;
+use crate::legacy::Legacy;
+use crate::legacy::sockets::Sockets;
 use crate::net::socket::{Socket, is_own_address};
 use crate::peer::{Config, Peer, StartError, WatchDirectory};
 use crate::progress;
@@ -67,7 +69,11 @@ impl Running {
 
 fn start(options: &RunOptions) -> Result<Running, String> {
     // First all that can be wrong, then what changes something: the folders, the lock, the index.
-    let Addresses { listen, peers } = Addresses::read(options.listen.as_deref(), &options.ip)?;
+    let Addresses {
+        listen,
+        peers,
+        ancestors,
+    } = Addresses::read(options.listen.as_deref(), &options.ip, &options.legacy)?;
     let dir = options.dir.as_path();
     preflight::check(dir)?;
     let key_file = options
@@ -79,6 +85,11 @@ fn start(options: &RunOptions) -> Result<Running, String> {
         return Err(second_instance(dir));
     }
     let socket = Socket::bind(listen).map_err(|error| cannot_listen(listen, &error))?;
+    let sockets = if ancestors.is_empty() {
+        None
+    } else {
+        Some(Sockets::bind(listen)?)
+    };
     let say = |error: io::Error| error.to_string();
     let disk = RealDisk::open(dir).map_err(say)?;
     let lock = InstanceLock::acquire(&disk)
@@ -126,7 +137,15 @@ fn start(options: &RunOptions) -> Result<Running, String> {
     let control = ControlSocket::bind(dir)
         .map_err(|error| log::warn!("'tinypeer status' will not work: {error}"))
         .ok();
-    let event_loop = EventLoop::new(started.peer, clock, socket, watcher, control)
+    let legacy = sockets.map(|sockets| {
+        log::warn!(
+            "--legacy: what is exchanged with {} is neither authenticated nor encrypted: who can send from their addresses can change share/",
+            options.legacy.join(" and ")
+        );
+        let bridge = Legacy::new(clock.now().mono, &started.peer, &ancestors);
+        (bridge, sockets)
+    });
+    let event_loop = EventLoop::new(started.peer, clock, socket, watcher, control, legacy)
         .map_err(|error| format!("the event loop cannot be made: {error}"))?;
     log::info!(
         "keeping {} the same; listening on {listen}",

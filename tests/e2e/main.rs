@@ -20,6 +20,7 @@ mod hostile;
 mod in_the_way;
 mod large;
 mod latency;
+mod legacy;
 mod limit;
 mod lossy;
 mod membership;

@@ -23,6 +23,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "decode_message" => messages(),
         "decode_handshake" => handshakes(),
         "decode_page" => pages(),
+        "decode_dict" => dicts(),
         "decode_legacy" => legacy(),
         "check_path" => paths(),
         "hostile_session" => strangers(),
@@ -241,6 +242,20 @@ fn legacy() -> Vec<Vec<u8>> {
     all.extend(requests.map(|request| written(|out| request.emit(out))));
     all.extend(replies.map(|reply| written(|out| reply.emit(out))));
     all
+}
+
+fn dicts() -> Vec<Vec<u8>> {
+    [
+        "{}",
+        "{'./share/a.txt': 1795401269.8234777}",
+        "{'./share/d/a': 5.0, \"./share/quo'te\": -1.5, './share/both\\'\"': 1e-07}",
+        "{'./share/\\x7f\\u200b\\U000e0001\\udcff\\t\\\\': 0}",
+        "{'./share/\u{444}\u{1f600}': 1.0, './share/b': 2.0}",
+        "{'./share/a': __import__('os').system('x')}",
+        "{'./share/../a': 1}",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
 }
 
 fn paths() -> Vec<Vec<u8>> {

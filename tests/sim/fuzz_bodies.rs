@@ -1,9 +1,10 @@
 //! What the fuzz targets do with their input, as plain functions, so that ordinary tests can replay
 //! it. Each decodes bytes from outside, and asserts what holds for whatever passes.
 
-use proto_core::index::entry::IndexId;
+use proto_core::index::entry::{IndexId, Timestamp};
 use proto_core::legacy::{
-    InformationQuery, InformationReply, MAX_INFORMATION_REPLY, Reply, Request as LegacyRequest,
+    InformationQuery, InformationReply, MAX_DICT_ENTRIES, MAX_INFORMATION_REPLY, Reply,
+    ReplyWriter, Request as LegacyRequest, parse_dict,
 };
 use proto_core::limits::{MAX_NAME, MAX_PATH, MAX_PIECE};
 use proto_core::path;
@@ -215,6 +216,9 @@ pub fn decode_legacy(data: &[u8]) {
     {
         assert_eq!(written(|out| reply.emit(out)), data);
     }
+    if let Ok(reply) = InformationReply::parse(data) {
+        decode_dict(reply.dict.as_bytes());
+    }
     if let Ok(reply) = Reply::parse(data) {
         assert_eq!(written(|out| reply.emit(out)), data);
     }
@@ -224,6 +228,47 @@ pub fn decode_legacy(data: &[u8]) {
         // What stands behind the header is ignored.
         assert!(data.starts_with(&written(|out| request.emit(out))));
     }
+}
+
+/// Reads text as an ancestor's dict; what passes holds paths and numbers within the bounds, and our own dict of
+/// the same paths is read alike.
+///
+/// # Panics
+/// If it does not.
+pub fn decode_dict(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let mut paths = Vec::new();
+    let read = parse_dict(text, &mut |path, time| {
+        assert_eq!(path::check(path), Ok(()));
+        assert!(f64::from_bits(time).is_finite());
+        paths.push(path.to_vec());
+    });
+    assert!(paths.len() <= MAX_DICT_ENTRIES);
+    if read != Ok(paths.len()) {
+        assert!(read.is_err());
+        return;
+    }
+    let mut out = vec![0; ROOM];
+    let Some(mut writer) = ReplyWriter::new(&mut out, 0, 0) else {
+        return;
+    };
+    let mut told = Vec::new();
+    for path in paths {
+        if let Ok(text) = std::str::from_utf8(&path)
+            && writer.push(text, Timestamp::default())
+        {
+            told.push(path);
+        }
+    }
+    let len = writer.finish();
+    assert!(len <= MAX_INFORMATION_REPLY);
+    let reply = InformationReply::parse(out.get(..len).unwrap_or_default());
+    let mut again = Vec::new();
+    let dict = reply.map_or("", |reply| reply.dict);
+    let read = parse_dict(dict, &mut |path, _| again.push(path.to_vec()));
+    assert_eq!((read, again), (Ok(told.len()), told));
 }
 
 /// Checks bytes as a path; what passes stays below the folder whatever is done with it.

@@ -2,6 +2,7 @@
 
 use super::burst::{self, Sender, is_loss};
 use super::sources::Sources;
+use crate::sys::fragment::allow_fragments;
 use mio::net::UdpSocket;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockAddr, Type};
@@ -217,6 +218,23 @@ impl Socket {
             }
             Some(error) => Err(error),
         }
+    }
+}
+
+impl Socket {
+    /// Sends one datagram that may go in fragments: a block for an ancestor.
+    ///
+    /// # Errors
+    /// Those of sendmsg and setsockopt.
+    pub fn send_in_fragments(
+        &mut self,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> io::Result<SendOutcome> {
+        allow_fragments(&self.io, true)?;
+        let sent = self.send(to, datagram, datagram.len());
+        allow_fragments(&self.io, false)?;
+        sent
     }
 }
 

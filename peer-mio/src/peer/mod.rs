@@ -19,6 +19,7 @@ mod land;
 mod land_group;
 mod landed_as;
 mod landing_name;
+pub mod legacy_files;
 mod objects;
 mod open_way;
 mod pickup;

@@ -4,6 +4,7 @@
 pub mod folder;
 pub mod group;
 pub mod netns;
+pub mod original;
 pub mod peer;
 pub mod program;
 pub mod relay;

@@ -89,6 +89,15 @@ impl Network {
         Ok(())
     }
 
+    /// Drops this share of the datagrams that arrive at one peer.
+    pub fn lose_at(&self, place: usize, share: f64) -> Result<(), String> {
+        let peer = self.namespace(place);
+        tool(&format!(
+            "ip netns exec {peer} iptables -A INPUT -i eth0 -m statistic --mode random --probability {share} -j DROP"
+        ))
+        .map(drop)
+    }
+
     /// Limits what each peer sends, in Mbit/s.
     pub fn limit(&self, megabits: u32) -> Result<(), String> {
         for place in 0..self.count {

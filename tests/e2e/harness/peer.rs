@@ -144,7 +144,9 @@ impl Peer {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]);
         command.arg("--dir").arg(&self.dir);
-        command.arg("--ip").arg(self.others.join(","));
+        if !self.others.is_empty() {
+            command.arg("--ip").arg(self.others.join(","));
+        }
         command.arg("--listen").arg(self.listen.to_string());
         command
             .arg("--key-file")

@@ -1,0 +1,204 @@
+//! What ancestors lack becomes a batch, and the batch gets a number (docs/legacy.md, "Publishing").
+
+use super::batch::{BatchJob, file_name};
+use super::incoming::Job;
+use super::{Legacy, Served};
+use crate::disk::{At, Disk, Place};
+use crate::peer::Peer;
+use crate::peer::legacy_files::OwnFile;
+use proto_core::content::ContentId;
+use proto_core::legacy::next_number;
+use proto_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+/// Our files must have stayed the same for so long: each batch costs one of nine numbers.
+const QUIET: Duration = Duration::from_millis(1000);
+/// So long an ancestor may take from a new number to its first request, and between two of them.
+const STALL: Duration = Duration::from_secs(10);
+/// Bytes per second that an ancestor surely unpacks, and fetches from others.
+const SLOWEST: u64 = 10_000_000;
+/// An ancestor that has come may first fetch from whom it finds.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Room that is left on the disk.
+const ROOM: u64 = 64 << 20;
+
+/// What was published.
+#[derive(Default)]
+pub struct Publishing {
+    /// The number of our newest batch; 0 before the first.
+    pub number: u32,
+    /// When it was.
+    pub at: Instant,
+    /// What is in it.
+    members: BTreeMap<String, ContentId>,
+    bytes: u64,
+    /// All numbers are used up.
+    pub is_exhausted: bool,
+    /// Why the last batch could not be made.
+    pub failed: Option<String>,
+    retry_at: Instant,
+}
+
+fn time_for(bytes: u64) -> Duration {
+    Duration::from_millis(bytes / (SLOWEST / 1000))
+}
+
+impl<D: Disk> Legacy<D> {
+    /// Begins a batch if one is due.
+    pub(super) fn choose_publishing(&mut self, now: Instant, peer: &Peer<D>) {
+        let quiet = now.saturating_since(self.own_since) >= QUIET && peer.is_idle();
+        // What came from an ancestor must be in our list before anything is compared with it.
+        let current = self.own_changes == Some(peer.changes());
+        if !quiet || !current || self.own_unusable || now < self.publishing.retry_at {
+            return;
+        }
+        let online = || {
+            self.ancestors
+                .iter()
+                .filter(|ancestor| ancestor.is_online())
+        };
+        // What is theirs is taken first: an ancestor that has more files than we say does not fetch.
+        let unresolved =
+            online().any(|ancestor| ancestor.unresolved().any(|(_, seen)| seen.retry_at <= now));
+        if unresolved || online().any(|ancestor| self.is_busy(now, ancestor)) {
+            return;
+        }
+        let files: Vec<(String, OwnFile)> = self
+            .own
+            .iter()
+            .filter(|(path, own)| online().any(|ancestor| ancestor.lacks(path, own)))
+            .map(|(path, own)| (path.clone(), *own))
+            .collect();
+        if files.is_empty() {
+            return;
+        }
+        let theirs = online().filter_map(|ancestor| ancestor.add_times);
+        let Some(number) = next_number(self.publishing.number, theirs) else {
+            // From now on we tell 0, so that ancestors that begin anew begin at 0 too.
+            self.publishing.number = 0;
+            self.reply_stale = true;
+            if !std::mem::replace(&mut self.publishing.is_exhausted, true) {
+                for ancestor in &mut self.ancestors {
+                    for seen in ancestor.seen.values_mut() {
+                        seen.expected = None;
+                    }
+                }
+            }
+            return;
+        };
+        self.publishing.is_exhausted = false;
+        let bytes = files.iter().map(|(_, file)| file.size).sum::<u64>();
+        let room = peer.disk().space().map_or(u64::MAX, |space| space.free);
+        let begun = if room < bytes.saturating_add(ROOM) {
+            Err(std::io::Error::other("there is no room for it on the disk"))
+        } else {
+            BatchJob::begin(peer.disk(), number, files)
+        };
+        match begun {
+            Ok(job) => self.job = Job::Publish(Box::new(job)),
+            Err(error) => self.publish_failed(now, &error),
+        }
+    }
+
+    fn publish_failed(&mut self, now: Instant, error: &std::io::Error) {
+        self.publishing.retry_at = now + STALL;
+        self.publishing.failed = Some(format!(
+            "no batch can be made for the peers of --legacy: {error}"
+        ));
+    }
+
+    /// Whether an ancestor is about to get what it lacks, from us or from another.
+    fn is_busy(&self, now: Instant, ancestor: &super::Ancestor) -> bool {
+        if now.saturating_since(ancestor.online_since) < SETTLE {
+            return true;
+        }
+        let ours = &self.publishing;
+        let lacking = |(path, content): (&String, &ContentId)| {
+            let seen = ancestor.seen.get(path.as_bytes());
+            let known = seen
+                .filter(|seen| seen.here)
+                .and_then(|seen| seen.known)
+                .map(|known| known.content);
+            known != Some(*content)
+        };
+        if ours.number > 0 && ours.members.iter().any(lacking) {
+            let sent = ancestor.serve.last_sent(ours.number);
+            let mut last = ours.at.max(sent.unwrap_or(Instant::ZERO));
+            let mut grace = STALL;
+            if ancestor.completed_at >= ours.at {
+                last = last.max(ancestor.completed_at);
+                grace += time_for(ours.bytes);
+            }
+            if ancestor.add_times == Some(ours.number) {
+                last = last.max(ancestor.adopted_at);
+            }
+            return now < last + grace;
+        }
+        if ancestor.add_times != Some(ours.number) && ancestor.add_times != Some(0) {
+            let lacking = self
+                .own
+                .iter()
+                .filter(|(path, own)| ancestor.lacks(path, own))
+                .map(|(_, own)| own.size)
+                .sum();
+            // It has learnt of somebody else's batch.
+            return now < ancestor.adopted_at + Duration::from_secs(3) + time_for(lacking);
+        }
+        false
+    }
+
+    /// A slice of making a batch. True if there is more to do.
+    pub(super) fn step_publish(
+        &mut self,
+        now: Instant,
+        peer: &Peer<D>,
+        mut job: Box<BatchJob<D::File>>,
+    ) -> bool {
+        match job.step(peer, super::incoming::SLICE) {
+            Ok(None) => {
+                self.job = Job::Publish(job);
+                return true;
+            }
+            Ok(Some(batch)) if batch.members.is_empty() => {
+                // All of it changed meanwhile.
+                job.discard(peer.disk());
+            }
+            Ok(Some(batch)) => {
+                self.publishing.failed = None;
+                log::info!(
+                    "published to the peers of --legacy: {} files as zip{}.zip, {} bytes",
+                    batch.members.len(),
+                    batch.number,
+                    batch.size
+                );
+                self.publishing.number = batch.number;
+                self.publishing.at = now;
+                self.publishing.bytes = batch.bytes;
+                self.publishing.members.clone_from(&batch.members);
+                for ancestor in &mut self.ancestors {
+                    ancestor.expect(now, &batch.members, &self.own, batch.number);
+                }
+                self.reply_stale = true;
+                keep_two(&mut self.served, peer, batch);
+            }
+            Err(error) => {
+                job.discard(peer.disk());
+                self.publish_failed(now, &error);
+            }
+        }
+        false
+    }
+}
+
+/// The newest batch and the one before it are served; older ones go.
+fn keep_two<D: Disk>(served: &mut Served<D::File>, peer: &Peer<D>, batch: super::Batch<D::File>) {
+    served.0.retain(|before| before.number != batch.number);
+    served.0.push(batch);
+    while served.0.len() > 2 {
+        let oldest = served.0.remove(0);
+        let _removed = peer.disk().remove_file(At {
+            place: Place::Zip,
+            path: &file_name(oldest.number),
+        });
+    }
+}

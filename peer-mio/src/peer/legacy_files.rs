@@ -1,0 +1,195 @@
+//! What the bridge to an ancestor sees of a peer, and how what comes from an ancestor gets into `share/`: as if
+//! a user had put it there, so that it is picked up, versioned and told like any other change.
+
+use super::Peer;
+use super::landed_as::is_untouched;
+use super::trash::move_to_trash;
+use crate::clock::Now;
+use crate::disk::{At, Disk, FileKind, Place, RenameMode, Stat};
+use crate::store::Fingerprint;
+use crate::watch::scan::{fingerprint, join};
+use proto_core::content::ContentId;
+use proto_core::index::entry::{Kind, Timestamp};
+use proto_core::legacy::{MAX_LEGACY_FILES, Ours};
+use proto_core::path;
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::ControlFlow;
+
+/// Permission bits of what an ancestor's file becomes where there was none.
+const MODE: u16 = 0o644;
+/// And of the directories on the way.
+const DIRECTORY_MODE: u16 = 0o755;
+
+/// A file of ours that an ancestor can be told of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OwnFile {
+    /// What is in it.
+    pub content: ContentId,
+    /// Its bytes.
+    pub size: u64,
+    /// When it was modified.
+    pub mtime: Timestamp,
+}
+
+impl<D: Disk> Peer<D> {
+    /// Whether `share/` has been looked at as a whole since the start.
+    #[must_use]
+    pub fn has_scanned(&self) -> bool {
+        self.is_scanned()
+    }
+
+    /// Counter of changes of the index; what is not committed yet counts.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.store.sequence()
+    }
+
+    /// All files whose names are UTF-8. `None` if they are more than an ancestor can be told of, or the index
+    /// cannot be read.
+    #[must_use]
+    pub fn files_for_legacy(&self) -> Option<BTreeMap<String, OwnFile>> {
+        let mut files = BTreeMap::new();
+        let walked = self.store.walk(None, &mut |path, row| {
+            if row.entry.kind == Kind::File
+                && let Ok(path) = std::str::from_utf8(path)
+            {
+                let file = OwnFile {
+                    content: row.entry.content,
+                    size: row.entry.size,
+                    mtime: row.entry.mtime,
+                };
+                files.insert(path.to_owned(), file);
+            }
+            if files.len() > MAX_LEGACY_FILES {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        (walked.is_ok() && files.len() <= MAX_LEGACY_FILES).then_some(files)
+    }
+
+    /// What we have at a path, and what shows that it is still that. `None` while something happens there.
+    #[must_use]
+    pub fn ours_at(&self, path: &[u8]) -> Option<(Ours, Option<Fingerprint>)> {
+        let busy = self.dirty.contains(path)
+            || self.hashing_path() == Some(path)
+            || !self.is_scanned()
+            || self.store.pending(path).ok()?.is_some();
+        if busy {
+            return None;
+        }
+        Some(match self.store.get(path).ok()? {
+            None => (Ours::Never, None),
+            Some(row) => match row.entry.kind {
+                Kind::Tombstone => (Ours::Deleted, None),
+                Kind::File => (Ours::File(row.entry.content), Some(row.local?)),
+                Kind::Directory | Kind::Symlink => (Ours::Other, None),
+            },
+        })
+    }
+
+    /// Whether what is at a path is still what the index says of it: what is read then may be given away.
+    #[must_use]
+    pub fn is_unchanged(&self, path: &[u8], opened: &Stat) -> bool {
+        let local = self
+            .store
+            .get(path)
+            .ok()
+            .flatten()
+            .and_then(|row| row.local);
+        local.is_some_and(|local| local == fingerprint(opened, local.link))
+    }
+
+    /// Moves a file of `download/` to a path of `share/`: to one where nothing is, or over the file with this
+    /// fingerprint, which goes to the trash. `false`: the path holds something else; the file stays where it is.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn put_from_legacy(
+        &mut self,
+        now: Now,
+        from: &[u8],
+        path: &[u8],
+        over: Option<Fingerprint>,
+    ) -> io::Result<bool> {
+        let from = At {
+            place: Place::Download,
+            path: from,
+        };
+        let to = At {
+            place: Place::Share,
+            path,
+        };
+        self.disk.check_share()?;
+        let mode = over.map_or(MODE, |over| over.mode);
+        self.disk.set_mode(from, mode)?;
+        let placed = match over {
+            None => {
+                self.make_way(path)?;
+                match self.disk.rename(from, to, RenameMode::NoReplace) {
+                    Ok(()) => true,
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+                    Err(error) => return Err(error),
+                }
+            }
+            Some(over) => self.exchange(now, from, to, over)?,
+        };
+        if placed {
+            self.disk.sync_dir(At {
+                place: Place::Share,
+                path: path::parent(path).unwrap_or_default(),
+            })?;
+        }
+        self.handle_change(now, path, true);
+        Ok(placed)
+    }
+
+    fn exchange(
+        &mut self,
+        now: Now,
+        from: At<'_>,
+        to: At<'_>,
+        over: Fingerprint,
+    ) -> io::Result<bool> {
+        let before = self.disk.stat(to)?;
+        let expected = match before.kind {
+            FileKind::File => fingerprint(&before, false) == over,
+            // The link is replaced, never what it leads to.
+            FileKind::Symlink => over.link,
+            FileKind::Directory | FileKind::Other => false,
+        };
+        if !expected {
+            return Ok(false);
+        }
+        self.disk.rename(from, to, RenameMode::Exchange)?;
+        // What was swapped out lies where ours lay.
+        if !is_untouched(&self.disk.stat(from)?, &before) {
+            self.disk.rename(from, to, RenameMode::Exchange)?;
+            return Ok(false);
+        }
+        move_to_trash(&self.disk, now, from, to.path)?;
+        Ok(true)
+    }
+
+    /// Makes the directories that a path needs.
+    fn make_way(&self, path: &[u8]) -> io::Result<()> {
+        let mut directory = Vec::new();
+        for component in path::parent(path)
+            .into_iter()
+            .flat_map(|parent| parent.split(|byte| *byte == b'/'))
+        {
+            directory = join(&directory, component);
+            let at = At {
+                place: Place::Share,
+                path: &directory,
+            };
+            match self.disk.make_dir(at, DIRECTORY_MODE) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
