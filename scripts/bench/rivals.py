@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 
-from network import peak, processor, wait
+from network import peak, processor, wait, warm
 
 
 class Seen(dict):
@@ -57,6 +57,7 @@ def tinypeer(network, source, base, program):
     wait(lambda: subprocess.run(status, capture_output=True).returncode == 0, "peers in sync", 60)
     staged = stage(source, base)
     before, sent = sum(map(processor, processes)), network.sent(1)
+    warm(source.size * network.count)
     begin = time.monotonic()
     staged.rename(base / "1" / "share" / "source")
     places = [base / str(machine) / "share" / "source" for machine in receivers(network)]
@@ -75,6 +76,7 @@ def rsync(network, source, base, _program):
     subprocess.run(["sync"], check=True)
     time.sleep(0.3)
     sent, used = network.sent(1), resource.getrusage(resource.RUSAGE_CHILDREN)
+    warm(source.size * network.count)
     begin = time.monotonic()
     pulls = []
     for machine in receivers(network):
@@ -136,6 +138,7 @@ def syncthing(network, source, base, _program):
     time.sleep(3)
     staged = stage(source, base)
     before, sent = sum(map(processor, processes)), network.sent(1)
+    warm(source.size * network.count)
     begin = time.monotonic()
     staged.rename(base / "1" / "share" / "source")
     places = [base / str(machine) / "share" / "source" for machine in receivers(network)]
