@@ -127,6 +127,11 @@ impl EventLoop {
                 match event.token() {
                     SOCKET => self.socket_ready |= event.is_readable(),
                     WATCHER => self.watcher_ready = true,
+                    CONTROL => {
+                        if let Some(control) = self.control.as_mut() {
+                            control.handle_ready();
+                        }
+                    }
                     SIGNALS if self.signals.ended()? => {
                         self.end();
                         return Ok(Ended::Told);

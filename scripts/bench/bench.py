@@ -17,8 +17,8 @@ from network import Network
 
 # Name, receivers, Mbit/s, loss in percent, rivals.
 SCENARIOS = [
-    ("one receiver", 1, None, 0, ["tinypeer", "rsync", "iperf3"]),
-    ("two receivers", 2, None, 0, ["tinypeer", "rsync", "syncthing"]),
+    ("one receiver", 1, None, 0, ["tinypeer", "rsync", "rsync_fsync", "iperf3"]),
+    ("two receivers", 2, None, 0, ["tinypeer", "rsync", "rsync_fsync", "syncthing"]),
     ("two receivers, 1 Gbit/s", 2, 1000, 0, ["tinypeer", "rsync", "syncthing"]),
     ("seven receivers, 1 Gbit/s", 7, 1000, 0, ["tinypeer"]),
     ("one receiver, 1 Gbit/s", 1, 1000, 0, ["tinypeer", "rsync", "iperf3", "iperf3_bbr"]),

@@ -67,7 +67,7 @@ def tinypeer(network, source, base, program):
     return seen
 
 
-def rsync(network, source, base, _program):
+def rsync(network, source, base, _program, flush=()):
     """Machine 1 is a daemon, the others pull all at once; whole files, plain, not flushed."""
     config = base / "rsyncd.conf"
     config.write_text(f"use chroot = no\nuid = 0\ngid = 0\n[source]\npath = {source.path}\n")
@@ -80,7 +80,7 @@ def rsync(network, source, base, _program):
     begin = time.monotonic()
     pulls = []
     for machine in receivers(network):
-        words = ["rsync", "-a", "--whole-file", f"rsync://{network.address(1)}/source/", base / str(machine) / "source/"]
+        words = ["rsync", "-a", "--whole-file", *flush, f"rsync://{network.address(1)}/source/", base / str(machine) / "source/"]
         (base / str(machine)).mkdir()
         pulls.append(subprocess.Popen(network.within(machine, words)))
     if any([pull.wait() for pull in pulls]):
@@ -96,6 +96,11 @@ def rsync(network, source, base, _program):
         memory=peak(daemon),
         copies=(network.sent(1) - sent) / source.size,
     )
+
+
+def rsync_fsync(network, source, base, program):
+    """The same with each file flushed, as tinypeer does before it gives a file its name."""
+    return rsync(network, source, base, program, ["--fsync"])
 
 
 SYNCTHING = """<configuration version="35">

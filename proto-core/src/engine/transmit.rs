@@ -338,18 +338,25 @@ impl<K: CipherKey> Engine<K> {
 /// The object to ask a peer for next: its journal, else what was not asked for the longest, so that
 /// nothing waits for a large content to be whole, or for one that is never answered.
 fn next_object(pulls: &Pulls, now: Instant, peer: PeerSlot, speaking: PeerSet) -> Option<ObjectId> {
-    let turn = |object: ObjectId| {
+    let mut objects: Vec<ObjectId, MAX_PULLS> = Vec::new();
+    for (_, piece) in pulls.iter() {
+        let object = piece.want.object;
+        if !objects.contains(&object) && may_ask(piece, now, peer, speaking) {
+            // There is room for as many as there are pieces.
+            let _ = objects.push(object);
+        }
+    }
+    if let [only] = objects.as_slice() {
+        return Some(*only);
+    }
+    let turn = |object: &ObjectId| {
         let of_it = pulls
             .iter()
-            .filter(|(_, piece)| piece.source == Some(peer) && piece.want.object == object);
+            .filter(|(_, piece)| piece.source == Some(peer) && piece.want.object == *object);
         let is_journal = matches!(object, ObjectId::Journal(_));
         (!is_journal, of_it.map(|(_, piece)| piece.order()).max())
     };
-    pulls
-        .iter()
-        .filter(|(_, piece)| may_ask(piece, now, peer, speaking))
-        .map(|(_, piece)| piece.want.object)
-        .min_by_key(|object| turn(*object))
+    objects.iter().copied().min_by_key(turn)
 }
 
 /// A PADDING that the peer wants, or a PROBE that is due.
