@@ -94,6 +94,10 @@ pub enum RenameMode {
     Exchange,
 }
 
+/// A flush that goes on beside us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlushId(pub u64);
+
 /// Room on the file system of `share/`, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Space {
@@ -154,6 +158,11 @@ pub trait Disk: 'static {
     /// syncfs: the data of all files written so far survives a power cut. One such flush costs less
     /// than many of [`DiskFile::sync_data`].
     fn sync_all(&self) -> io::Result<()>;
+    /// Begins [`DiskFile::sync_data`] without waiting for its end, which [`Self::poll_flush`] tells; `None`: the
+    /// file is flushed already, because it could not be done beside us.
+    fn begin_flush(&self, file: &Self::File) -> io::Result<Option<FlushId>>;
+    /// How a flush ended, once; `None` while it goes on.
+    fn poll_flush(&self, flush: FlushId) -> Option<io::Result<()>>;
     /// statvfs of `share/`.
     fn space(&self) -> io::Result<Space>;
 }

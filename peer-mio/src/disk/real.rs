@@ -5,7 +5,8 @@ use super::chmod::change_mode;
 use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
-use super::{At, Birth, Disk, FileKind, Place, RenameMode, Space, Stat};
+use super::{At, Birth, Disk, DiskFile, FileKind, FlushId, Place, RenameMode, Space, Stat};
+use crate::sys::flusher::Flusher;
 use proto_core::index::entry::Timestamp;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
@@ -13,6 +14,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// What every file is opened with: never waits for a fifo, never takes a terminal.
 pub(super) const OPEN: OFlags = OFlags::CLOEXEC
@@ -41,6 +43,8 @@ pub struct RealDisk {
     pub(super) resolver: Resolver,
     /// Whether renameat2(2) may be asked; tests turn it off.
     pub(super) rename_flags: bool,
+    /// `None`: the kernel flushes nothing beside us.
+    flusher: Mutex<Option<Flusher>>,
 }
 
 impl RealDisk {
@@ -72,6 +76,7 @@ impl RealDisk {
             made_share,
             resolver,
             rename_flags: true,
+            flusher: Mutex::new(Flusher::new().ok()),
         };
         disk.check_one_file_system()?;
         Ok(disk)
@@ -345,6 +350,19 @@ impl Disk for RealDisk {
             Mode::empty(),
         )?;
         Ok(rustix::fs::syncfs(share)?)
+    }
+
+    fn begin_flush(&self, file: &RealFile) -> io::Result<Option<FlushId>> {
+        let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
+        match flusher.as_mut().and_then(|flusher| flusher.begin(file)) {
+            Some(number) => Ok(Some(FlushId(number))),
+            None => file.sync_data().map(|()| None),
+        }
+    }
+
+    fn poll_flush(&self, flush: FlushId) -> Option<io::Result<()>> {
+        let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
+        flusher.as_mut()?.poll(flush.0)
     }
 
     fn space(&self) -> io::Result<Space> {

@@ -11,6 +11,7 @@ mod came;
 mod commit;
 mod directory;
 mod errors;
+mod flushing;
 pub mod guard;
 mod hashing;
 mod in_the_way;

@@ -3,5 +3,6 @@
 #![allow(unsafe_code)]
 
 pub mod allocator;
+pub mod flusher;
 pub mod signals;
 pub mod writeback;

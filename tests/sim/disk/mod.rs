@@ -64,6 +64,10 @@ struct State {
     copied: u64,
     /// Since when the kernel has been writing files to the disk.
     written_back: BTreeMap<Ino, Timestamp>,
+    /// Flushes that go on beside the peer: number, file, looks until it has ended.
+    flushing: Vec<(u64, Ino, u64)>,
+    /// How many were begun.
+    flushes_begun: u64,
     /// Directories of `share/` that the peer has listed.
     listed: u64,
     /// Bytes that the peer has read from `download/`.
@@ -123,6 +127,8 @@ impl SimDisk {
             acting: false,
             copied: 0,
             written_back: BTreeMap::new(),
+            flushing: Vec::new(),
+            flushes_begun: 0,
             listed: 0,
             downloads_read: 0,
         };
