@@ -182,6 +182,9 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn reserve(&self, len: u64) -> io::Result<()>;
     /// Begins to write a range to the disk without waiting for it; only a hint.
     fn start_writeback(&self, offset: u64, len: u64);
+    /// Writes a range to the disk and waits for it, so that a flush after it has little left to do. Promises nothing
+    /// about durability; nothing where the system has no such call.
+    fn write_out(&self, _offset: u64, _len: u64) {}
     /// fdatasync.
     fn sync_data(&self) -> io::Result<()>;
     /// fchmod; bits beyond [`proto_core::index::entry::MODE_MASK`] are dropped.

@@ -6,6 +6,7 @@ use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned
 use super::rename::{self, Name};
 use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
 use super::{At, Birth, Disk, FileKind, Place, RenameMode, Space, Stat};
+use crate::stalls::FLUSHES;
 use proto_core::index::entry::Timestamp;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
@@ -329,7 +330,7 @@ impl Disk for RealDisk {
             name,
             OPEN | OFlags::NOFOLLOW | OFlags::DIRECTORY,
         )?;
-        match retry_on_intr(|| rustix::fs::fsync(&fd)) {
+        match FLUSHES.time(|| retry_on_intr(|| rustix::fs::fsync(&fd))) {
             // EINVAL: directories cannot be flushed on this file system, so there is nothing to do.
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -344,7 +345,7 @@ impl Disk for RealDisk {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        Ok(rustix::fs::syncfs(share)?)
+        FLUSHES.time(|| Ok(rustix::fs::syncfs(share)?))
     }
 
     fn space(&self) -> io::Result<Space> {
