@@ -125,7 +125,7 @@ impl Model {
         if self.all_marked >= MEANINGLESS {
             return;
         }
-        self.all_marked = if marked >= came {
+        self.all_marked = if marked > 0 && marked >= came {
             self.all_marked + 1
         } else {
             0
