@@ -169,7 +169,7 @@ fn messages() -> Vec<Vec<u8>> {
             let probe = Probe {
                 size: 1452,
                 tag: 3,
-                ecn: true,
+                ecn: false,
             };
             probe.emit(out)
         }),
