@@ -8,6 +8,7 @@ use crate::net::send_errors::{News, SendErrors};
 use crate::net::socket::{SendOutcome, Socket};
 use crate::peer::Peer;
 use crate::progress::Progress;
+use crate::stalls;
 use crate::sys::signals::Signals;
 use crate::watch::inotify::{WatchEvent, Watcher};
 use mio::unix::SourceFd;
@@ -54,8 +55,9 @@ pub struct EventLoop {
     control: Option<ControlSocket>,
     progress: Progress,
     burst: Box<[u8]>,
-    /// A burst that the kernel had no room for: to whom, where it begins and ends, bytes of a datagram.
-    unsent: Option<(SocketAddr, usize, usize, usize)>,
+    /// A burst that the kernel had no room for: to whom, where it begins and ends, bytes of a datagram, whether it
+    /// says ECT(0).
+    unsent: Option<(SocketAddr, usize, usize, usize, bool)>,
     /// Sources that were not drained to the end: mio tells of them only once.
     socket_ready: bool,
     watcher_ready: bool,
@@ -149,6 +151,7 @@ impl EventLoop {
                 more |= control.serve(self.poll.registry(), now.mono, &mut self.peer);
             }
             self.progress.show(&mut self.peer);
+            stalls::TURNS.note(self.clock.now().mono.saturating_since(now.mono));
             if self.peer.must_restart() {
                 log::warn!("the index is opened anew");
                 self.end();
@@ -183,10 +186,9 @@ impl EventLoop {
                 return;
             }
             let peer = &mut self.peer;
-            match self
-                .socket
-                .receive(&mut |from, datagram| peer.handle_datagram(now, from, datagram))
-            {
+            match self.socket.receive(&mut |from, datagram, mark| {
+                peer.handle_datagram(now, from, datagram, mark)
+            }) {
                 Ok(more) => self.socket_ready = more,
                 Err(error) => {
                     log::warn!("receiving failed: {error}");
@@ -232,20 +234,22 @@ impl EventLoop {
     /// Sends until nothing is left, the kernel has no room, or the budget is used up. True in the last case.
     fn send(&mut self, now: Now) -> bool {
         for _ in 0..SEND_BUDGET {
-            let (to, from, end, segment) = match self.unsent.take() {
+            let (to, from, end, segment, ecn) = match self.unsent.take() {
                 Some(unsent) => unsent,
                 None => match self.peer.poll_transmit(now, &mut self.burst) {
-                    Some((to, transmit)) => (to, 0, transmit.len, transmit.segment_size),
+                    Some((to, transmit)) => {
+                        (to, 0, transmit.len, transmit.segment_size, transmit.ecn)
+                    }
                     None => return false,
                 },
             };
             let Some(datagrams) = self.burst.get(from..end) else {
                 continue;
             };
-            let error = match self.socket.send(to, datagrams, segment) {
+            let error = match self.socket.send(to, datagrams, segment, ecn) {
                 Ok(SendOutcome::Sent) => self.socket.take_lost(),
                 Ok(SendOutcome::WouldBlock { taken }) => {
-                    self.unsent = Some((to, from + taken, end, segment));
+                    self.unsent = Some((to, from + taken, end, segment, ecn));
                     return false;
                 }
                 Err(error) => Some(error),
@@ -271,6 +275,11 @@ impl EventLoop {
         self.peer.shut_down();
         self.send(now);
         self.progress.clear();
+        log::info!(
+            "turns of the loop: {}; flushes: {}",
+            stalls::TURNS.counts(),
+            stalls::FLUSHES.counts()
+        );
     }
 }
 

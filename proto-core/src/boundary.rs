@@ -47,6 +47,16 @@ pub struct PullId {
     pub generation: u16,
 }
 
+/// What the network wrote on a datagram's way (RFC 3168).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mark {
+    /// Nothing.
+    #[default]
+    None,
+    /// Congestion experienced: a queue on the way is longer than it should be.
+    Congestion,
+}
+
 /// Datagrams for one peer that lie in the caller's buffer one behind the other: all of
 /// `segment_size` bytes, the last one at most that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +67,8 @@ pub struct Transmit {
     pub len: usize,
     /// Bytes of each datagram but the last.
     pub segment_size: usize,
+    /// Whether they say ECT(0): routers may mark them instead of dropping some.
+    pub ecn: bool,
 }
 
 /// What a driver answers when the core asks for bytes of an object to serve.

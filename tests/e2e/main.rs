@@ -22,6 +22,7 @@ mod large;
 mod latency;
 mod limit;
 mod lossy;
+mod marks;
 mod membership;
 mod own_addresses;
 mod quiet;

@@ -165,7 +165,14 @@ fn messages() -> Vec<Vec<u8>> {
         refuse(RefuseReason::GONE),
         refuse(RefuseReason::BUSY),
         written(goodbye::emit),
-        written(|out| Probe { size: 1452, tag: 3 }.emit(out)),
+        written(|out| {
+            let probe = Probe {
+                size: 1452,
+                tag: 3,
+                ecn: false,
+            };
+            probe.emit(out)
+        }),
         written(|out| Padding { tag: 3 }.emit(&mut out[..100])),
     ]
 }

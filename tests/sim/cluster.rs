@@ -6,6 +6,7 @@ use crate::rng::Rng;
 use peer_mio::clock::Now;
 use peer_mio::peer::{Config, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
+use proto_core::boundary::Mark;
 use proto_core::engine::Limits;
 use proto_core::index::entry::Timestamp;
 use proto_core::time::{Duration, Instant};
@@ -204,7 +205,7 @@ impl Cluster {
                     .get_mut(place)
                     .and_then(|machine| machine.peer.as_mut())
                 {
-                    peer.handle_datagram(now, from, &mut datagram);
+                    peer.handle_datagram(now, from, &mut datagram, Mark::None);
                 }
             }
         }

@@ -4,6 +4,7 @@ use peer_mio::clock::Now;
 use peer_mio::disk::Place;
 use peer_mio::peer::{Config, Peer};
 use peer_mio::watch::scan::Symlinks;
+use proto_core::boundary::Mark;
 use proto_core::engine::Limits;
 use proto_core::index::entry::{IndexId, Timestamp};
 use proto_core::time::{Duration, Instant};
@@ -253,7 +254,7 @@ fn echoed(is_own_address: fn(SocketAddr) -> bool) -> Peer<SimDisk> {
     let mut peer = lone(1, 7, is_own_address);
     for millis in (0..5000).step_by(50) {
         for mut datagram in said(&mut peer, at(millis)) {
-            peer.handle_datagram(at(millis), address(2), &mut datagram);
+            peer.handle_datagram(at(millis), address(2), &mut datagram, Mark::None);
         }
     }
     peer
@@ -280,10 +281,10 @@ fn two_keys_are_told_of_on_both_sides() {
     let (mut one, mut two) = (lone(1, 7, |_| false), lone(2, 8, |_| false));
     for millis in (0..5000).step_by(50) {
         for mut datagram in said(&mut one, at(millis)) {
-            two.handle_datagram(at(millis), address(1), &mut datagram);
+            two.handle_datagram(at(millis), address(1), &mut datagram, Mark::None);
         }
         for mut datagram in said(&mut two, at(millis)) {
-            one.handle_datagram(at(millis), address(2), &mut datagram);
+            one.handle_datagram(at(millis), address(2), &mut datagram, Mark::None);
         }
     }
     for peer in [one, two] {

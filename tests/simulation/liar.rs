@@ -4,7 +4,7 @@ use crate::fetching::random;
 use peer_mio::clock::Now;
 use peer_mio::peer::{Config, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
-use proto_core::boundary::{Objects, PeerSlot, Read};
+use proto_core::boundary::{Mark, Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
 use proto_core::content::cut::{Params, cut};
 use proto_core::content::recipe::{self, ContentIdHasher};
@@ -259,7 +259,8 @@ impl Meeting {
                 let liar = &mut self.liars[place.unwrap()];
                 for datagram in self.buffer[..transmit.len].chunks_mut(transmit.segment_size) {
                     if liar.on {
-                        liar.engine.handle_datagram(self.now, slot(0), datagram);
+                        liar.engine
+                            .handle_datagram(self.now, slot(0), datagram, Mark::None);
                     }
                 }
             }
@@ -270,8 +271,12 @@ impl Meeting {
                         .poll_transmit(self.now, &mut self.buffer, &mut liar.library)
                 {
                     for datagram in self.buffer[..transmit.len].chunks_mut(transmit.segment_size) {
-                        self.peer
-                            .handle_datagram(at(self.now), address(place), datagram);
+                        self.peer.handle_datagram(
+                            at(self.now),
+                            address(place),
+                            datagram,
+                            Mark::None,
+                        );
                     }
                 }
             }

@@ -158,9 +158,9 @@ pub trait Disk: 'static {
     /// syncfs: the data of all files written so far survives a power cut. One such flush costs less
     /// than many of [`DiskFile::sync_data`].
     fn sync_all(&self) -> io::Result<()>;
-    /// Begins [`DiskFile::sync_data`] without waiting for its end, which [`Self::poll_flush`] tells; `None`: the
-    /// file is flushed already, because it could not be done beside us.
-    fn begin_flush(&self, file: &Self::File) -> io::Result<Option<FlushId>>;
+    /// Begins [`DiskFile::sync_data`] without waiting for its end, which [`Self::poll_flush`] tells; `None`: nothing
+    /// is begun, because this system flushes nothing beside us, or no more now.
+    fn begin_flush(&self, file: &Self::File) -> Option<FlushId>;
     /// How a flush ended, once; `None` while it goes on.
     fn poll_flush(&self, flush: FlushId) -> Option<io::Result<()>>;
     /// statvfs of `share/`.
@@ -191,6 +191,9 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn reserve(&self, len: u64) -> io::Result<()>;
     /// Begins to write a range to the disk without waiting for it; only a hint.
     fn start_writeback(&self, offset: u64, len: u64);
+    /// Writes a range to the disk and waits for it, so that a flush after it has little left to do. Promises nothing
+    /// about durability; nothing where the system has no such call.
+    fn write_out(&self, _offset: u64, _len: u64) {}
     /// fdatasync.
     fn sync_data(&self) -> io::Result<()>;
     /// fchmod; bits beyond [`proto_core::index::entry::MODE_MASK`] are dropped.

@@ -5,7 +5,8 @@ use super::chmod::change_mode;
 use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
-use super::{At, Birth, Disk, DiskFile, FileKind, FlushId, Place, RenameMode, Space, Stat};
+use super::{At, Birth, Disk, FileKind, FlushId, Place, RenameMode, Space, Stat};
+use crate::stalls::FLUSHES;
 use crate::sys::flusher::Flusher;
 use proto_core::index::entry::Timestamp;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
@@ -334,7 +335,7 @@ impl Disk for RealDisk {
             name,
             OPEN | OFlags::NOFOLLOW | OFlags::DIRECTORY,
         )?;
-        match retry_on_intr(|| rustix::fs::fsync(&fd)) {
+        match FLUSHES.time(|| retry_on_intr(|| rustix::fs::fsync(&fd))) {
             // EINVAL: directories cannot be flushed on this file system, so there is nothing to do.
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -349,15 +350,12 @@ impl Disk for RealDisk {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        Ok(rustix::fs::syncfs(share)?)
+        FLUSHES.time(|| Ok(rustix::fs::syncfs(share)?))
     }
 
-    fn begin_flush(&self, file: &RealFile) -> io::Result<Option<FlushId>> {
+    fn begin_flush(&self, file: &RealFile) -> Option<FlushId> {
         let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
-        match flusher.as_mut().and_then(|flusher| flusher.begin(file)) {
-            Some(number) => Ok(Some(FlushId(number))),
-            None => file.sync_data().map(|()| None),
-        }
+        flusher.as_mut()?.begin(file).map(FlushId)
     }
 
     fn poll_flush(&self, flush: FlushId) -> Option<io::Result<()>> {

@@ -5,7 +5,7 @@ use super::{HOUSEKEEPING, Peer};
 use crate::clock::Now;
 use crate::disk::{At, Disk, Place};
 use crate::store::{Durability, StoreError};
-use proto_core::boundary::{Arrival, PeerSlot, PullId};
+use proto_core::boundary::{Arrival, Mark, PeerSlot, PullId};
 use proto_core::content::ContentId;
 use proto_core::engine::{Delivery, Event};
 use proto_core::index::entry::{IndexId, Kind};
@@ -24,8 +24,8 @@ const HOUSEKEEPING_RETRY: Duration = Duration::from_secs(10);
 const FORGET: usize = 512;
 
 impl<D: Disk> Peer<D> {
-    pub(super) fn receive(&mut self, now: Now, peer: PeerSlot, datagram: &mut [u8]) {
-        let page = match self.engine.handle_datagram(now.mono, peer, datagram) {
+    pub(super) fn receive(&mut self, now: Now, peer: PeerSlot, datagram: &mut [u8], mark: Mark) {
+        let page = match self.engine.handle_datagram(now.mono, peer, datagram, mark) {
             None => return,
             Some(Delivery::Arrival(Arrival { pull, at, bytes })) => {
                 self.assembly

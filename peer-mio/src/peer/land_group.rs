@@ -46,7 +46,7 @@ pub(super) struct Ready<F> {
     pub name: Vec<u8>,
     /// What.
     pub content: ContentId,
-    size: u64,
+    pub size: u64,
     fetched: u64,
     started: Instant,
     /// The file itself.

@@ -42,6 +42,7 @@ mod uses;
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
 use crate::net::cipher::RingKey;
+use crate::stalls;
 use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
@@ -55,7 +56,7 @@ use hashing::Hashing;
 use land_group::Landing;
 use objects::{Served, Serving};
 use plan::Plan;
-use proto_core::boundary::{PeerSlot, Transmit};
+use proto_core::boundary::{Mark, PeerSlot, Transmit};
 use proto_core::content::ContentId;
 use proto_core::engine::{Engine, Limits, Own};
 use proto_core::index::entry::{IndexId, Sequence};
@@ -157,12 +158,18 @@ pub struct Peer<D: Disk> {
 impl<D: Disk> Peer<D> {
     /// Takes one datagram. From an address that is not configured it is dropped unseen. True if it
     /// proved to be that peer's.
-    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) -> bool {
+    pub fn handle_datagram(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        mark: Mark,
+    ) -> bool {
         let Some(peer) = self.slot_at(from) else {
             return false;
         };
         let before = self.engine.bytes_received(peer);
-        self.receive(now, peer, datagram);
+        self.receive(now, peer, datagram, mark);
         self.engine.bytes_received(peer) > before
     }
 
@@ -312,6 +319,8 @@ impl<D: Disk> Peer<D> {
                     bytes_received: status.bytes_received,
                     transfers: status.transfers,
                     datagram: status.datagram,
+                    spurious: status.spurious,
+                    marked: status.marked,
                 })
             });
         Status {
@@ -323,6 +332,8 @@ impl<D: Disk> Peer<D> {
             errors: self.errors.sentences().map(str::to_owned).collect(),
             peers: peers.collect(),
             in_sync: self.in_sync(),
+            turns: stalls::TURNS.counts(),
+            flushes: stalls::FLUSHES.counts(),
         }
     }
 

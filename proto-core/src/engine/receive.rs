@@ -3,7 +3,7 @@
 use super::Engine;
 use super::Trouble;
 use super::remote::Announced;
-use crate::boundary::{Arrival, PeerSlot};
+use crate::boundary::{Arrival, Mark, PeerSlot};
 use crate::pull;
 use crate::pull::{Arrived, Pulls};
 use crate::session::CipherKey;
@@ -31,13 +31,14 @@ pub enum Delivery<'a> {
 }
 
 impl<K: CipherKey> Engine<K> {
-    /// Takes a datagram that came from the address of `peer`. Whatever it holds, at worst nothing
-    /// happens.
+    /// Takes a datagram that came from the address of `peer`, with what the network wrote on it. Whatever it holds,
+    /// at worst nothing happens.
     pub fn handle_datagram<'a>(
         &mut self,
         now: Instant,
         peer: PeerSlot,
         datagram: &'a mut [u8],
+        mark: Mark,
     ) -> Option<Delivery<'a>> {
         let datagram_len = datagram.len();
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
@@ -76,6 +77,9 @@ impl<K: CipherKey> Engine<K> {
             }
             Message::Block(block, payload) => {
                 remote.mtu.arrived(now, datagram_len);
+                if mark == Mark::Congestion {
+                    remote.flow.marked(payload.len());
+                }
                 self.handle_block(now, peer, &block, payload)
             }
             Message::Have(have) => {
@@ -91,6 +95,7 @@ impl<K: CipherKey> Engine<K> {
                 None
             }
             Message::Probe(probe) => {
+                remote.ecn = probe.ecn;
                 // What is too much is dropped, and asked for again.
                 let _ = remote.probes.push_back(probe);
                 None

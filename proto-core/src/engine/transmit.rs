@@ -77,6 +77,7 @@ impl<K: CipherKey> Engine<K> {
                 peer,
                 len,
                 segment_size: len,
+                ecn: false,
             });
         }
         if !remote.is_connected() {
@@ -90,6 +91,7 @@ impl<K: CipherKey> Engine<K> {
                 peer,
                 len,
                 segment_size: len,
+                ecn: false,
             });
         }
         if now >= remote.announce_at {
@@ -120,9 +122,12 @@ impl<K: CipherKey> Engine<K> {
                 peer,
                 len,
                 segment_size: len,
+                ecn: false,
             });
         }
         let before = remote.mtu.size();
+        // What looks whether BLOCKs come goes as they do (docs/protocol.md, "Flow", "Marks").
+        let ecn = remote.probes.front().is_some_and(|wanted| wanted.ecn);
         let path_probe = build_path_probe(remote, now, buffer);
         if remote.mtu.size() < before {
             // All that is under way in long segments is lost, and what was waited for says nothing of the path.
@@ -134,7 +139,8 @@ impl<K: CipherKey> Engine<K> {
             remote.flow.stalled();
         }
         if let Some(len) = path_probe {
-            return self.sealed(now, peer, buffer, len);
+            let sealed = self.sealed(now, peer, buffer, len);
+            return sealed.map(|transmit| Transmit { ecn, ..transmit });
         }
         let end = MIN_DATAGRAM - SEAL + PLAINTEXT;
         if let Some(len) = self.build_have(now, peer, buffer.get_mut(PLAINTEXT..end)?) {
@@ -160,6 +166,7 @@ impl<K: CipherKey> Engine<K> {
             peer,
             len,
             segment_size: len,
+            ecn: false,
         })
     }
 
@@ -331,6 +338,7 @@ impl<K: CipherKey> Engine<K> {
             peer,
             len,
             segment_size: first?,
+            ecn: remote.ecn,
         })
     }
 }

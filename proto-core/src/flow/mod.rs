@@ -6,6 +6,7 @@ mod delivery;
 mod limit;
 mod model;
 mod pacer;
+mod reordering;
 mod requests;
 mod rtt;
 
@@ -13,6 +14,7 @@ pub use delivery::{Delivery, Sent};
 pub use limit::Limit;
 use model::Model;
 use pacer::Pacer;
+pub use reordering::Reordering;
 use requests::Requests;
 pub use rtt::Rtt;
 pub(crate) use rtt::whole_micros;
@@ -64,6 +66,8 @@ pub struct Flow {
     pacer: Pacer,
     /// What was asked for lately.
     pub requests: Requests,
+    /// How much later than others a datagram may come.
+    pub reordering: Reordering,
     /// Bytes asked for and neither here nor given up.
     outstanding: usize,
     /// When something was last asked for or came.
@@ -72,6 +76,10 @@ pub struct Flow {
     /// Bytes lost since the last round ended, and delivered before it.
     lost: u64,
     delivered_before: u64,
+    /// Bytes that came marked since the last round ended.
+    marked: u64,
+    /// Datagrams that came marked.
+    marks: u64,
     /// Until then the pace holds, however little is outstanding.
     strict_until: Instant,
 }
@@ -183,7 +191,7 @@ impl Flow {
             .unwrap_or(sent);
         let round_ended = self.delivery.arrived(now, &reference, &sent, bytes);
         if round_ended {
-            self.count_losses(now);
+            self.end_round(now);
         }
         if let Some(rate) = self.delivery.rate() {
             let (outstanding, min_rtt) = (self.outstanding, self.min_rtt());
@@ -192,14 +200,40 @@ impl Flow {
         }
     }
 
-    fn count_losses(&mut self, now: Instant) {
+    fn end_round(&mut self, now: Instant) {
         let delivered = self.delivery.delivered();
         let came = delivered - self.delivered_before.min(delivered);
         if self.lost > came / TOLERATED_LOSS {
             self.strict_until = now + STRICT;
         }
+        let (outstanding, min_rtt) = (self.outstanding, self.min_rtt());
+        self.model
+            .heed(now, self.marked, came, outstanding, min_rtt);
+        self.reordering.end_round();
         self.lost = 0;
+        self.marked = 0;
         self.delivered_before = delivered;
+    }
+
+    /// `bytes` are about to arrive in a datagram that says that a queue on its way is long.
+    pub fn marked(&mut self, bytes: usize) {
+        self.marked = self.marked.saturating_add(bytes as u64);
+        self.marks = self.marks.saturating_add(1);
+    }
+
+    /// Datagrams that came so marked.
+    #[must_use]
+    pub fn marks(&self) -> u64 {
+        self.marks
+    }
+
+    /// The peer began anew: nothing is known of its path. What was counted for the user stays.
+    pub fn forget(&mut self) {
+        *self = Self {
+            marks: self.marks,
+            reordering: self.reordering.forgotten(),
+            ..Self::default()
+        };
     }
 
     /// `bytes` were overtaken by what was asked for later, and are given up.

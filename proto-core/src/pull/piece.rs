@@ -315,11 +315,14 @@ impl Piece {
         let once = !self.repeated.get(place);
         // An answer to the latest request for it, if a round trip has gone by since (RFC 8985 section
         // 6.2, step 2).
-        let order = order.filter(|order| {
-            let sent = flow.requests.get(*order).map(|sent| sent.at);
-            let least = flow.rtt.min().unwrap_or_default();
-            once || sent.is_some_and(|sent| now.saturating_since(sent) >= least)
-        });
+        let sent = order.and_then(|order| flow.requests.get(order));
+        let age = sent.map(|sent| now.saturating_since(sent.at));
+        let least = flow.rtt.min().unwrap_or_default();
+        if counted == 0 || (!once && age.is_some_and(|age| age < least)) {
+            // It had been given up, and perhaps asked for again: too early.
+            flow.reordering.note_spurious();
+        }
+        let order = order.filter(|_| once || age.is_some_and(|age| age >= least));
         flow.arrived(now, order, len, counted, once);
         self.timeouts = 0;
         self.passed_over = 0;

@@ -292,6 +292,7 @@ fn whoever_is_asked_for_paddings_without_end_sends_one_of_each_size_at_a_time() 
     let probe = Probe {
         size: 60_000,
         tag: 7,
+        ecn: false,
     };
     for _ in 0..1000 {
         let mut out = vec![0; 8];

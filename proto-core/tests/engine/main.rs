@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod announcing;
+mod congestion;
 mod fairness;
 mod faults;
 mod hostile;
@@ -13,6 +14,8 @@ mod liveness;
 mod netsim;
 mod objects;
 mod path_mtu;
+mod reordering;
+mod sharing;
 mod sources;
 mod table;
 mod transfers;

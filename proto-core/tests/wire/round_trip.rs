@@ -108,8 +108,8 @@ proptest! {
     }
 
     #[test]
-    fn probes(size in 1200_u16..=60_000, tag: u32, padding in 8_usize..60_000) {
-        let probe = Probe { size, tag };
+    fn probes(size in 1200_u16..=60_000, tag: u32, ecn: bool, padding in 8_usize..60_000) {
+        let probe = Probe { size, tag, ecn };
         let bytes = emitted(|out| probe.emit(out));
         prop_assert_eq!(Message::decode(&bytes), Ok(Message::Probe(probe)));
         let bytes = emitted(|out| Padding { tag }.emit(&mut out[..padding]));

@@ -213,6 +213,7 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
     let probe = Probe {
         size: 8952,
         tag: 77,
+        ecn: true,
     };
     let padding = Padding { tag: 77 };
     vec![

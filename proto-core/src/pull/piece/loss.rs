@@ -4,10 +4,6 @@ use super::Piece;
 use crate::flow::{Flow, whole_micros};
 use crate::time::{Duration, Instant};
 
-/// What was asked for counts as lost when an answer to a later request has come, and a round trip and a
-/// quarter and this much time went by without an answer: two cores of one machine deliver their datagrams in different order (RFC 8985 section 6.2, reordering window).
-const REORDERING_TIME: Duration = Duration::from_millis(5);
-
 /// A piece of which nothing came although answers to later requests did, this often in a row, is waited
 /// for by time.
 const PASSED_OVER: u32 = 3;
@@ -118,12 +114,13 @@ impl Piece {
     }
 }
 
-/// When an answer to this request is late, if answers to later ones have come.
+/// When an answer to this request is late, if answers to later ones have come: a round trip and the reordering window
+/// after it.
 fn patience_ends(flow: &Flow, order: u64) -> Instant {
     let smoothed = flow.rtt.smoothed().unwrap_or_default();
     let sent = flow
         .requests
         .get(order)
         .map_or(Instant::ZERO, |sent| sent.at);
-    sent + whole_micros(smoothed + smoothed / 4 + REORDERING_TIME)
+    sent + whole_micros(smoothed + flow.reordering.window(smoothed))
 }

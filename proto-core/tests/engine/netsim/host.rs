@@ -3,7 +3,7 @@
 use super::library::{Content, Library};
 use super::net::Net;
 use super::{instant, slot};
-use proto_core::boundary::{PeerSlot, PullId};
+use proto_core::boundary::{Mark, PeerSlot, PullId};
 use proto_core::content::ContentId;
 use proto_core::engine::{Delivery, Engine, Event, Own, Trouble};
 use proto_core::index::entry::{IndexId, Sequence};
@@ -110,7 +110,7 @@ impl Host {
         {
             for datagram in buffer[..transmit.len].chunks(transmit.segment_size) {
                 assert!(datagram.len() <= MAX_DATAGRAM);
-                net.send(now, this, transmit.peer.place(), datagram);
+                net.send(now, this, transmit.peer.place(), datagram, transmit.ecn);
             }
             let takes = (transmit.len as u64 * 8_000_000).checked_div(self.uplink);
             self.writable_at = now + takes.unwrap_or(0);
@@ -143,10 +143,11 @@ impl Host {
             .map_or(0, |status| status.paddings)
     }
 
-    pub fn receive(&mut self, now: Instant, from: usize, bytes: &mut [u8]) {
+    pub fn receive(&mut self, now: Instant, from: usize, bytes: &mut [u8], mark: bool) {
+        let mark = if mark { Mark::Congestion } else { Mark::None };
         let len = bytes.len();
         let paddings = self.paddings(from);
-        match self.engine.handle_datagram(now, slot(from), bytes) {
+        match self.engine.handle_datagram(now, slot(from), bytes, mark) {
             Some(Delivery::Arrival(arrival)) => {
                 self.new_bytes += arrival.bytes.len() as u64;
                 let key = (arrival.pull.slot, arrival.pull.generation);

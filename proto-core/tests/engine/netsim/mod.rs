@@ -231,7 +231,9 @@ impl Sim {
         let net = &mut self.net;
         match &mut self.nodes[at] {
             Node::Member(member) => {
-                member.work(instant(now), |bytes, to| net.send(now, at, to, bytes));
+                member.work(instant(now), |bytes, to| {
+                    net.send(now, at, to, bytes, false);
+                });
             }
             Node::Host(host) if host.alive => host.work(now, at, &self.truth, net),
             Node::Host(_) => {}
@@ -259,7 +261,8 @@ impl Sim {
         // As a driver does it: first all that lies in the socket, then the work.
         let mut touched = BTreeSet::new();
         while let Some(mut flying) = self.net.arrived(self.now) {
-            self.receive(flying.from, flying.to, &mut flying.bytes);
+            let mark = flying.mark;
+            self.receive(flying.from, flying.to, &mut flying.bytes, mark);
             touched.insert(flying.to);
         }
         for at in 0..self.nodes.len() {
@@ -270,10 +273,10 @@ impl Sim {
         true
     }
 
-    fn receive(&mut self, from: usize, to: usize, bytes: &mut [u8]) {
+    fn receive(&mut self, from: usize, to: usize, bytes: &mut [u8], mark: bool) {
         let now = instant(self.now);
         match &mut self.nodes[to] {
-            Node::Host(host) if host.alive => host.receive(now, from, bytes),
+            Node::Host(host) if host.alive => host.receive(now, from, bytes, mark),
             Node::Host(_) => {}
             Node::Member(member) => member.receive(now, from, bytes),
         }
@@ -281,7 +284,7 @@ impl Sim {
 
     /// A datagram arrives, and its receiver works.
     pub fn deliver(&mut self, from: usize, to: usize, bytes: &mut [u8]) {
-        self.receive(from, to, bytes);
+        self.receive(from, to, bytes, false);
         self.work(to);
     }
 
