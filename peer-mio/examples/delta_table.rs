@@ -82,7 +82,9 @@ fn cost(
         } else {
             HashSet::new()
         };
-        let missing = pieces.iter().filter(|piece| !known.contains(&hash_chunk(piece)));
+        let missing = pieces
+            .iter()
+            .filter(|piece| !known.contains(&hash_chunk(piece)));
         bytes += missing.map(|piece| piece.len()).sum::<usize>();
     }
     (bytes, recipes)

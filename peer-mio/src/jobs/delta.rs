@@ -1,6 +1,9 @@
 //! Copying the chunks of a content that other files hold, wherever they lie there (docs/architecture.md,
 //! "Deltas"). What was copied is read back and hashed: only then does it count.
 
+#[cfg(test)]
+mod tests;
+
 use super::{CHUNK_COST, Progress, fill};
 use crate::disk::DiskFile;
 use proto_core::content::recipe::hash_chunk;
