@@ -184,6 +184,21 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
     /// pwrite of all bytes.
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// copy_file_range: copies from another file of the same disk, from its offset to one of ours, without the
+    /// bytes passing through here, and without copying them where the file system can share blocks: how many
+    /// bytes; 0 at the end of `from`. `Unsupported` where it cannot.
+    fn copy_from(
+        &self,
+        _from: &Self,
+        _from_offset: u64,
+        _offset: u64,
+        _len: usize,
+    ) -> io::Result<usize>
+    where
+        Self: Sized,
+    {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// ftruncate.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Reserves room for this length, so that a full disk shows early; the length of the file may

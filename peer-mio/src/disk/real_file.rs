@@ -45,6 +45,19 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    fn copy_from(
+        &self,
+        from: &Self,
+        mut from_offset: u64,
+        mut offset: u64,
+        len: usize,
+    ) -> io::Result<usize> {
+        Ok(retry_on_intr(|| {
+            let (from_offset, offset) = (Some(&mut from_offset), Some(&mut offset));
+            rustix::fs::copy_file_range(&from.0, from_offset, &self.0, offset, len)
+        })?)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         Ok(retry_on_intr(|| rustix::fs::ftruncate(&self.0, len))?)
     }

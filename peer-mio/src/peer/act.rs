@@ -178,6 +178,7 @@ impl<D: Disk> Peer<D> {
         if let Err(error) = self
             .forget_tombstones(now)
             .and_then(|()| self.store.sweep_recipes())
+            .and_then(|()| self.sweep_trashed())
         {
             self.store_failed(&error);
             return;

@@ -238,6 +238,7 @@ impl<D: Disk> Peer<D> {
             path: &trashed,
         };
         if self.is_what_was_indexed(moved, row)? {
+            self.note_trashed(row, &trashed)?;
             return Ok(());
         }
         self.put_back(moved, from)

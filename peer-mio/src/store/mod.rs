@@ -16,6 +16,7 @@ mod row;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod trashed;
 
 use crate::disk::DiskFile;
 use backend::{FileBackend, IndexFile};
@@ -70,6 +71,8 @@ pub struct Store {
     undurable: bool,
     /// Where the last sweep of recipes ended.
     swept: Option<ContentId>,
+    /// Where the last sweep of the trash's records ended.
+    swept_trashed: Option<Vec<u8>>,
 }
 
 /// A transaction that is being written.
@@ -102,6 +105,7 @@ impl Store {
             committed: Counters::default(),
             undurable: false,
             swept: None,
+            swept_trashed: None,
         };
         let opened = store.load_or_begin()?;
         Ok((store, opened))
@@ -190,6 +194,7 @@ impl Store {
             || self.database.is_none()
             || self.file_failed.load(Ordering::Relaxed);
         self.swept = None;
+        self.swept_trashed = None;
         if !reopen {
             self.counters = self.committed;
             return;

@@ -45,6 +45,20 @@ impl DiskFile for SimFile {
             .changing(|state| state.tree.write(self.ino, at, bytes))
     }
 
+    fn copy_from(
+        &self,
+        from: &Self,
+        from_offset: u64,
+        offset: u64,
+        len: usize,
+    ) -> io::Result<usize> {
+        let mut bytes = vec![0; len];
+        let len = from.read_at(from_offset, &mut bytes)?;
+        bytes.truncate(len);
+        self.write_all_at(offset, &bytes)?;
+        Ok(len)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(|_| errno(EINVAL))?;
         self.disk

@@ -3,6 +3,7 @@
 
 mod begin;
 mod chunk_places;
+mod delta;
 mod failed;
 mod kept;
 mod pieces;
@@ -16,6 +17,7 @@ mod write_out;
 
 use crate::disk::{At, Place};
 use crate::jobs::copy::CopyJob;
+use crate::jobs::delta::DeltaJob;
 use crate::jobs::verify::VerifyJob;
 use crate::store::{Store, StoreError};
 pub use begin::Begun;
@@ -69,6 +71,8 @@ pub struct Transfer<F> {
     pub here: u64,
     /// Bytes that came over the network.
     pub fetched: u64,
+    /// Bytes of chunks that other files held.
+    copied: u64,
     /// When it began.
     pub started: Instant,
     told_by: Option<PeerSlot>,
@@ -106,6 +110,8 @@ enum State<F> {
     Verify(VerifyJob<F>),
     /// All of it is in another file of ours.
     Copy(CopyJob<F>),
+    /// Which chunks do other files hold? `None`: this is to begin.
+    Delta(Option<Box<DeltaJob<F>>>),
     /// Chunks are asked for.
     Fetch,
     /// All chunks are in the file.
