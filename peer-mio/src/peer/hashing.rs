@@ -9,7 +9,7 @@ use crate::store::{Fingerprint, StoreError};
 use crate::watch::dirty::OPEN_PAUSE;
 use crate::watch::scan::fingerprint;
 use proto_core::content::{ContentId, cut};
-use proto_core::index::entry::Kind;
+use proto_core::index::entry::{Kind, Timestamp};
 use proto_core::index::reconcile::Found;
 use std::io;
 
@@ -22,6 +22,8 @@ const HASH_SLICE: usize = 4 * 1024 * 1024;
 pub struct Hashing<F> {
     path: Vec<u8>,
     before: Fingerprint,
+    /// A later write may have left no other fingerprint.
+    racy: bool,
     mode: u16,
     job: HashJob<F>,
     /// The first recipe block; further ones gather in the store under [`UNNAMED`].
@@ -35,20 +37,42 @@ impl<F> Hashing<F> {
     pub fn path(&self) -> &[u8] {
         &self.path
     }
+
+    /// The fingerprint that the index notes: one that the file never has, if it must be hashed again in any case,
+    /// also after a crash.
+    fn noted(&self) -> Fingerprint {
+        if !self.racy {
+            return self.before;
+        }
+        let ctime = self.before.ctime;
+        let ctime = match ctime.nsec.checked_sub(1) {
+            Some(nsec) => Timestamp { nsec, ..ctime },
+            None => Timestamp {
+                sec: ctime.sec.saturating_sub(1),
+                nsec: 999_999_999,
+            },
+        };
+        Fingerprint {
+            ctime,
+            ..self.before
+        }
+    }
 }
 
 impl<D: Disk> Peer<D> {
-    /// Begins to hash what was opened at a path.
+    /// Begins to hash what was opened at a path; `racy`: its times may not show a later write.
     pub(super) fn begin_hash(
         &mut self,
         path: &[u8],
         before: Fingerprint,
+        racy: bool,
         mode: u16,
         file: D::File,
     ) {
         self.hashing = Some(Hashing {
             path: path.to_vec(),
             before,
+            racy,
             mode,
             job: HashJob::new(file, before.size),
             first_block: Vec::new(),
@@ -147,7 +171,7 @@ impl<D: Disk> Peer<D> {
             row.as_ref(),
             state,
             Vec::new(),
-            Some(hashing.before),
+            Some(hashing.noted()),
         )?;
         self.errors.clear_unread(&hashing.path);
         Ok(())

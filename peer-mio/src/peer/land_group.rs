@@ -25,6 +25,17 @@ pub(super) const PRIVATE: u16 = 0o600;
 /// A group waits at most this long for more files.
 const GROUP_PAUSE: Duration = Duration::from_millis(20);
 
+/// How many files share the flushes of a landing; of neither a power cut leaves half a file (docs/architecture.md,
+/// section 12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Flushing {
+    /// Each file has its own.
+    Each,
+    /// Those that are complete at about the same time.
+    #[default]
+    Group,
+}
+
 /// Complete contents that wait to be landed together.
 #[derive(Debug)]
 pub struct Landing<F> {
@@ -80,6 +91,30 @@ impl<F> Landing<F> {
             fetched,
             started,
             file: transfer.into_file(),
+        });
+    }
+
+    /// Adds a content that came with the announcement of its path.
+    pub(super) fn add_told(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        name: Vec<u8>,
+        content: ContentId,
+        size: u64,
+        file: F,
+    ) {
+        if self.ready.is_empty() {
+            self.since = now.mono;
+        }
+        self.ready.push(Ready {
+            path: path.to_vec(),
+            name,
+            content,
+            size,
+            fetched: size,
+            started: now.mono,
+            file,
         });
     }
 
@@ -145,7 +180,9 @@ impl<D: Disk> Peer<D> {
         if self.landing.is_empty() {
             return false;
         }
-        let waits = !self.landing.is_full()
+        let each = self.config.flushing == Flushing::Each;
+        let waits = !each
+            && !self.landing.is_full()
             && !self.transfers.is_empty()
             && self.landing.due().is_some_and(|due| now.mono < due);
         if waits {
@@ -157,7 +194,8 @@ impl<D: Disk> Peer<D> {
             self.leave_all();
             return true;
         }
-        if self.landing.ready.len() > FLUSH_EACH
+        if !each
+            && self.landing.ready.len() > FLUSH_EACH
             && let Err(error) = self.disk.sync_all()
         {
             self.errors
@@ -183,7 +221,9 @@ impl<D: Disk> Peer<D> {
                 return true;
             }
         };
-        let alone = self.landing.ready.len() <= FLUSH_EACH || ready.size > LARGE;
+        let alone = self.config.flushing == Flushing::Each
+            || self.landing.ready.len() <= FLUSH_EACH
+            || ready.size > LARGE;
         let prepared = entry.map_or(Ok(()), |entry| {
             ready.file.set_mode(entry.mode)?;
             ready.file.set_mtime(entry.mtime)?;
@@ -226,7 +266,13 @@ impl<D: Disk> Peer<D> {
     }
 
     fn land_group(&mut self, now: Now) {
-        let group = std::mem::take(&mut self.landing);
+        let mut group = std::mem::take(&mut self.landing);
+        if self.config.flushing == Flushing::Each && group.ready.len() > 1 {
+            // The others follow, each by itself.
+            self.landing.ready = group.ready.split_off(1);
+            self.landing.prepared = group.prepared.saturating_sub(1);
+            self.landing.since = group.since;
+        }
         let mut touched = Touched::default();
         let mut landed = Vec::new();
         for ready in group.ready {

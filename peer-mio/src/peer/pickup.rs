@@ -1,12 +1,12 @@
 //! Picking up a local change: a dirty path is looked at, hashed if it differs, and given a version
 //! (docs/architecture.md, "Picking up a change").
 
-use super::Peer;
 use super::errors::unread_sentence;
+use super::{AT_ONCE, Peer};
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat, is_absent};
 use crate::store::{Fingerprint, Row, StoreError};
-use crate::watch::dirty::{RETRY_PAUSE, SETTLED_PAUSE};
+use crate::watch::dirty::{RETRY_PAUSE, SECOND_LOOK, SETTLED_PAUSE};
 use crate::watch::scan::{Scan, fingerprint};
 use proto_core::content::ContentId;
 use proto_core::index::entry::{Kind, MODE_MASK, Timestamp};
@@ -186,9 +186,14 @@ impl<D: Disk> Peer<D> {
         if !doubted && row.is_some_and(|row| row.local == Some(before)) {
             return Ok(Looked::Done);
         }
-        if is_racy(now, stat) {
+        let racy = is_racy(now, stat);
+        if racy && stat.size > AT_ONCE {
             self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
             return Ok(Looked::Later);
+        }
+        if racy {
+            // What is found now is told now; what is written within the same tick, found then.
+            self.dirty.mark(now.mono, dirty, SECOND_LOOK);
         }
         let at = At {
             place: Place::Share,
@@ -205,7 +210,7 @@ impl<D: Disk> Peer<D> {
                 Ok(Looked::Later)
             }
             Ok(file) => {
-                self.begin_hash(dirty, before, stat.mode & MODE_MASK, file);
+                self.begin_hash(dirty, before, racy, stat.mode & MODE_MASK, file);
                 self.hash_slice(now)?;
                 Ok(Looked::Later)
             }

@@ -68,6 +68,8 @@ struct State {
     listed: u64,
     /// Bytes that the peer has read from `download/`.
     downloads_read: u64,
+    /// Bytes that the peer has read from files in `share/`.
+    share_read: u64,
 }
 
 /// A simulated disk; clones are handles of the same one.
@@ -125,6 +127,7 @@ impl SimDisk {
             written_back: BTreeMap::new(),
             listed: 0,
             downloads_read: 0,
+            share_read: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -248,6 +251,12 @@ impl SimDisk {
     #[must_use]
     pub fn downloads_read(&self) -> u64 {
         self.lock().downloads_read
+    }
+
+    /// Bytes that the peers on it have read from files in `share/`.
+    #[must_use]
+    pub fn share_read(&self) -> u64 {
+        self.lock().share_read
     }
 
     /// Bytes that all files take up.
