@@ -38,6 +38,7 @@ fn a_start_with_unchanged_files_reads_none_of_them() {
     // Until the index knows that the disk has them all.
     cluster.drive(Duration::from_secs(400));
     for place in 0..2 {
+        cluster.machines[place].peer.as_mut().unwrap().shut_down();
         cluster.crash(place, false);
     }
     let read = |cluster: &Cluster| [0, 1].map(|place| cluster.machines[place].disk.share_read());
