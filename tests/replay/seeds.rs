@@ -156,10 +156,6 @@ fn messages() -> Vec<Vec<u8>> {
     vec![
         announce(&[], &[]),
         announce(&entries, &[]),
-        announce(&entries, &[0, 5, b'h', b'e', b'l', b'l', b'o', 0, 1, b'!']),
-        // The second goes beyond the datagram.
-        announce(&entries, &[0, 1, b'h', 0, 9, b'i']),
-        announce(&entries, &[0, 0, 0, 1, b'h']),
         request(ObjectId::Content(ContentId([7; 32])), 1, 65_536),
         request(ObjectId::Content(ContentId([7; 32])), 32, 1156),
         request(ObjectId::Recipe(ContentId([7; 32])), 3, 4608),
@@ -172,6 +168,10 @@ fn messages() -> Vec<Vec<u8>> {
         written(goodbye::emit),
         written(|out| Probe { size: 1452, tag: 3 }.emit(out)),
         written(|out| Padding { tag: 3 }.emit(&mut out[..100])),
+        announce(&entries, &[0, 5, b'h', b'e', b'l', b'l', b'o', 0, 1, b'!']),
+        // The second goes beyond the datagram.
+        announce(&entries, &[0, 1, b'h', 0, 9, b'i']),
+        announce(&entries, &[0, 0, 0, 1, b'h']),
     ]
 }
 
