@@ -1,6 +1,7 @@
 //! Hashing a file that differs from the index, as a job, with the same stat before and after.
 
 use super::Peer;
+use super::pickup::never_matching;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place};
 use crate::jobs::Progress;
@@ -9,7 +10,7 @@ use crate::store::{Fingerprint, StoreError};
 use crate::watch::dirty::OPEN_PAUSE;
 use crate::watch::scan::fingerprint;
 use proto_core::content::{ContentId, cut};
-use proto_core::index::entry::{Kind, Timestamp};
+use proto_core::index::entry::Kind;
 use proto_core::index::reconcile::Found;
 use std::io;
 
@@ -44,18 +45,7 @@ impl<F> Hashing<F> {
         if !self.racy {
             return self.before;
         }
-        let ctime = self.before.ctime;
-        let ctime = match ctime.nsec.checked_sub(1) {
-            Some(nsec) => Timestamp { nsec, ..ctime },
-            None => Timestamp {
-                sec: ctime.sec.saturating_sub(1),
-                nsec: 999_999_999,
-            },
-        };
-        Fingerprint {
-            ctime,
-            ..self.before
-        }
+        never_matching(self.before)
     }
 }
 

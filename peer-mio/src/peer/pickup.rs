@@ -186,7 +186,7 @@ impl<D: Disk> Peer<D> {
         if !doubted && row.is_some_and(|row| row.local == Some(before)) {
             return Ok(Looked::Done);
         }
-        let racy = is_racy(now, stat);
+        let racy = is_racy(now, stat.ctime);
         if racy && stat.size > AT_ONCE {
             self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
             return Ok(Looked::Later);
@@ -253,9 +253,25 @@ fn is_same_file(row: &Row, found: &Fingerprint) -> bool {
 /// Whether a later write could leave mtime and ctime as they are, because the file clock has not
 /// ticked since the last change. `now` may be that of the turn's begin, a little before the change. A ctime
 /// further in the future (the clock was set back) is not waited for.
-fn is_racy(now: Now, stat: &Stat) -> bool {
-    let age = nanos(now.wall) - nanos(stat.ctime);
+pub(super) fn is_racy(now: Now, changed: Timestamp) -> bool {
+    let age = nanos(now.wall) - nanos(changed);
     (-TURN_NANOS..RACY_NANOS).contains(&age)
+}
+
+/// A fingerprint that the file never has, so that its content is compared at the next look.
+pub(super) fn never_matching(fingerprint: Fingerprint) -> Fingerprint {
+    let ctime = fingerprint.ctime;
+    let ctime = match ctime.nsec.checked_sub(1) {
+        Some(nsec) => Timestamp { nsec, ..ctime },
+        None => Timestamp {
+            sec: ctime.sec.saturating_sub(1),
+            nsec: 999_999_999,
+        },
+    };
+    Fingerprint {
+        ctime,
+        ..fingerprint
+    }
 }
 
 fn nanos(time: Timestamp) -> i128 {
