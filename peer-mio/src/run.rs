@@ -103,6 +103,7 @@ fn start(options: &RunOptions) -> Result<Running, String> {
         symlinks: options.symlinks.into(),
         scan_interval: Duration::from_secs(options.scan_interval),
         max_delete: options.max_delete,
+        flushing: options.durability.into(),
         seed,
         receive_buffer: socket.receive_buffer(),
         datagram: DATAGRAM,
@@ -161,23 +162,19 @@ fn cannot_listen(listen: SocketAddr, error: &io::Error) -> String {
 }
 
 fn watch_directories(watcher: Rc<RefCell<Option<Watcher>>>, disk: RealDisk) -> WatchDirectory {
-    let mut limit_told = false;
     Box::new(move |path| {
         let mut watcher = watcher.borrow_mut();
         let Some(watcher) = watcher.as_mut() else {
-            return;
+            return false;
         };
         match watcher.watch_dir(&disk, path) {
-            Ok(WatchResult::Watching) => {}
-            Ok(WatchResult::LimitReached) => {
-                if !std::mem::replace(&mut limit_told, true) {
-                    log::warn!(
-                        "the kernel watches no more folders (fs.inotify.max_user_watches): changes in the others are found by scanning"
-                    );
-                }
-            }
+            Ok(WatchResult::Watching) => true,
+            Ok(WatchResult::LimitReached) => false,
             // Gone again: what it was in tells so.
-            Err(error) => log::debug!("{} cannot be watched: {error}", Escaped(path)),
+            Err(error) => {
+                log::debug!("{} cannot be watched: {error}", Escaped(path));
+                true
+            }
         }
     })
 }

@@ -112,8 +112,8 @@ SYNCTHING = """<configuration version="35">
 """
 
 
-def syncthing(network, source, base, _program):
-    """As it comes, with the delay of its watcher set to a second, the least that its settings offer."""
+def start_syncthing(network, base, delay):
+    """Processes that are connected; the watcher of each waits for so many seconds."""
     names, environment = {}, {**os.environ, "HOME": str(base)}
     for machine in range(1, network.count + 1):
         home = base / f"home{machine}"
@@ -128,7 +128,7 @@ def syncthing(network, source, base, _program):
         share = base / str(machine) / "share"
         (share / ".stfolder").mkdir(parents=True)
         folders = (f'<folder id="share" path="{share}" type="sendreceive" rescanIntervalS="3600" '
-                   f'fsWatcherEnabled="true" fsWatcherDelayS="1">{members}</folder>\n')
+                   f'fsWatcherEnabled="true" fsWatcherDelayS="{delay}">{members}</folder>\n')
         home = base / f"home{machine}"
         (home / "config.xml").write_text(SYNCTHING.format(folders=folders, devices=devices))
         words = ["env", f"HOME={base}", "STMONITORED=yes", "syncthing", "serve", f"--home={home}", "--no-browser", "--no-restart"]
@@ -140,6 +140,12 @@ def syncthing(network, source, base, _program):
         return answer.count('"connected": true') >= network.count - 1
 
     wait(connected, "syncthing connected", 90)
+    return processes
+
+
+def syncthing(network, source, base, _program):
+    """As it comes, with the delay of its watcher set to a second, the least that its settings offer."""
+    processes = start_syncthing(network, base, 1)
     time.sleep(3)
     staged = stage(source, base)
     before, sent = sum(map(processor, processes)), network.sent(1)

@@ -33,3 +33,4 @@ mod slow_writer;
 mod streams;
 mod symlinks;
 mod three_peers;
+mod watch_limit;

@@ -104,7 +104,7 @@ fn pages() -> Vec<Vec<u8>> {
 
 fn messages() -> Vec<Vec<u8>> {
     let entries = page(&[(Kind::File, b"a", b"")]);
-    let announce = |page| {
+    let announce = |page, contents| {
         written(|out| {
             let announce = Announce {
                 busy: true,
@@ -117,6 +117,7 @@ fn messages() -> Vec<Vec<u8>> {
                 echo: 2_000_000,
                 echo_delay: 300,
                 page,
+                contents,
             };
             announce.emit(out)
         })
@@ -153,8 +154,8 @@ fn messages() -> Vec<Vec<u8>> {
     };
     let refuse = |reason| written(|out| Refuse { reason, tag: 9 }.emit(out));
     vec![
-        announce(&[]),
-        announce(&entries),
+        announce(&[], &[]),
+        announce(&entries, &[]),
         request(ObjectId::Content(ContentId([7; 32])), 1, 65_536),
         request(ObjectId::Content(ContentId([7; 32])), 32, 1156),
         request(ObjectId::Recipe(ContentId([7; 32])), 3, 4608),
@@ -174,6 +175,10 @@ fn messages() -> Vec<Vec<u8>> {
             probe.emit(out)
         }),
         written(|out| Padding { tag: 3 }.emit(&mut out[..100])),
+        announce(&entries, &[0, 5, b'h', b'e', b'l', b'l', b'o', 0, 1, b'!']),
+        // The second goes beyond the datagram.
+        announce(&entries, &[0, 1, b'h', 0, 9, b'i']),
+        announce(&entries, &[0, 0, 0, 1, b'h']),
     ]
 }
 

@@ -12,6 +12,7 @@ use proto_core::session::{
 };
 use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::time::Instant;
+use proto_core::wire::announce::{CONTENT_HEAD_LEN, contents};
 use proto_core::wire::page::{HEAD_LEN, Page, PageWriter};
 use proto_core::wire::request::RequestWriter;
 use proto_core::wire::{Message, WireError, goodbye};
@@ -43,6 +44,11 @@ pub fn decode_message(data: &[u8]) {
     let again = match &message {
         Message::Announce(announce) => {
             decode_page(announce.page);
+            let told = contents(announce.contents).map(|content| {
+                assert!(!content.is_empty());
+                content.len() + CONTENT_HEAD_LEN
+            });
+            assert!(told.sum::<usize>() <= announce.contents.len());
             written(|out| announce.emit(out))
         }
         Message::Request(request) => written(|out| {

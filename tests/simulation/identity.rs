@@ -2,7 +2,7 @@
 
 use peer_mio::clock::Now;
 use peer_mio::disk::Place;
-use peer_mio::peer::{Config, Peer};
+use peer_mio::peer::{Config, Flushing, Peer};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::boundary::Mark;
 use proto_core::engine::Limits;
@@ -216,10 +216,11 @@ fn lone(number: u8, key: u8, is_own_address: fn(SocketAddr) -> bool) -> Peer<Sim
         datagram: 1200,
         aes: true,
         max_delete: peer_mio::peer::guard::HALF,
+        flushing: Flushing::default(),
         limits: Limits::default(),
         is_own_address,
     };
-    Peer::start(SimDisk::new(), config, at(0), Box::new(|_| ()))
+    Peer::start(SimDisk::new(), config, at(0), Box::new(|_| true))
         .unwrap()
         .peer
 }

@@ -2,7 +2,7 @@
 
 use crate::fetching::random;
 use peer_mio::clock::Now;
-use peer_mio::peer::{Config, Peer, guard};
+use peer_mio::peer::{Config, Flushing, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::boundary::{Mark, Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
@@ -218,9 +218,10 @@ impl Meeting {
             aes: false,
             is_own_address: |_| false,
             max_delete: guard::HALF,
+            flushing: Flushing::default(),
         };
         let now = Instant::from_micros(1_000_000);
-        let started = Peer::start(disk.handle(), config, at(now), Box::new(|_| ()));
+        let started = Peer::start(disk.handle(), config, at(now), Box::new(|_| true));
         let Ok(started) = started else {
             panic!("cannot start")
         };

@@ -13,6 +13,8 @@ mod landing;
 mod liar;
 mod overhead;
 mod renames;
+mod same_tick;
+mod scanning;
 mod swarm;
 mod wrong_bytes;
 

@@ -32,12 +32,18 @@ impl<D: Disk> Peer<D> {
                     .write(pull, at, bytes, proto_core::limits::MAX_PIECE);
                 None
             }
-            Some(Delivery::Page { peer, page }) => Some((peer, page)),
+            Some(Delivery::Page {
+                peer,
+                page,
+                contents,
+            }) => Some((peer, page, contents)),
         };
-        if let Some((peer, page)) = page
+        if let Some((peer, page, contents)) = page
             && now.mono >= self.store_retry
+            && self.take_page(now, peer, &page)
+            && let Err(error) = self.take_contents(now, &page, contents)
         {
-            self.take_page(now, peer, &page);
+            self.store_failed(&error);
         }
     }
 

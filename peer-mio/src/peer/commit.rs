@@ -12,6 +12,8 @@ pub(super) struct Changes {
     count: usize,
     /// Bytes that were hashed for them.
     hashed: u64,
+    /// The index knows files anew that are as they were: no flush is needed, as after a crash they are hashed again.
+    fingerprints: bool,
     /// Some were taken back: until the next commit it is not known whether the index can be written again.
     taken_back: bool,
     /// When the first of them was seen to wait.
@@ -25,6 +27,11 @@ impl Changes {
         self.count += 1;
     }
 
+    /// Only the fingerprint of a file is new.
+    pub(super) fn note_fingerprint(&mut self) {
+        self.fingerprints = true;
+    }
+
     /// A file of so many bytes was hashed for the last one.
     pub(super) fn hashed(&mut self, bytes: u64) {
         self.hashed = self.hashed.saturating_add(bytes);
@@ -36,7 +43,7 @@ impl Changes {
     }
 
     pub(super) fn any(&self) -> bool {
-        self.count > 0 || self.taken_back
+        self.count > 0 || self.fingerprints || self.taken_back
     }
 
     /// How many.
@@ -79,7 +86,21 @@ impl<D: Disk> Peer<D> {
             self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
         let due = self.changes.due(!self.scans.is_idle());
         if self.changes.is_full() || quiet && due.is_some_and(|due| now.mono >= due) {
-            self.commit_changes(Durability::Durable);
+            if self.changes.count > 0 || self.changes.taken_back {
+                self.commit_changes(Durability::Durable);
+            } else {
+                self.commit_fingerprints();
+            }
+        }
+    }
+
+    fn commit_fingerprints(&mut self) {
+        match self.store.commit(Durability::Eventual) {
+            Ok(()) => {
+                self.changes.fingerprints = false;
+                self.changes.since = None;
+            }
+            Err(error) => self.store_failed(&error),
         }
     }
 

@@ -20,7 +20,7 @@ const WRITE_OUT: u64 = 1024 * 1024;
 
 /// Complete contents that are not on the disk yet, in the order in which they came.
 #[derive(Debug)]
-pub(super) struct Flushing<F> {
+pub(super) struct Flushes<F> {
     files: Vec<(Ready<F>, State)>,
     look_at: Instant,
 }
@@ -36,7 +36,7 @@ enum State {
     WrittenOut(u64),
 }
 
-impl<F> Default for Flushing<F> {
+impl<F> Default for Flushes<F> {
     fn default() -> Self {
         Self {
             files: Vec::new(),
@@ -45,7 +45,7 @@ impl<F> Default for Flushing<F> {
     }
 }
 
-impl<F> Flushing<F> {
+impl<F> Flushes<F> {
     /// Adds one.
     pub fn add(&mut self, ready: Ready<F>) {
         self.files.push((ready, State::Waits));

@@ -1,7 +1,7 @@
 //! Complete contents land in groups: one flush, one commit for many (docs/architecture.md, "Landing").
 
 use super::Peer;
-use super::flushing::Flushing;
+use super::flushing::Flushes;
 use super::touched::Touched;
 use super::transfer::Transfer;
 use crate::clock::Now;
@@ -27,12 +27,23 @@ pub(super) const PRIVATE: u16 = 0o600;
 /// A group waits at most this long for more files.
 const GROUP_PAUSE: Duration = Duration::from_millis(20);
 
+/// How many files share the flushes of a landing; of neither a power cut leaves half a file (docs/architecture.md,
+/// section 12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Flushing {
+    /// Each file has its own.
+    Each,
+    /// Those that are complete at about the same time.
+    #[default]
+    Group,
+}
+
 /// Complete contents that wait to be landed together.
 #[derive(Debug)]
 pub struct Landing<F> {
     ready: Vec<Ready<F>>,
     /// Large ones that are flushed beside the loop before they are ready.
-    pub(super) flushing: Flushing<F>,
+    pub(super) flushing: Flushes<F>,
     /// How many of them have their mode and time.
     prepared: usize,
     since: Instant,
@@ -67,7 +78,7 @@ impl<F> Default for Landing<F> {
     fn default() -> Self {
         Self {
             ready: Vec::new(),
-            flushing: Flushing::default(),
+            flushing: Flushes::default(),
             prepared: 0,
             since: Instant::ZERO,
         }
@@ -116,6 +127,29 @@ impl<F> Landing<F> {
     /// Files that the group's flush is for.
     fn unflushed(&self) -> usize {
         self.ready.iter().filter(|ready| !ready.flushed).count()
+    }
+
+    /// Adds a content that came with the announcement of its path.
+    pub(super) fn add_told(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        name: Vec<u8>,
+        content: ContentId,
+        size: u64,
+        file: F,
+    ) {
+        let ready = Ready {
+            path: path.to_vec(),
+            name,
+            content,
+            size,
+            fetched: size,
+            started: now.mono,
+            file,
+            flushed: false,
+        };
+        self.add_ready(now, ready);
     }
 
     /// Whether the partial file of this name waits here.
@@ -182,7 +216,9 @@ impl<D: Disk> Peer<D> {
         if self.landing.ready.is_empty() {
             return false;
         }
-        let waits = !self.landing.is_full()
+        let each = self.config.flushing == Flushing::Each;
+        let waits = !each
+            && !self.landing.is_full()
             && !self.transfers.is_empty()
             && now.mono < self.landing.since + GROUP_PAUSE;
         if waits {
@@ -194,7 +230,8 @@ impl<D: Disk> Peer<D> {
             self.leave_all();
             return true;
         }
-        if self.landing.unflushed() > FLUSH_EACH
+        if !each
+            && self.landing.unflushed() > FLUSH_EACH
             && let Err(error) = self.disk.sync_all()
         {
             self.errors
@@ -224,7 +261,7 @@ impl<D: Disk> Peer<D> {
                 return true;
             }
         };
-        let alone = self.landing.unflushed() <= FLUSH_EACH;
+        let alone = self.config.flushing == Flushing::Each || self.landing.unflushed() <= FLUSH_EACH;
         let prepared = entry.map_or(Ok(()), |entry| {
             ready.set_attributes(&entry)?;
             if alone {
@@ -267,8 +304,13 @@ impl<D: Disk> Peer<D> {
     }
 
     fn land_group(&mut self, now: Now) {
-        let group = std::mem::take(&mut self.landing.ready);
-        self.landing.prepared = 0;
+        let mut group = std::mem::take(&mut self.landing.ready);
+        let prepared = std::mem::take(&mut self.landing.prepared);
+        if self.config.flushing == Flushing::Each && group.len() > 1 {
+            // The others follow, each by itself.
+            self.landing.ready = group.split_off(1);
+            self.landing.prepared = prepared.saturating_sub(1);
+        }
         let mut touched = Touched::default();
         let mut landed = Vec::new();
         for ready in group {

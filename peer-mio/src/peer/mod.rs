@@ -53,6 +53,7 @@ use commit::{Changes, STORE_TRIES};
 use errors::Errors;
 use guard::Guard;
 use hashing::Hashing;
+pub use land_group::Flushing;
 use land_group::Landing;
 use objects::{Served, Serving};
 use plan::Plan;
@@ -85,6 +86,8 @@ pub struct Config {
     /// A local change that deletes more of the files, in percent, waits for [`Peer::resume`];
     /// [`guard::ALL`]: none does.
     pub max_delete: u8,
+    /// How many files share the flushes of a landing.
+    pub flushing: Flushing,
     /// 32 random bytes, different at each start.
     pub seed: [u8; 32],
     /// Bytes that the kernel buffers of what arrives.
@@ -99,11 +102,14 @@ pub struct Config {
     pub is_own_address: fn(SocketAddr) -> bool,
 }
 
+/// A file of at most so many bytes is looked at as soon as it is closed, and again when its times can be believed.
+const AT_ONCE: u64 = 128 * 1024;
 /// Between two looks whether tombstones can be forgotten, the trash expired, recipes dropped.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
-/// Called with each directory of `share/` that is to be watched.
-pub type WatchDirectory = Box<dyn FnMut(&[u8])>;
+/// Called with each directory of `share/` that is to be watched. False if the kernel watches no more of them, so that
+/// only scans see what changes in it.
+pub type WatchDirectory = Box<dyn FnMut(&[u8]) -> bool>;
 
 /// One running peer.
 pub struct Peer<D: Disk> {
@@ -189,11 +195,15 @@ impl<D: Disk> Peer<D> {
             place: Place::Share,
             path,
         };
-        let settled = settled
-            || self
-                .disk
-                .stat(at)
-                .is_ok_and(|stat| stat.kind != FileKind::File || stat.links > 1);
+        let stat = self.disk.stat(at);
+        let is_file = stat
+            .as_ref()
+            .is_ok_and(|stat| stat.kind == FileKind::File && stat.size <= AT_ONCE);
+        let settled =
+            settled || stat.is_ok_and(|stat| stat.kind != FileKind::File || stat.links > 1);
+        if settled && is_file {
+            return self.dirty.mark_closed(now.mono, path);
+        }
         self.dirty.mark(
             now.mono,
             path,

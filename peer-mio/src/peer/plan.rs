@@ -242,7 +242,7 @@ impl<D: Disk> Peer<D> {
     }
 
     /// Whether only the content keeps a file from landing: its parent is there and its path is as indexed.
-    fn may_fetch(&self, path: &[u8]) -> Result<bool, StoreError> {
+    pub(super) fn may_fetch(&self, path: &[u8]) -> Result<bool, StoreError> {
         let Some(parent) = proto_core::path::parent(path) else {
             return Ok(true);
         };
@@ -260,7 +260,7 @@ impl<D: Disk> Peer<D> {
             || self.landing.has(content)
     }
 
-    fn is_coming(&self, path: &[u8]) -> bool {
+    pub(super) fn is_coming(&self, path: &[u8]) -> bool {
         self.transfers.iter().any(|transfer| transfer.path == path) || self.landing.has_path(path)
     }
 }

@@ -8,6 +8,7 @@
 //! 3. [`Engine::poll_transmit`] until `None`;
 //! 4. [`Engine::poll_timeout`], to be woken then for `handle_timeout`.
 
+mod announcement;
 mod event;
 mod journals;
 mod receive;
@@ -137,9 +138,15 @@ impl<K: CipherKey> Engine<K> {
         }
     }
 
-    /// What we tell the others of ourselves; a change is announced at once.
+    /// What we tell the others of ourselves; a change of the index is announced at once, else it waits a moment
+    /// for one that may follow.
     pub fn set_own(&mut self, now: Instant, own: Own) {
         if self.own != own {
+            let now = if self.own.sequence == own.sequence {
+                now + ANNOUNCE_PAUSE
+            } else {
+                now
+            };
             self.own = own;
             for remote in self.remotes.iter_mut().flatten() {
                 remote.announce_soon(now);

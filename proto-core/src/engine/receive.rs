@@ -27,6 +27,8 @@ pub enum Delivery<'a> {
         peer: PeerSlot,
         /// The entries.
         page: Page<'a>,
+        /// Contents of tiny files among them, as [`crate::wire::announce::contents`] reads them: not verified.
+        contents: &'a [u8],
     },
 }
 
@@ -147,7 +149,11 @@ impl<K: CipherKey> Engine<K> {
             page.index_id == announce.index_id && page.after <= cursor && page.through > cursor
         });
         match page {
-            Some(page) => Some(Delivery::Page { peer, page }),
+            Some(page) => Some(Delivery::Page {
+                peer,
+                page,
+                contents: announce.contents,
+            }),
             None => {
                 self.pull_journals(now);
                 None

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::remote::Remote;
 use super::sources::may_ask;
-use crate::boundary::{Objects, PeerSlot, PullId, Read, Transmit};
+use crate::boundary::{Objects, PeerSlot, PullId, Transmit};
 use crate::flow::Room;
 use crate::limits::{MAX_PEERS, MAX_PULLS, MIN_DATAGRAM};
 use crate::pull;
@@ -110,8 +110,9 @@ impl<K: CipherKey> Engine<K> {
                     .echo
                     .map_or(0, |(_, at)| now.saturating_since(at).as_micros() as u32),
                 page: &[],
+                contents: &[],
             };
-            let len = emit_announce(
+            let len = super::announcement::emit(
                 remote,
                 &own,
                 buffer.get_mut(PLAINTEXT..MIN_DATAGRAM - SEAL + PLAINTEXT)?,
@@ -394,35 +395,4 @@ fn seal<K: CipherKey>(
     plaintext: usize,
 ) -> Option<usize> {
     remote.sessions.seal(now, datagram, plaintext).ok()
-}
-
-/// An ANNOUNCE with as many entries behind it as fit, beginning after what the peer has seen.
-fn emit_announce<K: CipherKey>(
-    remote: &Remote<K>,
-    own: &Announce<'_>,
-    out: &mut [u8],
-    objects: &mut impl Objects,
-) -> Option<usize> {
-    let head = own.emit(out).ok()?;
-    let seen = remote
-        .announced
-        .filter(|told| told.seen_index == own.index_id)
-        .map(|told| told.seen_sequence);
-    let Some(after) = seen.filter(|seen| *seen < own.sequence) else {
-        return Some(head);
-    };
-    let Some(tail) = out.get_mut(head..) else {
-        return Some(head);
-    };
-    let object = ObjectId::Journal(own.index_id);
-    let room = tail.len();
-    match objects.piece(object, after, room) {
-        Read::Ready(page) if page <= room => {
-            match objects.read(object, after, room, 0, tail.get_mut(..page)?) {
-                Read::Ready(read) if read == page => Some(head + page),
-                _ => Some(head),
-            }
-        }
-        _ => Some(head),
-    }
 }

@@ -229,6 +229,7 @@ fn a_newest_sequence_that_is_never_told_costs_a_few_requests() {
         echo: 12345,
         echo_delay: u32::MAX,
         page: &[0xee; 60],
+        contents: &[0, 9, 1],
     };
     let len = announce.emit(&mut out).unwrap();
     out.truncate(len);

@@ -58,7 +58,8 @@ fn fields_of_messages() {
         &sample("announce"),
         &[
             ("flags", 1, 1, &[0, 1, U8], &[]),
-            ("reserved", 2, 2, &[0, U16], &[]),
+            // Its page and what is behind it have 175 bytes.
+            ("page", 2, 2, &[0, 1, 175], &[176, U16]),
             ("index id", 4, 8, &[0, 1, U64], &[]),
             ("sequence", 12, 8, &[0, 1, U64], &[]),
             ("seen index id", 20, 8, &[0, 1, U64], &[]),

@@ -32,6 +32,7 @@ proptest! {
         (sequence, seen_sequence) in (any::<u64>(), any::<u64>()),
         (pending, sent_at, echo, echo_delay) in any::<(u32, u32, u32, u32)>(),
         page in prop::collection::vec(any::<u8>(), 0..100),
+        contents in prop::collection::vec(any::<u8>(), 0..100),
     ) {
         let announce = Announce {
             busy,
@@ -44,6 +45,7 @@ proptest! {
             echo,
             echo_delay,
             page: &page,
+            contents: &contents,
         };
         let bytes = emitted(|out| announce.emit(out));
         prop_assert_eq!(Message::decode(&bytes), Ok(Message::Announce(announce)));

@@ -191,6 +191,7 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
         echo: 12,
         echo_delay: 13,
         page: &journal,
+        contents: &[0, 2, b'h', b'i', 0, 1, b'!'],
     };
     let have = Have {
         content: ContentId([3; 32]),

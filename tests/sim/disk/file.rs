@@ -33,8 +33,10 @@ impl DiskFile for SimFile {
             }
             Ok(len)
         })?;
-        if self.place == Place::Download {
-            self.disk.lock().downloads_read += len as u64;
+        match self.place {
+            Place::Download => self.disk.lock().downloads_read += len as u64,
+            Place::Share => self.disk.lock().share_read += len as u64,
+            _ => {}
         }
         Ok(len)
     }

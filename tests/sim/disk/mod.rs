@@ -72,6 +72,8 @@ struct State {
     listed: u64,
     /// Bytes that the peer has read from `download/`.
     downloads_read: u64,
+    /// Bytes that the peer has read from files in `share/`.
+    share_read: u64,
 }
 
 /// A simulated disk; clones are handles of the same one.
@@ -131,6 +133,7 @@ impl SimDisk {
             flushes_begun: 0,
             listed: 0,
             downloads_read: 0,
+            share_read: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -254,6 +257,12 @@ impl SimDisk {
     #[must_use]
     pub fn downloads_read(&self) -> u64 {
         self.lock().downloads_read
+    }
+
+    /// Bytes that the peers on it have read from files in `share/`.
+    #[must_use]
+    pub fn share_read(&self) -> u64 {
+        self.lock().share_read
     }
 
     /// Bytes that all files take up.

@@ -56,8 +56,8 @@ pub fn part_name(content: ContentId, copy_for: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// An open partial file.
-struct Part<F> {
-    file: F,
+pub(super) struct Part<F> {
+    pub file: F,
     /// What it was when it was opened.
     found: Stat,
 }
@@ -193,7 +193,7 @@ impl<D: Disk> Peer<D> {
 
     /// Opens the partial file. One that is linked elsewhere (a crash while it
     /// was swapped with a user's file) is left alone.
-    fn open_part(&self, name: &[u8], size: u64) -> Result<Part<D::File>, StepError> {
+    pub(super) fn open_part(&self, name: &[u8], size: u64) -> Result<Part<D::File>, StepError> {
         let at = download(name);
         let mut file = self.disk.create(at)?;
         if file.stat()?.links > 1 {

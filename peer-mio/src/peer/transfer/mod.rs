@@ -12,6 +12,7 @@ mod retries;
 mod serve;
 mod space;
 mod step;
+mod told;
 mod verify;
 mod write_out;
 

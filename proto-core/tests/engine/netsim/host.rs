@@ -10,8 +10,8 @@ use proto_core::index::entry::{IndexId, Sequence};
 use proto_core::limits::MAX_DATAGRAM;
 use proto_core::pull::{Failure, Want};
 use proto_core::time::Instant;
-use proto_core::wire::ObjectId;
 use proto_core::wire::page::Page;
+use proto_core::wire::{ObjectId, announce};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The buffer that is given to [`Engine::poll_transmit`].
@@ -38,6 +38,8 @@ pub struct Host {
     pub troubles: Vec<(PeerSlot, Trouble)>,
     /// Entries read of each index, in the order of arrival.
     pub learned: BTreeMap<IndexId, Vec<(Sequence, Vec<u8>)>>,
+    /// Contents that came with announcements.
+    pub brought: Vec<Vec<u8>>,
     pub cursors: BTreeMap<IndexId, Sequence>,
     pub own: Own,
     /// Bytes that arrived and were new.
@@ -73,6 +75,7 @@ impl Host {
             failed: Vec::new(),
             troubles: Vec::new(),
             learned: BTreeMap::new(),
+            brought: Vec::new(),
             cursors: BTreeMap::new(),
             own: Own::default(),
             new_bytes: 0,
@@ -158,9 +161,15 @@ impl Host {
                 }
                 buffer[arrival.at..end].copy_from_slice(arrival.bytes);
             }
-            Some(Delivery::Page { peer, page }) => {
+            Some(Delivery::Page {
+                peer,
+                page,
+                contents,
+            }) => {
                 let through = page.through;
                 if !self.forgetful {
+                    self.brought
+                        .extend(announce::contents(contents).map(<[u8]>::to_vec));
                     self.learn(&page);
                     self.engine.set_cursor(now, peer, through);
                 }

@@ -109,13 +109,18 @@ impl Library {
 
     /// Adds a change to the journal; its sequence.
     pub fn change(&mut self, path: &str) -> Sequence {
+        self.change_to(path, ContentId([1; 32]), 0)
+    }
+
+    /// The same for a file with a content.
+    pub fn change_to(&mut self, path: &str, content: ContentId, size: usize) -> Sequence {
         let sequence = self.journal.len() as u64 + 1;
         let entry = Entry {
             kind: Kind::File,
             mode: 0o644,
-            size: 0,
+            size: size as u64,
             mtime: Timestamp { sec: 1, nsec: 0 },
-            content: ContentId([1; 32]),
+            content,
             modified_by: self.index,
             version: VersionVector::from_sorted([(self.index, sequence)]).unwrap(),
             sequence,

@@ -178,10 +178,15 @@ impl Sim {
 
     /// Adds a change to the journal of a host and tells the others.
     pub fn change(&mut self, host: usize, path: &str) {
+        self.host(host).library.change(path);
+        self.tell_change(host);
+    }
+
+    /// Tells the others what was added last to the journal of a host.
+    pub fn tell_change(&mut self, host: usize) {
         let now = instant(self.now);
         let this = self.host(host);
-        let sequence = this.library.change(path);
-        this.own.sequence = sequence;
+        this.own.sequence = this.library.journal.len() as u64;
         let own = this.own;
         this.engine.set_own(now, own);
         self.work(host);
