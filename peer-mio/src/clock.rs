@@ -55,3 +55,10 @@ impl Default for SystemClock {
         Self::new()
     }
 }
+
+/// Time that has gone by since its first call, to measure how long something takes.
+#[must_use]
+pub fn stopwatch() -> std::time::Duration {
+    static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    BEGAN.get_or_init(std::time::Instant::now).elapsed()
+}

@@ -15,6 +15,7 @@ mod asking;
 mod cannot_start;
 mod command_line;
 mod conflict;
+mod encoded;
 mod guard;
 mod hostile;
 mod in_the_way;

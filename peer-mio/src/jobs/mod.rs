@@ -2,6 +2,7 @@
 //! back. Its buffers are allocated once and go with it.
 
 pub mod copy;
+pub mod encode;
 pub mod hash;
 pub mod verify;
 

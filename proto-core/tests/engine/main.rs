@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod announcing;
+mod encodings;
 mod fairness;
 mod faults;
 mod hostile;
