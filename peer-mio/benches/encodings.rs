@@ -66,9 +66,5 @@ fn decode(bencher: Bencher<'_, '_>) {
     let mut decoder = Decoder::default();
     bencher
         .counter(BytesCount::of_slice(&piece))
-        .bench_local(|| {
-            decoder
-                .decode(black_box(encoded), PIECE)
-                .map(<[u8]>::len)
-        });
+        .bench_local(|| decoder.decode(black_box(encoded), PIECE).map(<[u8]>::len));
 }

@@ -114,7 +114,8 @@ fn pull_a_chunk(bencher: Bencher<'_, '_>) {
             micros += 1;
             let len = SEGMENT.min(CHUNK as usize - place * SEGMENT);
             let now = Instant::from_micros(micros);
-            let arrived = piece.arrived(now, &mut flow, place, (Encoding::NONE, CHUNK as usize), len);
+            let arrived =
+                piece.arrived(now, &mut flow, place, (Encoding::NONE, CHUNK as usize), len);
             new += usize::from(matches!(arrived, Arrived::New { .. }));
         }
         assert!(new == missing.segments && piece.is_complete());

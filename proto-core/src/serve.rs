@@ -40,6 +40,8 @@ struct Burst {
     /// How it travels, and its length so.
     encoding: Encoding,
     sent: u32,
+    /// Whether it is the rest of a piece whose beginning was asked for before.
+    rest: bool,
     looked_up: bool,
     segment: usize,
     tag: u32,
@@ -78,17 +80,22 @@ impl Serve {
             };
             if let Some(burst) = asked_already {
                 // The same piece again while it is still queued: more of it, nothing twice.
-                for place in wanted.iter().filter(|place| *place >= usize::from(burst.next)) {
+                for place in wanted
+                    .iter()
+                    .filter(|place| *place >= usize::from(burst.next))
+                {
                     burst.wanted.set(place);
                 }
                 continue;
             }
+            let chosen = self.chosen_for(item.tag, item.encoding);
             // Full: dropped, the puller asks again (its timer is the repair).
             let _ = self.bursts.push_back(Burst {
                 object: request.object(),
                 start: item.start,
                 length: item.length as usize,
-                asked: self.chosen_for(item.tag, item.encoding),
+                asked: chosen.unwrap_or(item.encoding),
+                rest: chosen.is_some(),
                 rate: request.rate_units(),
                 encoding: Encoding::NONE,
                 sent: item.length,
@@ -115,12 +122,10 @@ impl Serve {
     }
 
     /// The rest of a piece comes as its beginning did.
-    fn chosen_for(&self, tag: u32, asked: Encoding) -> Encoding {
-        let chosen = self.chosen.iter().find(|(chosen, _)| *chosen == tag);
-        match chosen {
-            Some((_, encoding)) if asked == Encoding::ANY => *encoding,
-            _ => asked,
-        }
+    fn chosen_for(&self, tag: u32, asked: Encoding) -> Option<Encoding> {
+        let mut chosen = self.chosen.iter();
+        let chosen = chosen.find(|(chosen, _)| *chosen == tag && asked == Encoding::ANY);
+        chosen.map(|(_, encoding)| *encoding)
     }
 
     fn refuse(&mut self, tag: u32, reason: RefuseReason) {
@@ -205,7 +210,8 @@ impl Burst {
                     self.choose_encoding(objects);
                     self.looked_up = true;
                     let segments = (self.sent as usize).div_ceil(self.segment.max(1));
-                    if !(0..segments).any(|place| self.wanted.get(place)) {
+                    // What was asked for before tells the length of an encoded piece.
+                    if !self.rest && !(0..segments).any(|place| self.wanted.get(place)) {
                         // A page got shorter: any segment tells its new length.
                         self.wanted.set(0);
                     }
@@ -216,7 +222,8 @@ impl Burst {
         }
         let (encoding, length) = (self.encoding, self.sent as usize);
         let segments = length.div_ceil(self.segment.max(1));
-        let Some(place) = (usize::from(self.next)..segments).find(|place| self.wanted.get(*place)) else {
+        let Some(place) = (usize::from(self.next)..segments).find(|place| self.wanted.get(*place))
+        else {
             return Next::End;
         };
         let at = place * self.segment;
@@ -275,8 +282,7 @@ impl Burst {
     }
 
     fn choose_encoding(&mut self, objects: &mut impl Objects) {
-        let may_be =
-            matches!(self.object, ObjectId::Content(_)) && self.asked != Encoding::NONE;
+        let may_be = matches!(self.object, ObjectId::Content(_)) && self.asked != Encoding::NONE;
         let asked = Asked {
             encoding: self.asked,
             rate: rate(self.rate),

@@ -12,7 +12,9 @@ fn text() -> Vec<u8> {
     ];
     let (mut text, mut state) = (Vec::new(), 1_u64);
     while text.len() < SIZE {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         text.extend(words[(state >> 33) as usize % words.len()].as_bytes());
         text.push(b' ');
     }

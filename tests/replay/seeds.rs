@@ -161,9 +161,24 @@ fn messages() -> Vec<Vec<u8>> {
     vec![
         announce(&[]),
         announce(&entries),
-        request(ObjectId::Content(ContentId([7; 32])), 1, 65_536, Encoding::NONE),
-        request(ObjectId::Content(ContentId([7; 32])), 32, 1156, Encoding::NONE),
-        request(ObjectId::Recipe(ContentId([7; 32])), 3, 4608, Encoding::NONE),
+        request(
+            ObjectId::Content(ContentId([7; 32])),
+            1,
+            65_536,
+            Encoding::NONE,
+        ),
+        request(
+            ObjectId::Content(ContentId([7; 32])),
+            32,
+            1156,
+            Encoding::NONE,
+        ),
+        request(
+            ObjectId::Recipe(ContentId([7; 32])),
+            3,
+            4608,
+            Encoding::NONE,
+        ),
         request(ObjectId::Journal(IndexId(2)), 1, 32_768, Encoding::NONE),
         block(Encoding::NONE, 0, 5, b"hello"),
         block(Encoding::NONE, 56, 65_536, &[1; 64]),
@@ -173,7 +188,12 @@ fn messages() -> Vec<Vec<u8>> {
         written(goodbye::emit),
         written(|out| Probe { size: 1452, tag: 3 }.emit(out)),
         written(|out| Padding { tag: 3 }.emit(&mut out[..100])),
-        request(ObjectId::Content(ContentId([7; 32])), 2, 65_536, Encoding::ANY),
+        request(
+            ObjectId::Content(ContentId([7; 32])),
+            2,
+            65_536,
+            Encoding::ANY,
+        ),
         block(Encoding::SMALL, 3, 20_000, &[1; 64]),
     ]
 }

@@ -22,7 +22,7 @@ impl LinkRate {
         let steps = now.saturating_since(self.stepped_at).as_micros() / STEP.as_micros();
         if steps > 0 {
             self.stepped_at = now;
-            for _ in 0..steps.min(64) {
+            for _ in 0..steps.min(256) {
                 let above = self.rate.saturating_sub(measured);
                 self.rate -= above.div_ceil(FORGOTTEN).min(self.rate);
             }

@@ -3,8 +3,8 @@
 //! minimum round trip are measured, loss is no signal.
 
 mod delivery;
-mod link_rate;
 mod limit;
+mod link_rate;
 mod model;
 mod pacer;
 mod requests;
@@ -226,9 +226,7 @@ impl Flow {
     /// Bytes per second that the path carries; `None` while that is being found out.
     pub fn link_rate(&mut self, now: Instant) -> Option<u64> {
         let rate = self.delivery.rate()?;
-        self.model
-            .is_started()
-            .then(|| self.link.update(now, rate))
+        self.model.is_started().then(|| self.link.update(now, rate))
     }
 
     /// Nothing at all came back within the retransmission timeout: what was measured holds no more.

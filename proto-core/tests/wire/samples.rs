@@ -164,7 +164,13 @@ pub fn request(object: ObjectId, segment: u16, items: &[Item]) -> Vec<u8> {
         let (bits, segments) = wanted(segment, item);
         let (tag, start, length, _) = item;
         writer
-            .push_encoded(*tag, (*start, *length), Encoding(*tag as u8), segments, &bits)
+            .push_encoded(
+                *tag,
+                (*start, *length),
+                Encoding(*tag as u8),
+                segments,
+                &bits,
+            )
             .expect("room");
     }
     let len = writer.finish();

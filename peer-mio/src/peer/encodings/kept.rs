@@ -105,9 +105,7 @@ mod tests {
             assert_eq!(found.len(), len);
             assert_eq!(kept.find(name(number), Encoding::SMALL), None);
             for earlier in number.saturating_sub(40)..number {
-                let bytes = kept
-                    .find(name(earlier), Encoding::FAST)
-                    .unwrap_or_default();
+                let bytes = kept.find(name(earlier), Encoding::FAST).unwrap_or_default();
                 assert!(bytes.iter().all(|byte| *byte == earlier as u8));
             }
         }

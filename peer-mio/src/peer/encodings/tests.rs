@@ -111,8 +111,16 @@ fn what_was_begun_in_an_encoding_goes_on_in_it_however_slow_the_encoder() {
 fn an_encoder_that_was_slow_for_a_while_is_tried_again() {
     let mut encodings = encodings(100_000);
     let text = text();
-    assert!(encodings.choose(name(1, 0), any(10_000_000), &text).is_some());
-    assert!(encodings.choose(name(1, 1), any(10_000_000), &text).is_some());
+    assert!(
+        encodings
+            .choose(name(1, 0), any(10_000_000), &text)
+            .is_some()
+    );
+    assert!(
+        encodings
+            .choose(name(1, 1), any(10_000_000), &text)
+            .is_some()
+    );
     assert_eq!(encodings.choose(name(1, 2), any(10_000_000), &text), None);
     TIME.with(|time| time.set((0, 100)));
     let again = (3..2_000).find(|number| {
@@ -144,7 +152,11 @@ fn noise_is_sampled_ever_more_rarely_and_text_behind_it_is_found() {
         chosen.is_some()
     });
     assert!(found.is_some());
-    assert!(encodings.choose(name(1, 2_000), any(1_000), &text).is_some());
+    assert!(
+        encodings
+            .choose(name(1, 2_000), any(1_000), &text)
+            .is_some()
+    );
     // Another content is none the worse for it.
     assert!(encodings.choose(name(2, 0), any(1_000), &text).is_some());
 }
