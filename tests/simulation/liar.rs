@@ -2,7 +2,7 @@
 
 use crate::fetching::random;
 use peer_mio::clock::Now;
-use peer_mio::jobs::encode::Encoder;
+use peer_mio::jobs::encode::{Encoder, room};
 use peer_mio::peer::{Config, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::boundary::{Asked, Objects, PeerSlot, Read};
@@ -320,7 +320,7 @@ impl Meeting {
 }
 
 fn bomb() -> Vec<u8> {
-    let mut out = vec![0; 4096];
+    let mut out = vec![0; room(MAX_PIECE)];
     let len = Encoder::default().encode(Encoding::SMALL, &[0; MAX_PIECE], &mut out);
     out.truncate(len.unwrap());
     out

@@ -15,6 +15,12 @@ pub fn longest(length: usize) -> usize {
     length - length.div_ceil(8)
 }
 
+/// Room that encoding a piece of this length takes, also if that makes it longer: nine bits for each byte at most.
+#[must_use]
+pub const fn room(length: usize) -> usize {
+    length + length / 8 + 1024
+}
+
 /// Encodes pieces, each by itself. Some 300 KB for each encoding that was used.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -23,19 +29,28 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Encodes a piece into the start of `out`: its length so, or `None` if it has no room there.
+    /// Encodes a piece into the start of `out`, which has [`room`] for it: its length so, or `None` if that is more
+    /// than [`longest`].
     pub fn encode(&mut self, encoding: Encoding, piece: &[u8], out: &mut [u8]) -> Option<usize> {
         let (state, level) = match encoding {
             Encoding::FAST => (&mut self.fast, FAST),
             Encoding::SMALL => (&mut self.small, SMALL),
             _ => return None,
         };
-        let state = state.get_or_insert_with(|| Compress::new(level, false));
-        state.reset();
-        match state.compress(piece, out, FlushCompress::Finish) {
-            Ok(Status::StreamEnd) => usize::try_from(state.total_out()).ok(),
-            _ => None,
+        // zlib-rs must always come to its end: a stream that had no room is not all gone with a reset, and the next
+        // ones fail for it.
+        if out.len() < room(piece.len()) {
+            return None;
         }
+        let used = state.get_or_insert_with(|| Compress::new(level, false));
+        used.reset();
+        let ended = used.compress(piece, out, FlushCompress::Finish);
+        let len = usize::try_from(used.total_out()).ok();
+        if !matches!(ended, Ok(Status::StreamEnd)) {
+            *state = None;
+            return None;
+        }
+        len.filter(|len| *len <= longest(piece.len()))
     }
 }
 
@@ -72,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn encoded(encoding: Encoding, piece: &[u8]) -> Option<Vec<u8>> {
-        let mut out = vec![0; longest(piece.len())];
+        let mut out = vec![0; room(piece.len())];
         let len = Encoder::default().encode(encoding, piece, &mut out)?;
         out.truncate(len);
         Some(out)
@@ -89,7 +104,7 @@ mod tests {
         let pieces = [text(262_144), text(1_000), vec![0; MAX_PIECE]];
         for encoding in [Encoding::FAST, Encoding::SMALL] {
             for piece in &pieces {
-                let mut out = vec![0; piece.len()];
+                let mut out = vec![0; room(piece.len())];
                 let len = encoder.encode(encoding, piece, &mut out).unwrap();
                 assert_eq!(encoded(encoding, piece).as_deref(), Some(&out[..len]));
             }
@@ -104,6 +119,29 @@ mod tests {
         assert_eq!(encoded(Encoding::SMALL, &noise), None);
         assert_eq!(encoded(Encoding::NONE, &text(1_000)), None);
         assert_eq!(encoded(Encoding(3), &text(1_000)), None);
+    }
+
+    #[test]
+    fn one_encoder_takes_any_pieces_in_any_order() {
+        let mut noise = vec![0; 70_000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let (text, mut encoder, mut decoder) =
+            (text(70_000), Encoder::default(), Decoder::default());
+        let mut out = vec![0; room(70_000)];
+        for number in 0..2_000_usize {
+            let len = number * 7919 % 70_000;
+            let piece = if number % 3 == 0 { &text } else { &noise };
+            for encoding in [Encoding::FAST, Encoding::SMALL] {
+                let encoded = encoder.encode(encoding, &piece[..len], &mut out);
+                if let Some(encoded) = encoded {
+                    assert_eq!(decoder.decode(&out[..encoded], len), Some(&piece[..len]));
+                }
+            }
+        }
+        assert_eq!(
+            encoder.encode(Encoding::FAST, &text, &mut [0; 70_000]),
+            None
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 mod kept;
 mod speed;
 
-use crate::jobs::encode::{Encoder, longest};
+use crate::jobs::encode::{Encoder, room};
 use kept::Kept;
 pub use kept::PieceName;
 use proto_core::boundary::Asked;
@@ -99,7 +99,7 @@ impl Encodings {
             return Some(kept.len());
         }
         self.was_used = true;
-        let out = self.kept.room(longest(bytes.len()))?;
+        let out = self.kept.room(room(bytes.len()))?;
         let begun = self.stopwatch.map(|stopwatch| stopwatch());
         let len = self.encoder.encode(encoding, bytes, out);
         if let (Some(stopwatch), Some(begun)) = (self.stopwatch, begun) {
@@ -141,7 +141,7 @@ impl Encodings {
             return true;
         };
         self.was_used = true;
-        let mut out = [0; SAMPLE - SAMPLE / 8];
+        let mut out = [0; room(SAMPLE)];
         self.encoder
             .encode(Encoding::FAST, sample, &mut out)
             .is_some()

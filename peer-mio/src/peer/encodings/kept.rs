@@ -1,12 +1,13 @@
 //! The pieces that were encoded last, for their other segments and for repair: a ring.
 
+use crate::jobs::encode;
 use proto_core::content::ContentId;
 use proto_core::limits::MAX_PIECE;
 use proto_core::wire::encoding::Encoding;
 use std::collections::VecDeque;
 
 /// Bytes of the ring: room for one piece of the greatest length.
-const RING: usize = MAX_PIECE;
+const RING: usize = encode::room(MAX_PIECE);
 /// Pieces in it at most: one for each peer that is served.
 const PIECES: usize = proto_core::limits::MAX_PEERS;
 
@@ -96,7 +97,7 @@ mod tests {
     fn the_last_pieces_are_there_and_right_and_the_ring_never_grows() {
         let mut kept = Kept::default();
         for number in 0..2_000_u64 {
-            let most = usize::try_from(number * 7919 % RING as u64).unwrap() + 1;
+            let most = usize::try_from(number * 79_190 % RING as u64).unwrap() + 1;
             let len = most - most / 3;
             kept.room(most).unwrap()[..len].fill(number as u8);
             kept.keep(name(number), Encoding::FAST, len);
