@@ -1,5 +1,5 @@
-//! What time it is, as one value that is passed down. [`SystemClock`] is the only reader of the
-//! system's clocks, so that a simulator can run everything else.
+//! What time it is, as one value that is passed down. [`SystemClock`] and [`stopwatch`] are the only
+//! readers of the system's clocks, so that a simulator can run everything else.
 
 use proto_core::index::entry::Timestamp;
 use proto_core::time::Instant;

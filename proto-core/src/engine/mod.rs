@@ -387,6 +387,7 @@ impl<K: CipherKey> Engine<K> {
         {
             piece.give_up(&mut remote.flow);
             piece.source = None;
+            piece.forget_encoded();
         }
         for (_, piece) in self
             .pulls

@@ -1,5 +1,6 @@
 //! One piece being pulled: which segments are here, which are asked for, and when they count as lost.
 
+mod encoding;
 mod loss;
 
 use super::{PeerSet, Want};
@@ -17,8 +18,6 @@ const BUSY_PAUSE: Duration = Duration::from_millis(200);
 const BUSY_DOUBLINGS: u32 = 4;
 /// How often in a row a peer may say so before anybody else may be asked too.
 const PATIENCE: u32 = 8;
-/// So often a source may change its mind about the encoding of a piece; more holds it up for good.
-const MOST_CHANGES: u32 = 3;
 
 /// Which segments of a piece should be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,40 +121,6 @@ impl Piece {
             not_before: Instant::ZERO,
             reported: false,
             ended: false,
-        }
-    }
-
-    /// It may come in any encoding, and of a length that is not known, but thought to be this.
-    pub fn allow_encodings(&mut self, expected: usize) {
-        if matches!(self.want.object, ObjectId::Content(_)) {
-            self.any_encoding = true;
-            self.length_known = false;
-            self.expected = expected;
-        }
-    }
-
-    /// The encoding to ask for: the one that it was begun in.
-    #[must_use]
-    pub fn asked_encoding(&self) -> Encoding {
-        if self.any_encoding && !self.length_known {
-            Encoding::ANY
-        } else {
-            self.encoding
-        }
-    }
-
-    /// How it came and its length so, as the first BLOCK told.
-    #[must_use]
-    pub fn encoded(&self) -> Option<(Encoding, usize)> {
-        self.length_known.then_some((self.encoding, self.length))
-    }
-
-    /// The length that a REQUEST names it by.
-    #[must_use]
-    pub fn named_length(&self) -> usize {
-        match self.want.object {
-            ObjectId::Content(_) => self.want.length as usize,
-            _ => self.length,
         }
     }
 
@@ -403,41 +368,6 @@ impl Piece {
     fn order_of(&self, flow: &Flow, place: usize) -> u64 {
         let low = self.orders.get(place).copied().unwrap_or_default();
         flow.requests.whole(low)
-    }
-
-    fn may_come_in(&self, encoding: Encoding, length: usize) -> bool {
-        let wanted = self.want.length as usize;
-        match self.want.object {
-            ObjectId::Content(_) if encoding.is_shorter() => self.any_encoding && length < wanted,
-            ObjectId::Content(_) => encoding == Encoding::NONE && length == wanted,
-            _ => encoding == Encoding::NONE && length <= wanted,
-        }
-    }
-
-    fn changes_too_often(&mut self) -> bool {
-        if self.length_known && matches!(self.want.object, ObjectId::Content(_)) {
-            self.changes += 1;
-        }
-        self.changes > MOST_CHANGES
-    }
-
-    /// Its source never sends it whole: somebody else may.
-    fn disbelieve(&mut self, flow: &mut Flow) {
-        self.give_up(flow);
-        if let Some(source) = self.source.take() {
-            self.refused_by.insert(source);
-        }
-        self.restart();
-    }
-
-    /// From now on it is wanted as it is.
-    fn take_plain(&mut self) {
-        if self.any_encoding {
-            self.any_encoding = false;
-            self.encoding = Encoding::NONE;
-            self.length = self.want.length as usize;
-            self.length_known = true;
-        }
     }
 
     /// The length of a recipe block, a journal page or an encoded piece became known, or changed because the journal
