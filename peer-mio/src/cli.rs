@@ -92,6 +92,9 @@ pub struct RunOptions {
     /// Bytes per second that are received at most
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub limit_down: Option<u64>,
+    /// Send and fetch everything as it is, also what would compress
+    #[arg(long)]
+    pub no_compress: bool,
     /// More log; twice for even more
     #[arg(short, action = clap::ArgAction::Count)]
     pub verbose: u8,

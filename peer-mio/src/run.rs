@@ -2,7 +2,7 @@
 
 use crate::addresses::Addresses;
 use crate::cli::RunOptions;
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, stopwatch};
 use crate::control::{self, ControlSocket};
 use crate::disk::Disk;
 use crate::disk::instance_lock::InstanceLock;
@@ -113,13 +113,16 @@ fn start(options: &RunOptions) -> Result<Running, String> {
     };
     let clock = SystemClock::new();
     let made_share = disk.made_share();
-    let started = Peer::start(disk, config, clock.now(), watch).map_err(|error| {
+    let mut started = Peer::start(disk, config, clock.now(), watch).map_err(|error| {
         // Else the next start would find an empty folder where now there is none.
         if made_share && matches!(error, StartError::ShareVanished) {
             let _removed = std::fs::remove_dir(dir.join("share"));
         }
         format!("{}: {error}", dir.display())
     })?;
+    started
+        .peer
+        .set_encodings(!options.no_compress, Some(stopwatch));
     key::warn_if_exposed(&key_file);
     if started.new_index {
         log::info!("a new index is made from share/");

@@ -2,6 +2,7 @@
 
 use crate::limits::MAX_PEERS;
 use crate::wire::ObjectId;
+use crate::wire::encoding::Encoding;
 
 /// A configured peer: its place in the list that the driver gave, below [`MAX_PEERS`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -87,6 +88,15 @@ pub enum Read {
     Malformed,
 }
 
+/// How a piece may travel, and how fast its puller gets what we send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// [`Encoding::ANY`], or the one that the piece was begun in.
+    pub encoding: Encoding,
+    /// Bytes per second; `None`: not known.
+    pub rate: Option<u64>,
+}
+
 /// What the core asks of its driver while it serves.
 pub trait Objects {
     /// Length in bytes of the piece of `object` that begins at `start` and is at most `length`
@@ -102,4 +112,29 @@ pub trait Objects {
         at: usize,
         buffer: &mut [u8],
     ) -> Read;
+
+    /// The encoding in which the piece of a content (as named to [`Self::piece`], which was
+    /// [`Read::Ready`]) is sent, and its length so; `None`: as it is.
+    fn encode(
+        &mut self,
+        _object: ObjectId,
+        _start: u64,
+        _length: usize,
+        _asked: Asked,
+    ) -> Option<(Encoding, usize)> {
+        None
+    }
+
+    /// [`Self::read`] of an encoded piece: the same bytes each time.
+    fn read_encoded(
+        &mut self,
+        _object: ObjectId,
+        _start: u64,
+        _length: usize,
+        _encoding: Encoding,
+        _at: usize,
+        _buffer: &mut [u8],
+    ) -> Read {
+        Read::Gone
+    }
 }

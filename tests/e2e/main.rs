@@ -16,6 +16,7 @@ mod cannot_start;
 mod command_line;
 mod conflict;
 mod delta;
+mod encoded;
 mod guard;
 mod hostile;
 mod in_the_way;

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 type Body = fn(&[u8]);
 
 /// Every target with its body.
-const TARGETS: [(&str, Body); 6] = [
+const TARGETS: [(&str, Body); 7] = [
     ("decode_message", fuzz_bodies::decode_message),
     ("decode_handshake", fuzz_bodies::decode_handshake),
     ("decode_page", fuzz_bodies::decode_page),
+    ("decode_piece", fuzz_bodies::decode_piece),
     ("decode_legacy", fuzz_bodies::decode_legacy),
     ("check_path", fuzz_bodies::check_path),
     ("hostile_session", hostile_session::hostile_session),
@@ -58,6 +59,11 @@ fn decode_handshake() {
 #[test]
 fn decode_page() {
     replay("decode_page");
+}
+
+#[test]
+fn decode_piece() {
+    replay("decode_piece");
 }
 
 #[test]

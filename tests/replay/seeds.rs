@@ -9,6 +9,7 @@ use proto_core::legacy::{
 use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::PageWriter;
 use proto_core::wire::path_probe::{Padding, Probe};
@@ -23,6 +24,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "decode_message" => messages(),
         "decode_handshake" => handshakes(),
         "decode_page" => pages(),
+        "decode_piece" => pieces(),
         "decode_legacy" => legacy(),
         "check_path" => paths(),
         "hostile_session" => strangers(),
@@ -122,20 +124,24 @@ fn messages() -> Vec<Vec<u8>> {
             announce.emit(out)
         })
     };
-    let request = |object, items: u32, length: u32| {
+    let request = |object, items: u32, length: u32, encoding| {
         written(|out| {
             let mut writer = RequestWriter::new(out, object, 1156)?;
+            if encoding != Encoding::NONE {
+                writer.set_rate(Some(12_500_000));
+            }
             let segments = length.div_ceil(1156) as usize;
             for tag in 0..items {
                 let wanted = SegmentBitmap::fill(segments);
                 let start = u64::from(tag) * u64::from(length);
-                writer.push(tag, start, length, segments, &wanted)?;
+                writer.push_encoded(tag, (start, length), encoding, segments, &wanted)?;
             }
             Ok(writer.finish())
         })
     };
-    let block = |segment, length, payload: &[u8]| {
+    let block = |encoding, segment, length, payload: &[u8]| {
         let head = Block {
+            encoding,
             segment,
             tag: 9,
             length,
@@ -156,12 +162,27 @@ fn messages() -> Vec<Vec<u8>> {
     vec![
         announce(&[], &[]),
         announce(&entries, &[]),
-        request(ObjectId::Content(ContentId([7; 32])), 1, 65_536),
-        request(ObjectId::Content(ContentId([7; 32])), 32, 1156),
-        request(ObjectId::Recipe(ContentId([7; 32])), 3, 4608),
-        request(ObjectId::Journal(IndexId(2)), 1, 32_768),
-        block(0, 5, b"hello"),
-        block(56, 65_536, &[1; 64]),
+        request(
+            ObjectId::Content(ContentId([7; 32])),
+            1,
+            65_536,
+            Encoding::NONE,
+        ),
+        request(
+            ObjectId::Content(ContentId([7; 32])),
+            32,
+            1156,
+            Encoding::NONE,
+        ),
+        request(
+            ObjectId::Recipe(ContentId([7; 32])),
+            3,
+            4608,
+            Encoding::NONE,
+        ),
+        request(ObjectId::Journal(IndexId(2)), 1, 32_768, Encoding::NONE),
+        block(Encoding::NONE, 0, 5, b"hello"),
+        block(Encoding::NONE, 56, 65_536, &[1; 64]),
         written(|out| have.emit(out)),
         refuse(RefuseReason::GONE),
         refuse(RefuseReason::BUSY),
@@ -179,6 +200,13 @@ fn messages() -> Vec<Vec<u8>> {
         // The second goes beyond the datagram.
         announce(&entries, &[0, 1, b'h', 0, 9, b'i']),
         announce(&entries, &[0, 0, 0, 1, b'h']),
+        request(
+            ObjectId::Content(ContentId([7; 32])),
+            2,
+            65_536,
+            Encoding::ANY,
+        ),
+        block(Encoding::SMALL, 3, 20_000, &[1; 64]),
     ]
 }
 
@@ -269,6 +297,28 @@ fn paths() -> Vec<Vec<u8>> {
     ]
     .map(<[u8]>::to_vec)
     .to_vec()
+}
+
+/// Three bytes of length before each piece. DEFLATE by hand: what the encoder of today writes may change.
+fn pieces() -> Vec<Vec<u8>> {
+    let piece = |length: u32, encoded: &[u8]| [&length.to_be_bytes()[1..], encoded].concat();
+    let stored = |last: u8, bytes: &[u8]| {
+        let len = u16::try_from(bytes.len()).expect("a short one");
+        let (len, not) = (len.to_le_bytes(), (!len).to_le_bytes());
+        [&[last][..], &len, &not, bytes].concat()
+    };
+    vec![
+        piece(5, &stored(1, b"hello")),
+        piece(8, &[stored(0, b"two "), stored(1, b"more")].concat()),
+        piece(1000, &stored(1, &[9; 1000])),
+        // Fixed codes: an "a", then it again 258 times, and the end.
+        piece(259, &[0x4b, 0x1c, 0x05, 0x00]),
+        piece(1, &[0x4b, 0x04, 0x00]),
+        // A distance before the beginning, a kind of block that there is not, codes without a symbol.
+        piece(259, &[0x03, 0x06, 0x00, 0x00]),
+        piece(9, &[0x07, 0, 0, 0]),
+        piece(1_048_576, &[0x05, 0xe0, 0x81, 0x08, 0, 0, 0, 0, 0x20, 0x7f]),
+    ]
 }
 
 /// Two bytes before each datagram: its length, and how many of its first bytes are those of a true one.

@@ -2,18 +2,21 @@
 
 use crate::fetching::random;
 use peer_mio::clock::Now;
+use peer_mio::jobs::encode::{Encoder, room};
 use peer_mio::peer::{Config, Flushing, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
-use proto_core::boundary::{Mark, Objects, PeerSlot, Read};
+use proto_core::boundary::{Asked, Mark, Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
 use proto_core::content::cut::{Params, cut};
 use proto_core::content::recipe::{self, ContentIdHasher};
 use proto_core::engine::{self, Engine, Limits, Own};
 use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
 use proto_core::index::version_vector::VersionVector;
+use proto_core::limits::MAX_PIECE;
 use proto_core::session::{self, Entropy};
 use proto_core::time::{Duration, Instant};
 use proto_core::wire::ObjectId;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::page::PageWriter;
 use sim::disk::SimDisk;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,6 +37,10 @@ pub enum Lie {
     Bytewise,
     /// A bit of the second chunk.
     Chunk,
+    /// Chunks come encoded, and become a million times as long.
+    Bomb,
+    /// Chunks come encoded, as what decodes to nothing.
+    Garbled,
 }
 
 /// A file and its lies.
@@ -43,6 +50,8 @@ struct Library {
     bytes: Vec<u8>,
     recipe: Vec<u8>,
     page: Vec<u8>,
+    /// A megabyte of zeros, encoded.
+    bomb: Vec<u8>,
     /// Bytes of pieces that were asked for.
     served: u64,
 }
@@ -110,10 +119,11 @@ impl Library {
             bytes,
             recipe: list,
             page,
+            bomb: bomb(),
             served: 0,
         };
         match lie {
-            Lie::None => {}
+            Lie::None | Lie::Bomb | Lie::Garbled => {}
             Lie::Recipe => library.recipe[10] ^= 1,
             Lie::Bytewise => library.recipe = [&[0, 0, 0, 1][..], &[0; 32]].concat().repeat(1792),
             Lie::Chunk => library.bytes[100_000] ^= 1,
@@ -162,6 +172,36 @@ impl Objects for Library {
         let part = piece.get(at..at + buffer.len()).unwrap();
         buffer.copy_from_slice(part);
         Read::Ready(part.len())
+    }
+
+    fn encode(
+        &mut self,
+        _: ObjectId,
+        _: u64,
+        length: usize,
+        _: Asked,
+    ) -> Option<(Encoding, usize)> {
+        match self.lie {
+            Lie::Bomb => Some((Encoding::SMALL, self.bomb.len())),
+            Lie::Garbled => Some((Encoding::FAST, length / 2)),
+            _ => None,
+        }
+    }
+
+    fn read_encoded(
+        &mut self,
+        _: ObjectId,
+        _: u64,
+        _: usize,
+        _: Encoding,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read {
+        match self.bomb.get(at..at + buffer.len()) {
+            Some(part) if self.lie == Lie::Bomb => buffer.copy_from_slice(part),
+            _ => buffer.fill(0x5a),
+        }
+        Read::Ready(buffer.len())
     }
 }
 
@@ -283,6 +323,13 @@ impl Meeting {
             }
         }
     }
+}
+
+fn bomb() -> Vec<u8> {
+    let mut out = vec![0; room(MAX_PIECE)];
+    let len = Encoder::default().encode(Encoding::SMALL, &[0; MAX_PIECE], &mut out);
+    out.truncate(len.unwrap());
+    out
 }
 
 fn at(mono: Instant) -> Now {

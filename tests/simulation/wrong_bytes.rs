@@ -45,8 +45,21 @@ fn a_lonely_liar_about_a_recipe_is_asked_ever_more_rarely() {
 }
 
 #[test]
+fn a_lonely_liar_about_an_encoding_is_asked_ever_more_rarely() {
+    // Each of the chunks, five times.
+    alone_then_not(Lie::Bomb, 5 * SIZE);
+    alone_then_not(Lie::Garbled, 5 * SIZE);
+}
+
+#[test]
 fn the_honest_one_is_asked_at_once_for_a_recipe_and_most_chunks() {
-    for lie in [Lie::Recipe, Lie::Bytewise, Lie::Chunk] {
+    for lie in [
+        Lie::Recipe,
+        Lie::Bytewise,
+        Lie::Chunk,
+        Lie::Bomb,
+        Lie::Garbled,
+    ] {
         let mut meeting = Meeting::new(&[lie, Lie::None]);
         // The liar tells of the file first, so it is preferred.
         meeting.set_on(1, false);

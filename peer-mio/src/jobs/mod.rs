@@ -3,6 +3,7 @@
 
 pub mod copy;
 pub mod delta;
+pub mod encode;
 pub mod hash;
 pub mod verify;
 

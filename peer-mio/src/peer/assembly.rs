@@ -123,13 +123,15 @@ impl Assembly {
         }
     }
 
-    /// Gives the ring's memory back to the system when it was not used for some seconds.
-    pub fn rest(&mut self, now: Instant) {
+    /// Gives the ring's memory back to the system when it was not used for some seconds. True if it did.
+    pub fn rest(&mut self, now: Instant) -> bool {
         if !self.taken.is_empty() {
             self.used = now;
         } else if !self.ring.is_empty() && now.saturating_since(self.used) >= IDLE {
             self.ring = Box::default();
+            return true;
         }
+        false
     }
 
     /// Gives the room of a piece back.

@@ -10,6 +10,7 @@ mod bury;
 mod came;
 mod commit;
 mod directory;
+mod encodings;
 mod errors;
 mod flushing;
 pub mod guard;
@@ -41,6 +42,7 @@ mod uses;
 
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
+use crate::jobs::encode::Decoder;
 use crate::net::cipher::RingKey;
 use crate::stalls;
 use crate::store::{Durability, Store};
@@ -50,6 +52,7 @@ use assembly::Assembly;
 use bury::Burying;
 use came::Came;
 use commit::{Changes, STORE_TRIES};
+pub use encodings::Stopwatch;
 use errors::Errors;
 use guard::Guard;
 use hashing::Hashing;
@@ -120,6 +123,7 @@ pub struct Peer<D: Disk> {
     watch: WatchDirectory,
     served: Served<D::File>,
     assembly: Assembly,
+    decoder: Decoder,
     uses: Uses,
     transfers: Vec<Transfer<D::File>>,
     fetching: Fetching,
@@ -177,6 +181,13 @@ impl<D: Disk> Peer<D> {
         let before = self.engine.bytes_received(peer);
         self.receive(now, peer, datagram, mark);
         self.engine.bytes_received(peer) > before
+    }
+
+    /// Whether pieces may be encoded, here and by others for us; `stopwatch` measures what that takes. Without this
+    /// they may, and the encoder counts as faster than any link.
+    pub fn set_encodings(&mut self, allowed: bool, stopwatch: Option<Stopwatch>) {
+        self.engine.allow_encodings(allowed);
+        self.served.encodings.set(allowed, stopwatch);
     }
 
     /// Something outside of the peer is wrong, in one sentence for `status`; `None`: it is well again.
@@ -243,7 +254,10 @@ impl<D: Disk> Peer<D> {
         self.now = now;
         self.engine.handle_timeout(now.mono);
         let mut more = self.drain_events(now);
-        self.assembly.rest(now.mono);
+        if self.assembly.rest(now.mono) {
+            self.decoder = Decoder::default();
+        }
+        self.served.encodings.rest(now.mono);
         while let Some(path) = self.served.changed.pop_first() {
             self.dirty.mark_if_clean(now.mono, &path, SETTLED_PAUSE);
         }

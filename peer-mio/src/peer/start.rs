@@ -121,6 +121,7 @@ impl<D: Disk> Peer<D> {
             watch,
             served: super::Served::default(),
             assembly: super::Assembly::default(),
+            decoder: super::Decoder::default(),
             uses: super::Uses::default(),
             transfers: Vec::new(),
             fetching: super::Fetching::default(),

@@ -22,10 +22,12 @@ use crate::boundary::{PeerSlot, PullId};
 use crate::flow::Limit;
 use crate::index::entry::{IndexId, Sequence};
 use crate::limits::MAX_PEERS;
-use crate::pull::{Pulls, Want};
+use crate::pull::{Expected, Pulls, Want};
 use crate::session::{CipherKey, Config as SessionConfig, Entropy, PureRust, Seen};
 use crate::swarm::Swarms;
 use crate::time::{Duration, Instant};
+use crate::wire::ObjectId;
+use crate::wire::encoding::Encoding;
 pub use event::Event;
 pub use receive::Delivery;
 pub use remote::PeerStatus;
@@ -81,6 +83,9 @@ pub struct Engine<K = PureRust> {
     remotes: [Option<Remote<K>>; MAX_PEERS],
     pulls: Pulls,
     swarms: Swarms,
+    /// Whether pieces of contents may come encoded, and how long those became.
+    encodings: bool,
+    expected: Expected,
     /// Since when only what others are to get for us is left to ask for.
     waiting_since: Option<Instant>,
     /// When to look again because of that.
@@ -108,6 +113,8 @@ impl<K: CipherKey> Engine<K> {
             remotes: core::array::from_fn(|_| None),
             pulls: Pulls::default(),
             swarms: Swarms::default(),
+            encodings: true,
+            expected: Expected::default(),
             waiting_since: None,
             patience_ends: Instant::FAR_FUTURE,
             own: Own::default(),
@@ -173,7 +180,25 @@ impl<K: CipherKey> Engine<K> {
         let prefer = want
             .prefer
             .filter(|peer| self.remote(*peer).is_some_and(Remote::is_connected));
-        self.pulls.insert(Want { prefer, ..want })
+        let pull = self.pulls.insert(Want { prefer, ..want })?;
+        if let ObjectId::Content(content) = want.object
+            && self.encodings
+            && let Some(piece) = self.pulls.get_mut(pull)
+        {
+            piece.allow_encodings(self.expected.bytes(content, want.length as usize));
+        }
+        Some(pull)
+    }
+
+    /// Whether pieces of contents may come encoded; at first they may.
+    pub fn allow_encodings(&mut self, allowed: bool) {
+        self.encodings = allowed;
+    }
+
+    /// The encoding of a complete piece, and how many bytes of it came.
+    #[must_use]
+    pub fn encoded(&self, pull: PullId) -> Option<(Encoding, usize)> {
+        self.pulls.get(pull)?.encoded()
     }
 
     /// A complete piece was taken.
@@ -369,6 +394,7 @@ impl<K: CipherKey> Engine<K> {
         {
             piece.give_up(&mut remote.flow);
             piece.source = None;
+            piece.forget_encoded();
         }
         for (_, piece) in self
             .pulls

@@ -175,13 +175,24 @@ impl<K: CipherKey> Engine<K> {
             return None;
         }
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        match piece.arrived(
+        let (known, outstanding) = (piece.encoded().is_some(), piece.outstanding());
+        let arrived = piece.arrived(
             now,
             &mut remote.flow,
             usize::from(block.segment),
-            block.length as usize,
+            (block.encoding, block.length as usize),
             payload.len(),
-        ) {
+        );
+        if let ObjectId::Content(content) = piece.want.object
+            && let (false, Some((_, length))) = (known, piece.encoded())
+        {
+            self.expected
+                .note(content, piece.want.length as usize, length);
+            if let Some(down) = &mut self.down {
+                down.refund(outstanding.saturating_sub(piece.outstanding() + payload.len()));
+            }
+        }
+        match arrived {
             Arrived::New { at } => {
                 remote.has_answered(now);
                 Some(Delivery::Arrival(Arrival {

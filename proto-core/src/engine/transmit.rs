@@ -247,6 +247,9 @@ impl<K: CipherKey> Engine<K> {
             u16::try_from(segment).ok()?,
         )
         .ok()?;
+        if matches!(object, ObjectId::Content(_)) {
+            writer.set_rate(remote.flow.link_rate(now));
+        }
         for (start, id) in candidates {
             let piece = self.pulls.get_mut(id)?;
             if piece.segment() > longest {
@@ -258,7 +261,7 @@ impl<K: CipherKey> Engine<K> {
             if room < segment && !(outstanding == 0 && writer.is_empty()) {
                 break;
             }
-            if !writer.has_room(piece.length.div_ceil(segment.max(1))) {
+            if !writer.has_room(piece.named_length().div_ceil(segment.max(1))) {
                 break;
             }
             let mut wanted = SegmentBitmap::new();
@@ -282,9 +285,12 @@ impl<K: CipherKey> Engine<K> {
                 let heads = missing.segments * (Block::HEADER_LEN + SEAL);
                 down.spend(now, missing.bytes + heads);
             }
-            let length = u32::try_from(piece.length).unwrap_or(u32::MAX);
+            let named = piece.named_length();
+            let length = u32::try_from(named).unwrap_or(u32::MAX);
+            let segments = named.div_ceil(segment.max(1));
+            let encoding = piece.asked_encoding();
             if writer
-                .push(pull::tag(id), start, length, piece.segments(), &wanted)
+                .push_encoded(pull::tag(id), (start, length), encoding, segments, &wanted)
                 .is_err()
             {
                 break;

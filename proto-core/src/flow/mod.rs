@@ -4,6 +4,7 @@
 
 mod delivery;
 mod limit;
+mod link_rate;
 mod model;
 mod pacer;
 mod reordering;
@@ -12,6 +13,7 @@ mod rtt;
 
 pub use delivery::{Delivery, Sent};
 pub use limit::Limit;
+use link_rate::LinkRate;
 use model::Model;
 use pacer::Pacer;
 pub use reordering::Reordering;
@@ -82,6 +84,7 @@ pub struct Flow {
     marks: u64,
     /// Until then the pace holds, however little is outstanding.
     strict_until: Instant,
+    link: LinkRate,
 }
 
 impl Flow {
@@ -247,10 +250,24 @@ impl Flow {
         self.outstanding = self.outstanding.saturating_sub(bytes);
     }
 
+    /// `bytes` that are given up were never to come: the pace did not need to wait for them.
+    pub fn refund(&mut self, bytes: usize) {
+        if let Some(pace) = self.model.pace() {
+            self.pacer.refund(pace, bytes);
+        }
+    }
+
+    /// Bytes per second that the path carries; `None` while that is being found out.
+    pub fn link_rate(&mut self, now: Instant) -> Option<u64> {
+        let rate = self.delivery.rate()?;
+        self.model.is_started().then(|| self.link.update(now, rate))
+    }
+
     /// Nothing at all came back within the retransmission timeout: what was measured holds no more.
     pub fn stalled(&mut self) {
         self.delivery.forget();
         self.model = Model::default();
+        self.link = LinkRate::default();
         self.pacer = Pacer::default();
     }
 

@@ -52,6 +52,14 @@ impl Pacer {
         self.paid_at.max(self.not_before)
     }
 
+    /// So many bytes that were asked for will not come.
+    pub fn refund(&mut self, pace: u64, count: usize) {
+        let micros = (count as u64).saturating_mul(1_000_000) / pace.max(1);
+        let back = Duration::from_micros(micros);
+        self.paid_at = self.paid_at.saturating_before(back);
+        self.not_before = self.not_before.saturating_before(back / 2);
+    }
+
     /// So many bytes were asked for.
     pub fn asked(&mut self, now: Instant, pace: u64, count: usize) {
         let micros = (count as u64).saturating_mul(1_000_000) / pace.max(1);

@@ -14,6 +14,7 @@
 pub mod announce;
 pub mod block;
 pub mod cursor;
+pub mod encoding;
 pub mod entry;
 pub mod goodbye;
 pub mod have;

@@ -5,6 +5,7 @@
 
 mod announcing;
 mod congestion;
+mod encodings;
 mod fairness;
 mod faults;
 mod hostile;

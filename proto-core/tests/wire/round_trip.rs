@@ -10,6 +10,7 @@ use proto_core::limits::{MAX_PAGE, MAX_PIECE};
 use proto_core::storage::segment_bitmap::{MAX_SEGMENTS, SegmentBitmap};
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::{EntryRef, Page};
 use proto_core::wire::path_probe::{Padding, Probe};
@@ -60,9 +61,11 @@ proptest! {
         prop_assert_eq!(request.object(), object);
         prop_assert_eq!(request.segment(), segment);
         prop_assert_eq!(request.items().count(), items.len());
+        prop_assert_eq!(request.rate(), Some(u64::from(segment) << 16));
         for (read, item) in request.items().zip(&items) {
             let (tag, start, length, _) = *item;
             prop_assert_eq!((read.tag, read.start, read.length), (tag, start, length));
+            prop_assert_eq!(read.encoding, Encoding(tag as u8));
             let (wanted, segments) = wanted(segment, item);
             prop_assert_eq!(read.wanted.len(), segments.div_ceil(8));
             prop_assert_eq!(SegmentBitmap::read(read.wanted), Some(wanted));
@@ -76,7 +79,8 @@ proptest! {
         length in 100..=MAX_PIECE as u32,
         payload in prop::collection::vec(any::<u8>(), 1..100),
     ) {
-        let head = Block { segment, tag, length };
+        let encoding = Encoding(tag as u8);
+        let head = Block { encoding, segment, tag, length };
         let bytes = block(head, &payload);
         prop_assert_eq!(Message::decode(&bytes), Ok(Message::Block(head, &payload[..])));
     }

@@ -8,6 +8,7 @@ use proto_core::limits::{MAX_PIECE, MAX_TARGET, MAX_VERSIONS};
 use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::PageWriter;
 use proto_core::wire::path_probe::{Padding, Probe};
@@ -158,11 +159,18 @@ pub fn wanted(segment: u16, (_, _, length, numbers): &Item) -> (SegmentBitmap, u
 pub fn request(object: ObjectId, segment: u16, items: &[Item]) -> Vec<u8> {
     let mut out = vec![0xaa; 70_000];
     let mut writer = RequestWriter::new(&mut out, object, segment).expect("room");
+    writer.set_rate(Some(u64::from(segment) << 16));
     for item in items {
         let (bits, segments) = wanted(segment, item);
         let (tag, start, length, _) = item;
         writer
-            .push(*tag, *start, *length, segments, &bits)
+            .push_encoded(
+                *tag,
+                (*start, *length),
+                Encoding(*tag as u8),
+                segments,
+                &bits,
+            )
             .expect("room");
     }
     let len = writer.finish();
@@ -206,6 +214,7 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
         tag: 77,
     };
     let head = Block {
+        encoding: Encoding::FAST,
         segment: 2,
         tag: 77,
         length: 3000,

@@ -202,7 +202,16 @@ impl<D: Disk> Peer<D> {
         let Some(transfer) = self.transfers.get_mut(place) else {
             return Ok(());
         };
-        let bytes = self.assembly.bytes(pull);
+        let came = self.assembly.bytes(pull);
+        let bytes = match self.engine.encoded(pull) {
+            Some((encoding, len)) if encoding.is_shorter() => {
+                let encoded = came.get(..len).unwrap_or_default();
+                // What is no encoding of the piece is as wrong as other bytes.
+                let decoded = self.decoder.decode(encoded, came.len());
+                decoded.unwrap_or_default()
+            }
+            _ => came,
+        };
         let hash = recipe::hash_chunk(bytes);
         let len = bytes.len() as u32;
         let good = match chunk {

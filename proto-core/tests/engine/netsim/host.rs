@@ -242,7 +242,12 @@ impl Host {
 
     fn complete(&mut self, now: Instant, pull: PullId, want: Want, truth: &Truth) {
         let key = (pull.slot, pull.generation);
-        let bytes = self.buffers.remove(&key).unwrap_or_default();
+        let mut bytes = self.buffers.remove(&key).unwrap_or_default();
+        if let Some((encoding, len)) = self.engine.encoded(pull)
+            && encoding.is_shorter()
+        {
+            bytes.truncate(len);
+        }
         match want.object {
             ObjectId::Content(id) | ObjectId::Recipe(id) => {
                 if truth[&id].is_right(want.object, want.start, &bytes) {

@@ -1,11 +1,12 @@
 //! What a host serves: contents and recipes made from a seed, and a journal.
 
 use super::random::Random;
-use proto_core::boundary::{Objects, Read};
+use proto_core::boundary::{Asked, Objects, Read};
 use proto_core::content::ContentId;
 use proto_core::index::entry::{Entry, IndexId, Kind, Sequence, Timestamp};
 use proto_core::index::version_vector::VersionVector;
 use proto_core::wire::ObjectId;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::page::PageWriter;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -78,6 +79,19 @@ pub enum Serving {
     Corrupt,
 }
 
+/// What becomes of pieces that may be encoded; here an encoded piece is the beginning of the piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shrinking {
+    /// Nothing.
+    None,
+    /// So many bytes become one.
+    To(usize),
+    /// One of two becomes an eighth.
+    Half,
+    /// Each time that it is asked for, something else.
+    Never,
+}
+
 /// What one host serves.
 pub struct Library {
     pub contents: BTreeMap<ContentId, Content>,
@@ -91,6 +105,9 @@ pub struct Library {
     /// Whether the journal cannot be read.
     pub journal_gone: bool,
     page: (Sequence, usize, usize, Vec<u8>),
+    pub shrinking: Shrinking,
+    /// What was asked for to be encoded.
+    pub encodings: Vec<Asked>,
 }
 
 impl Library {
@@ -104,6 +121,8 @@ impl Library {
             journal: Vec::new(),
             journal_gone: false,
             page: (0, 0, 0, Vec::new()),
+            shrinking: Shrinking::None,
+            encodings: Vec::new(),
         }
     }
 
@@ -222,5 +241,39 @@ impl Objects for Library {
                 Read::Ready(bytes.len())
             }
         }
+    }
+
+    fn encode(
+        &mut self,
+        _: ObjectId,
+        start: u64,
+        length: usize,
+        asked: Asked,
+    ) -> Option<(Encoding, usize)> {
+        self.encodings.push(asked);
+        let encoding = match asked.encoding {
+            Encoding::ANY => Encoding::SMALL,
+            begun => begun,
+        };
+        let length = match self.shrinking {
+            Shrinking::None => return None,
+            Shrinking::To(part) => length / part,
+            Shrinking::Half if start.is_multiple_of(2) => length / 8,
+            Shrinking::Half => return None,
+            Shrinking::Never => length - 1 - self.encodings.len() % 7,
+        };
+        Some((encoding, length))
+    }
+
+    fn read_encoded(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        _: Encoding,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read {
+        self.read(object, start, length, at, buffer)
     }
 }

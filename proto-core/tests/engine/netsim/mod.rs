@@ -8,7 +8,7 @@ mod net;
 mod random;
 
 pub use host::Host;
-pub use library::{Content, Library, Serving};
+pub use library::{Content, Library, Serving, Shrinking};
 pub use member::{Answer, Member};
 pub use net::{Net, Path};
 pub use random::Random;
