@@ -46,9 +46,9 @@ fn a_lonely_liar_about_a_recipe_is_asked_ever_more_rarely() {
 
 #[test]
 fn a_lonely_liar_about_an_encoding_is_asked_ever_more_rarely() {
-    // Each of the chunks, five times.
-    alone_then_not(Lie::Bomb, 5 * SIZE);
-    alone_then_not(Lie::Garbled, 5 * SIZE);
+    // All chunks, five times, and not once more.
+    alone_then_not(Lie::Bomb, 5 * SIZE + 1);
+    alone_then_not(Lie::Garbled, 5 * SIZE + 1);
 }
 
 #[test]
