@@ -164,13 +164,19 @@ impl<K: CipherKey> Engine<K> {
             return None;
         }
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        match piece.arrived(
+        let before = piece.outstanding();
+        let arrived = piece.arrived(
             now,
             &mut remote.flow,
             usize::from(block.segment),
             block.length as usize,
             payload.len(),
-        ) {
+        );
+        if let (Some(down), ObjectId::Bundle(_)) = (&mut self.down, piece.want.object) {
+            // A part of a bundle that is shorter than what was asked for.
+            down.refund(before.saturating_sub(piece.outstanding() + payload.len()));
+        }
+        match arrived {
             Arrived::New { at } => {
                 remote.has_answered(now);
                 Some(Delivery::Arrival(Arrival {
@@ -218,5 +224,10 @@ fn is_bulk(pulls: &Pulls, message: &Message<'_>) -> bool {
     };
     pulls
         .get(pull::id(block.tag))
-        .is_some_and(|piece| matches!(piece.want.object, ObjectId::Content(_)))
+        .is_some_and(|piece| {
+            matches!(
+                piece.want.object,
+                ObjectId::Content(_) | ObjectId::Bundle(_)
+            )
+        })
 }

@@ -13,6 +13,7 @@
 
 pub mod announce;
 pub mod block;
+mod bundle_id;
 pub mod cursor;
 pub mod entry;
 pub mod goodbye;
@@ -26,6 +27,7 @@ pub mod request;
 
 use announce::Announce;
 use block::Block;
+pub use bundle_id::BundleId;
 use cursor::Reader;
 pub use cursor::WireError;
 use have::Have;

@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod announcing;
+mod bundles;
 mod fairness;
 mod faults;
 mod hostile;
