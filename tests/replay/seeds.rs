@@ -14,7 +14,7 @@ use proto_core::wire::page::PageWriter;
 use proto_core::wire::path_probe::{Padding, Probe};
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::request::RequestWriter;
-use proto_core::wire::{ObjectId, WireError, goodbye};
+use proto_core::wire::{BundleId, ObjectId, WireError, goodbye};
 use sim::fuzz_bodies::genuine_initiation;
 
 /// Name and bytes of each seed of a target.
@@ -152,6 +152,7 @@ fn messages() -> Vec<Vec<u8>> {
         held: &[0xa5, 0xf8],
     };
     let refuse = |reason| written(|out| Refuse { reason, tag: 9 }.emit(out));
+    let bundle = BundleId::new(IndexId(2), 3).expect("not 0");
     vec![
         announce(&[]),
         announce(&entries),
@@ -167,6 +168,7 @@ fn messages() -> Vec<Vec<u8>> {
         written(goodbye::emit),
         written(|out| Probe { size: 1452, tag: 3 }.emit(out)),
         written(|out| Padding { tag: 3 }.emit(&mut out[..100])),
+        request(ObjectId::Bundle(bundle), 1, 32_768),
     ]
 }
 

@@ -83,6 +83,30 @@ impl<F> Landing<F> {
         });
     }
 
+    /// Adds a file that came in a bundle.
+    pub fn add_unpacked(
+        &mut self,
+        now: Now,
+        path: Vec<u8>,
+        name: Vec<u8>,
+        (content, size): (ContentId, u64),
+        started: Instant,
+        file: F,
+    ) {
+        if self.ready.is_empty() {
+            self.since = now.mono;
+        }
+        self.ready.push(Ready {
+            path,
+            name,
+            content,
+            size,
+            fetched: size,
+            started,
+            file,
+        });
+    }
+
     /// Whether the partial file of this name waits here.
     #[must_use]
     pub fn has_name(&self, name: &[u8]) -> bool {
@@ -146,7 +170,7 @@ impl<D: Disk> Peer<D> {
             return false;
         }
         let waits = !self.landing.is_full()
-            && !self.transfers.is_empty()
+            && !(self.transfers.is_empty() && self.bundles.is_empty())
             && self.landing.due().is_some_and(|due| now.mono < due);
         if waits {
             return false;

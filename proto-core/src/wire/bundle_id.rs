@@ -111,7 +111,9 @@ impl BundleId {
                 .try_into()
                 .map_err(|_| WireError::Invalid("object id"))?,
         };
-        let last = Self::SPAN - 1 - u64::from(u128::from_be_bytes(bundle.wanted).trailing_zeros());
+        // Without a bit there are more zeros than places.
+        let behind = u64::from(u128::from_be_bytes(bundle.wanted).trailing_zeros());
+        let last = (Self::SPAN - 1).saturating_sub(behind);
         if bundle.first == 0
             || !bundle.contains(bundle.first)
             || bundle.first.checked_add(last).is_none()
