@@ -11,7 +11,9 @@ use std::process::Command;
 fn zips(share: &Path) -> Vec<PathBuf> {
     let folder = share.with_file_name("zip");
     let entries = fs::read_dir(folder).expect("zip/");
-    entries.map(|entry| entry.expect("an entry").path()).collect()
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
 }
 
 #[test]
@@ -24,7 +26,11 @@ fn other_tools_open_what_is_sent_and_nothing_of_it_stays() {
     let tree = group.scratch.path().join("tree");
     for number in 0..300_u64 {
         let size = [1, 4096, 40_000][number as usize % 3];
-        write_random(&tree.join(format!("{}/ä {number}", number % 7)), number, size);
+        write_random(
+            &tree.join(format!("{}/ä {number}", number % 7)),
+            number,
+            size,
+        );
     }
     fs::rename(&tree, group[0].path("tree")).unwrap();
     let name = |number: u64| format!("tree/{}/ä {number}", number % 7);
@@ -67,6 +73,9 @@ fn other_tools_open_what_is_sent_and_nothing_of_it_stays() {
     group.wait_equal_to(0, seconds(60));
     group.wait_in_sync(seconds(20));
     group.wait_until("bundles go", seconds(20), |group| {
-        group.peers.iter().all(|peer| zips(&peer.share()).is_empty())
+        group
+            .peers
+            .iter()
+            .all(|peer| zips(&peer.share()).is_empty())
     });
 }

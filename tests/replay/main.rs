@@ -98,7 +98,10 @@ fn every_fuzz_target_is_replayed() {
 fn the_seeds_are_in_the_corpus() {
     let bless = std::env::var_os("BLESS").is_some();
     // Those of bundles were made by another program than tinypeer.
-    for (target, _) in TARGETS.into_iter().filter(|(target, _)| *target != "bundle") {
+    for (target, _) in TARGETS
+        .into_iter()
+        .filter(|(target, _)| *target != "bundle")
+    {
         let folder = fuzz().join("corpus").join(target);
         for (name, bytes) in seeds::seeds(target) {
             let path = folder.join(name);

@@ -4,8 +4,8 @@ use super::piece_reader::PieceReader;
 use super::{CHUNK_COST, Progress};
 use crate::disk::DiskFile;
 use proto_core::content::cut::{Cutter, Params, cut};
-use proto_core::content::{ChunkRef, ContentId};
 use proto_core::content::recipe::{self, ChunkHasher, ContentIdHasher, MAX_RECIPE_BLOCK};
+use proto_core::content::{ChunkRef, ContentId};
 use std::io;
 
 /// What a file was found to be.

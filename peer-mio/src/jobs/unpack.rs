@@ -62,7 +62,10 @@ impl<F: DiskFile> UnpackJob<F> {
         }
         let place = self.next;
         self.next += 1;
-        Some(self.unpack(place, wanted, bytes).unwrap_or(Unpacked::Useless))
+        Some(
+            self.unpack(place, wanted, bytes)
+                .unwrap_or(Unpacked::Useless),
+        )
     }
 
     fn unpack(
@@ -74,7 +77,10 @@ impl<F: DiskFile> UnpackJob<F> {
         let mut member = self.zip.by_index(place)?;
         let method = member.compression();
         if member.encrypted()
-            || !matches!(method, CompressionMethod::Stored | CompressionMethod::Deflated)
+            || !matches!(
+                method,
+                CompressionMethod::Stored | CompressionMethod::Deflated
+            )
         {
             return Ok(Unpacked::Useless);
         }

@@ -219,12 +219,7 @@ impl<D: Disk> Peer<D> {
         true
     }
 
-    fn take_apart(
-        &mut self,
-        now: Now,
-        index: IndexId,
-        files: impl Iterator<Item = Sequence>,
-    ) {
+    fn take_apart(&mut self, now: Now, index: IndexId, files: impl Iterator<Item = Sequence>) {
         self.bundles.runs.fetch_alone(now.mono, index, files);
         self.plan.restart();
     }
@@ -274,7 +269,9 @@ impl<D: Disk> Peer<D> {
         if coming.pull.is_some() || self.engine.free_pulls() <= PULLS_FOR_OTHERS {
             return;
         }
-        let rest = longest(&coming.run).saturating_sub(coming.here).clamp(1, PART);
+        let rest = longest(&coming.run)
+            .saturating_sub(coming.here)
+            .clamp(1, PART);
         let length = u32::try_from(rest).unwrap_or(PART as u32);
         coming.pull = self.engine.pull(Want {
             object: ObjectId::Bundle(coming.run.id),
@@ -375,7 +372,10 @@ impl<D: Disk> Peer<D> {
                 Ok(job) => coming.unpack = Some(job),
                 Err(error) => {
                     let peer = coming.peer;
-                    log::warn!("{} sends a bundle that is none: {error}", self.address(peer));
+                    log::warn!(
+                        "{} sends a bundle that is none: {error}",
+                        self.address(peer)
+                    );
                     return Ok(false);
                 }
             }

@@ -143,7 +143,12 @@ impl Runs {
     }
 
     /// These are to be fetched one by one.
-    pub fn fetch_alone(&mut self, now: Instant, index: IndexId, files: impl Iterator<Item = Sequence>) {
+    pub fn fetch_alone(
+        &mut self,
+        now: Instant,
+        index: IndexId,
+        files: impl Iterator<Item = Sequence>,
+    ) {
         self.alone.extend(files.map(|sequence| (index, sequence)));
         if self.alone.len() > MAX_ALONE {
             self.alone.clear();
@@ -186,10 +191,7 @@ mod tests {
         }
         let run = runs.first().unwrap();
         assert_eq!(run.id.first, 150);
-        assert_eq!(
-            run.id.sequences().collect::<Vec<_>>(),
-            [150, 200, 260, 277]
-        );
+        assert_eq!(run.id.sequences().collect::<Vec<_>>(), [150, 200, 260, 277]);
         assert_eq!((run.bytes, run.names), (40, 20));
         // Too far from the last one, and from the first one.
         runs.gather(INDEX, 149, 10, 5);

@@ -75,7 +75,12 @@ impl<F: DiskFile> Zips<F> {
         if !start.is_multiple_of(PART) {
             return Read::Malformed;
         }
-        match self.kept.iter().find(|zip| zip.id == id).map(|zip| &zip.state) {
+        match self
+            .kept
+            .iter()
+            .find(|zip| zip.id == id)
+            .map(|zip| &zip.state)
+        {
             Some(State::Built { file, size, .. }) => {
                 let rest = size.saturating_sub(start).min(PART);
                 let length = length.min(usize::try_from(rest).unwrap_or(0));

@@ -263,8 +263,9 @@ impl<K: CipherKey> Engine<K> {
     pub fn nobody_lacks(&self, sequence: Sequence) -> bool {
         let mut others = self.remotes.iter().flatten();
         self.all_have_seen(sequence)
-            && others
-                .all(|remote| remote.is_self() || remote.announced.is_some_and(|told| told.pending == 0))
+            && others.all(|remote| {
+                remote.is_self() || remote.announced.is_some_and(|told| told.pending == 0)
+            })
     }
 
     /// Whether a peer told to have read further in our journal than it goes.

@@ -222,12 +222,10 @@ fn is_bulk(pulls: &Pulls, message: &Message<'_>) -> bool {
     let Message::Block(block, _) = message else {
         return false;
     };
-    pulls
-        .get(pull::id(block.tag))
-        .is_some_and(|piece| {
-            matches!(
-                piece.want.object,
-                ObjectId::Content(_) | ObjectId::Bundle(_)
-            )
-        })
+    pulls.get(pull::id(block.tag)).is_some_and(|piece| {
+        matches!(
+            piece.want.object,
+            ObjectId::Content(_) | ObjectId::Bundle(_)
+        )
+    })
 }

@@ -1,7 +1,7 @@
 //! The end of a content that cannot be had now, and of a single pull.
 
-use super::{Fetched, PullUse};
 use super::retries::Cause;
+use super::{Fetched, PullUse};
 use crate::disk::Disk;
 use crate::peer::Peer;
 use proto_core::boundary::{PeerSlot, PullId};

@@ -41,8 +41,7 @@ impl<D: Disk> Peer<D> {
         // What is reserved or written already is not free any more.
         let allocated = download_stat(&self.disk, name).map_or(0, |stat| stat.allocated);
         let bundles = self.bundles.bytes();
-        let needed = least_free(&space)
-            .saturating_add(bundles);
+        let needed = least_free(&space).saturating_add(bundles);
         let needed = needed.saturating_add(size.saturating_sub(allocated));
         // With plenty of room it does not matter how much of the running ones is there already.
         let running = self.transfers.iter().map(|transfer| transfer.size);
