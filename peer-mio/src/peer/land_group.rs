@@ -13,7 +13,7 @@ use std::io;
 
 /// Files that make a group. No content is begun while so many wait (`peer/transfer/begin.rs`), so that there are never more
 /// than this and those under way.
-const GROUP: usize = 128;
+const GROUP: usize = 512;
 /// Files that get mode and time in one slice.
 const PREPARED: usize = 64;
 /// Up to so many files are flushed one by one, more by one flush of the file system.
