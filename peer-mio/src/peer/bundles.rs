@@ -22,8 +22,8 @@ use std::io;
 
 /// Bundles under way at once.
 const MAX_COMING: usize = 8;
-/// Pulls that bundles leave free for others.
-const PULLS_FOR_OTHERS: usize = 8;
+/// Pulls that bundles leave free for others: half of what a large content leaves for them.
+const PULLS_FOR_OTHERS: usize = 4;
 /// Bytes of a zip file for each member besides its bytes and twice its name, with room to spare; deflated members never become
 /// longer than stored ones.
 const HEADS: u64 = 256;
