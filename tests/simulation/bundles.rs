@@ -1,7 +1,7 @@
 //! Many small files travel in zip files, and come whatever happens to these (docs/protocol.md, "Bundles").
 
 use crate::fetching::{cluster, random, write};
-use peer_mio::disk::Place;
+use peer_mio::disk::{At, Disk, DiskFile, Place};
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
 use sim::disk::Node;
@@ -106,4 +106,82 @@ fn a_file_that_changes_while_it_is_wanted_comes_as_it_is_now() {
         );
     }
     sync(&mut cluster, Duration::from_secs(60));
+}
+
+/// What is made of a head in the directory of a zip file.
+type Lie = fn(&mut [u8]);
+
+/// A server whose zip files lie.
+fn lies() -> [(&'static str, Lie); 8] {
+    [
+        ("names beside share/", |head| {
+            head[46..49].copy_from_slice(b"../")
+        }),
+        ("absolute names", |head| head[46] = b'/'),
+        ("NUL in names", |head| head[47] = 0),
+        ("one name for all", |head| {
+            head[46..52].copy_from_slice(b"file 1")
+        }),
+        ("checksums", |head| head[16] ^= 1),
+        ("sizes", |head| head[20..28].copy_from_slice(&[0xff; 8])),
+        ("places", |head| head[42..46].copy_from_slice(&[0; 4])),
+        ("encryption", |head| head[8] |= 1),
+    ]
+}
+
+/// Makes a lie of all zip files of machine 0; whether there was one.
+fn tell(cluster: &Cluster, lie: Lie) -> bool {
+    let disk = &cluster.machines[0].disk;
+    let mut told = false;
+    for (name, node) in disk.tree(Place::Zip) {
+        let Node::File(_, _, mut bytes) = node else {
+            continue;
+        };
+        if !name.ends_with(b".zip") {
+            continue;
+        }
+        let heads: Vec<usize> = (0..bytes.len())
+            .filter(|at| bytes[*at..].starts_with(b"PK\x01\x02"))
+            .collect();
+        for at in heads {
+            lie(&mut bytes[at..]);
+        }
+        let at = At {
+            place: Place::Zip,
+            path: &name,
+        };
+        let file = disk.create(at).unwrap();
+        file.write_all_at(0, &bytes).unwrap();
+        told = true;
+    }
+    told
+}
+
+#[test]
+fn a_server_whose_bundles_lie_gives_its_files_one_by_one() {
+    for (what, lie) in lies() {
+        let mut cluster = cluster(2, Duration::from_millis(5));
+        write_many(&cluster);
+        let mut told = Vec::new();
+        assert!(
+            cluster.drive_until(Duration::from_secs(60), |cluster| {
+                let zips = names(cluster, 0, Place::Zip);
+                if zips
+                    .iter()
+                    .any(|zip| !told.contains(zip) && zip.ends_with(b".zip"))
+                {
+                    tell(cluster, lie);
+                    told = zips;
+                }
+                cluster.in_sync() && files(cluster, 1).len() as u64 == FILES
+            }),
+            "{what}"
+        );
+        assert!(!told.is_empty(), "{what}");
+        assert!(files(&cluster, 0) == files(&cluster, 1), "{what}");
+        let names = |place| names(&cluster, 1, place);
+        assert_eq!(names(Place::Share).len() as u64, FILES, "{what}");
+        assert_eq!(names(Place::Zip), Vec::<Vec<u8>>::new(), "{what}");
+        assert_eq!(names(Place::Trash), Vec::<Vec<u8>>::new(), "{what}");
+    }
 }
