@@ -384,6 +384,8 @@ impl<D: Disk> Peer<D> {
         let (store, arrived) = (&self.store, &coming.arrived);
         let mut found = Ok(None);
         let wanted = |name: &[u8]| {
+            // The index takes only what can be a path.
+            proto_core::path::check(name).ok()?;
             found = store.pending(name);
             let pending = found.as_ref().ok()?.as_ref()?;
             let entry = &pending.entry;

@@ -171,11 +171,10 @@ impl Piece {
     /// Whether there is anything to ask for at `now`.
     #[must_use]
     pub fn wants_asking(&self, now: Instant) -> bool {
-        let probed = self.timeouts > 0 && self.outstanding > 0;
+        let waits = self.outstanding > 0 && (self.timeouts > 0 || self.tells_built());
         now >= self.not_before
             && !self.ended
-            && !probed
-            && !(self.tells_built() && self.outstanding > 0)
+            && !waits
             && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.segments()))
     }
 
