@@ -67,7 +67,12 @@ def tinypeer(network, source, base, program):
     return seen
 
 
-def rsync(network, source, base, _program, flush=()):
+def rsync_each(network, source, base, program):
+    """The others pull one after the other."""
+    return rsync(network, source, base, program, at_once=False)
+
+
+def rsync(network, source, base, _program, flush=(), at_once=True):
     """Machine 1 is a daemon, the others pull all at once; whole files, plain, not flushed."""
     config = base / "rsyncd.conf"
     config.write_text(f"use chroot = no\nuid = 0\ngid = 0\n[source]\npath = {source.path}\n")
@@ -83,6 +88,8 @@ def rsync(network, source, base, _program, flush=()):
         words = ["rsync", "-a", "--whole-file", *flush, f"rsync://{network.address(1)}/source/", base / str(machine) / "source/"]
         (base / str(machine)).mkdir()
         pulls.append(subprocess.Popen(network.within(machine, words)))
+        if not at_once:
+            pulls[-1].wait()
     if any([pull.wait() for pull in pulls]):
         raise RuntimeError("rsync failed")
     wall = time.monotonic() - begin

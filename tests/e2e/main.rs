@@ -12,6 +12,7 @@
 mod harness;
 
 mod asking;
+mod bundles;
 mod cannot_start;
 mod command_line;
 mod conflict;

@@ -15,7 +15,7 @@ use proto_core::wire::page::PageWriter;
 use proto_core::wire::path_probe::{Padding, Probe};
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::request::RequestWriter;
-use proto_core::wire::{ObjectId, WireError, goodbye};
+use proto_core::wire::{BundleId, ObjectId, WireError, goodbye};
 use sim::fuzz_bodies::genuine_initiation;
 
 /// Name and bytes of each seed of a target.
@@ -159,6 +159,7 @@ fn messages() -> Vec<Vec<u8>> {
         held: &[0xa5, 0xf8],
     };
     let refuse = |reason| written(|out| Refuse { reason, tag: 9 }.emit(out));
+    let bundle = BundleId::new(IndexId(2), 3).expect("not 0");
     vec![
         announce(&[], &[]),
         announce(&entries, &[]),
@@ -207,6 +208,7 @@ fn messages() -> Vec<Vec<u8>> {
             Encoding::ANY,
         ),
         block(Encoding::SMALL, 3, 20_000, &[1; 64]),
+        request(ObjectId::Bundle(bundle), 1, 32_768, Encoding::NONE),
     ]
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod delta;
+mod bundles;
 mod fetching;
 mod full_disk;
 mod guard;

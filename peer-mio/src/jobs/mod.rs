@@ -4,7 +4,10 @@
 pub mod copy;
 pub mod delta;
 pub mod encode;
+pub mod file_stream;
 pub mod hash;
+pub mod pack;
+pub mod unpack;
 pub mod verify;
 
 #[cfg(test)]

@@ -91,7 +91,9 @@ impl<D: Disk> Peer<D> {
             },
             Event::Complete { pull, want } => match want.object {
                 ObjectId::Journal(_) => self.page_complete(now, pull, want),
-                ObjectId::Content(_) | ObjectId::Recipe(_) => self.pull_complete(pull),
+                ObjectId::Content(_) | ObjectId::Recipe(_) | ObjectId::Bundle(_) => {
+                    self.pull_complete(pull);
+                }
             },
             Event::Failed { pull, failure, .. } => self.pull_failed(pull, failure),
         }

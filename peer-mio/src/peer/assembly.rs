@@ -84,6 +84,13 @@ impl Assembly {
         true
     }
 
+    /// A piece of which only the most that it may have is known gets that much of its own at once.
+    pub fn expect(&mut self, pull: PullId, most: usize) {
+        if let Some(region) = self.regions.get_mut(usize::from(pull.slot)) {
+            *region = Some((pull, Home::Own(Vec::with_capacity(most))));
+        }
+    }
+
     /// Writes bytes that arrived. A piece without a region is a recipe or a journal page, of at most
     /// `most` bytes.
     pub fn write(&mut self, pull: PullId, at: usize, bytes: &[u8], most: usize) {

@@ -15,7 +15,7 @@ use std::io;
 
 /// Files that make a group. No content is begun while so many wait (`peer/transfer/begin.rs`), so that there are never more
 /// than this and those under way.
-const GROUP: usize = 128;
+const GROUP: usize = 512;
 /// Files that get mode and time in one slice.
 const PREPARED: usize = 64;
 /// Up to so many files are flushed one by one, more by one flush of the file system.
@@ -152,6 +152,29 @@ impl<F> Landing<F> {
         self.add_ready(now, ready);
     }
 
+    /// Adds a file that came in a bundle.
+    pub fn add_unpacked(
+        &mut self,
+        now: Now,
+        path: Vec<u8>,
+        name: Vec<u8>,
+        (content, size): (ContentId, u64),
+        started: Instant,
+        file: F,
+    ) {
+        let ready = Ready {
+            path,
+            name,
+            content,
+            size,
+            fetched: size,
+            started,
+            file,
+            flushed: false,
+        };
+        self.add_ready(now, ready);
+    }
+
     /// Whether the partial file of this name waits here.
     #[must_use]
     pub fn has_name(&self, name: &[u8]) -> bool {
@@ -219,7 +242,7 @@ impl<D: Disk> Peer<D> {
         let each = self.config.flushing == Flushing::Each;
         let waits = !each
             && !self.landing.is_full()
-            && !self.transfers.is_empty()
+            && !(self.transfers.is_empty() && self.bundles.is_empty())
             && now.mono < self.landing.since + GROUP_PAUSE;
         if waits {
             return false;

@@ -6,6 +6,7 @@
 
 mod act;
 pub mod assembly;
+mod bundles;
 mod bury;
 mod came;
 mod commit;
@@ -31,6 +32,7 @@ mod record;
 mod recover;
 mod replace;
 pub mod report;
+mod runs;
 mod scans;
 mod skipped;
 mod start;
@@ -39,6 +41,7 @@ mod transfer;
 mod trash;
 mod trouble;
 mod uses;
+mod zips;
 
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
@@ -49,6 +52,7 @@ use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
 use assembly::Assembly;
+use bundles::Bundles;
 use bury::Burying;
 use came::Came;
 use commit::{Changes, STORE_TRIES};
@@ -74,6 +78,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use transfer::{Fetching, Transfer};
 use uses::Uses;
+use zips::Zips;
 
 /// How a peer is set up.
 #[derive(Clone, Debug)]
@@ -126,6 +131,10 @@ pub struct Peer<D: Disk> {
     decoder: Decoder,
     uses: Uses,
     transfers: Vec<Transfer<D::File>>,
+    /// Small files on their way to us.
+    bundles: Bundles<D::File>,
+    /// Small files that others want.
+    zips: Zips<D::File>,
     fetching: Fetching,
     /// Contents of which our own file is not what the index says: fetched, not copied.
     distrusted: BTreeSet<ContentId>,
@@ -241,6 +250,7 @@ impl<D: Disk> Peer<D> {
             disk: &self.disk,
             store: &self.store,
             served: &mut self.served,
+            zips: &mut self.zips,
             transfers: &mut self.transfers,
             landing: &self.landing,
             committed: self.committed,
@@ -271,6 +281,9 @@ impl<D: Disk> Peer<D> {
             more |= self.step_guard(now);
             more |= self.step_plan(now);
             more |= self.step_transfers(now);
+            more |= self.step_bundles(now);
+            more |= self.step_zips();
+            self.sweep_zips();
             more |= self.step_landing(now);
             self.commit_if_quiet(now);
             self.note_flushed(now);

@@ -4,6 +4,7 @@ use super::encodings::{Encodings, PieceName};
 use super::journal;
 use super::land_group::Landing;
 use super::transfer::Transfer;
+use super::zips::Zips;
 use crate::disk::{At, Disk, DiskFile, Place};
 use crate::store::{Fingerprint, Store};
 use proto_core::boundary::{Asked, Objects, Read};
@@ -66,6 +67,8 @@ pub struct Serving<'a, D: Disk> {
     pub landing: &'a Landing<D::File>,
     /// What is kept between two calls.
     pub served: &'a mut Served<D::File>,
+    /// Bundles of our small files.
+    pub zips: &'a mut Zips<D::File>,
     /// Nothing newer is told: it is not durable yet.
     pub committed: u64,
 }
@@ -188,7 +191,11 @@ impl<D: Disk> Serving<'_, D> {
                     }
                 }
             }
-            ObjectId::Journal(_) => Read::Gone,
+            ObjectId::Bundle(bundle) if bundle.index == self.store.index_id() => {
+                self.zips
+                    .read(bundle, start, length, &mut self.served.piece.bytes)
+            }
+            ObjectId::Journal(_) | ObjectId::Bundle(_) => Read::Gone,
         };
         if matches!(read, Read::Ready(_)) {
             self.served.piece.name = Some((object, start, length));

@@ -165,6 +165,9 @@ impl<D: Disk> Peer<D> {
                 Pass::Idle => return Ok(false),
                 Pass::Creating(after) => {
                     let Some((path, pending)) = self.store.next_pending(after.as_deref())? else {
+                        if !self.begin_bundles(now) {
+                            return Ok(false);
+                        }
                         self.plan.pass = Pass::Deleting(None);
                         continue;
                     };
@@ -203,7 +206,7 @@ impl<D: Disk> Peer<D> {
         pending: &Pending,
         touched: &mut Touched,
     ) -> Result<Step, StoreError> {
-        if self.is_coming(path) {
+        if self.is_coming(path) || self.bundles.has(pending) {
             return Ok(Step::Next);
         }
         let result = self.land_path(now, path, None, touched).map(|_| ());
@@ -213,6 +216,11 @@ impl<D: Disk> Peer<D> {
         if !needs_content {
             self.landed(now, path, result);
             return Ok(Step::Next);
+        }
+        match self.gather(now, path, pending)? {
+            Some(true) => return Ok(Step::Next),
+            Some(false) => return Ok(Step::Stay),
+            None => {}
         }
         match self.begin_transfer(now, path, pending)? {
             Begun::Yes => Ok(Step::Next),

@@ -290,6 +290,16 @@ impl<K: CipherKey> Engine<K> {
             .all(|remote| remote.has_seen(self.config.session.index_id) >= sequence)
     }
 
+    /// Whether every configured peer is connected, has read our journal up to `sequence` and wants nothing any more.
+    #[must_use]
+    pub fn nobody_lacks(&self, sequence: Sequence) -> bool {
+        let mut others = self.remotes.iter().flatten();
+        self.all_have_seen(sequence)
+            && others.all(|remote| {
+                remote.is_self() || remote.announced.is_some_and(|told| told.pending == 0)
+            })
+    }
+
     /// Whether a peer told to have read further in our journal than it goes.
     #[must_use]
     pub fn is_overtaken(&self) -> bool {

@@ -188,9 +188,15 @@ impl<K: CipherKey> Engine<K> {
         {
             self.expected
                 .note(content, piece.want.length as usize, length);
-            if let Some(down) = &mut self.down {
-                down.refund(outstanding.saturating_sub(piece.outstanding() + payload.len()));
-            }
+        }
+        // It is shorter than what was asked for.
+        let told = match piece.want.object {
+            ObjectId::Content(_) => !known && piece.encoded().is_some(),
+            ObjectId::Bundle(_) => true,
+            ObjectId::Recipe(_) | ObjectId::Journal(_) => false,
+        };
+        if let (true, Some(down)) = (told, &mut self.down) {
+            down.refund(outstanding.saturating_sub(piece.outstanding() + payload.len()));
         }
         match arrived {
             Arrived::New { at } => {
@@ -238,7 +244,10 @@ fn is_bulk(pulls: &Pulls, message: &Message<'_>) -> bool {
     let Message::Block(block, _) = message else {
         return false;
     };
-    pulls
-        .get(pull::id(block.tag))
-        .is_some_and(|piece| matches!(piece.want.object, ObjectId::Content(_)))
+    pulls.get(pull::id(block.tag)).is_some_and(|piece| {
+        matches!(
+            piece.want.object,
+            ObjectId::Content(_) | ObjectId::Bundle(_)
+        )
+    })
 }

@@ -279,9 +279,9 @@ impl<K: CipherKey> Engine<K> {
             piece.asked(now, order, &wanted);
             room = room.saturating_sub(missing.bytes);
             if let Some(down) = &mut self.down
-                && matches!(object, ObjectId::Content(_))
+                && matches!(object, ObjectId::Content(_) | ObjectId::Bundle(_))
             {
-                // Only of contents it is known how long the answer is.
+                // Only of these it is known how long the answer is, or will be given back.
                 let heads = missing.segments * (Block::HEADER_LEN + SEAL);
                 down.spend(now, missing.bytes + heads);
             }

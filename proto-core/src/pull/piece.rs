@@ -19,6 +19,9 @@ const BUSY_DOUBLINGS: u32 = 4;
 /// How often in a row a peer may say so before anybody else may be asked too.
 const PATIENCE: u32 = 8;
 
+/// So long a server may build a bundle before it answers (docs/protocol.md, "Bundles").
+const BUILDING: Duration = Duration::from_secs(2);
+
 /// Which segments of a piece should be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Missing {
@@ -73,6 +76,8 @@ pub struct Piece {
     /// How often in a row somebody was busy.
     busy: u32,
     not_before: Instant,
+    /// Since when its source may be building it.
+    waits_since: Option<Instant>,
     /// Whether its end was reported to the driver.
     pub reported: bool,
     /// Whether nothing is to come of it any more, not even what is here.
@@ -119,6 +124,7 @@ impl Piece {
             timeouts: 0,
             busy: 0,
             not_before: Instant::ZERO,
+            waits_since: None,
             reported: false,
             ended: false,
         }
@@ -194,10 +200,10 @@ impl Piece {
     /// Whether there is anything to ask for at `now`.
     #[must_use]
     pub fn wants_asking(&self, now: Instant) -> bool {
-        let probed = self.timeouts > 0 && self.outstanding > 0;
+        let waits = self.outstanding > 0 && (self.timeouts > 0 || self.tells_built());
         now >= self.not_before
             && !self.ended
-            && !probed
+            && !waits
             && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.askable()))
     }
 
@@ -205,6 +211,27 @@ impl Piece {
     #[must_use]
     pub fn not_before(&self) -> Instant {
         self.not_before
+    }
+
+    /// Whether its source may be building it yet: then silence is no loss.
+    #[must_use]
+    pub fn is_building(&self) -> bool {
+        matches!(self.want.object, ObjectId::Bundle(_)) && !self.length_known
+    }
+
+    /// Whether its first segment is the one whose answer tells that it is built. Nothing more is asked for before, and
+    /// how long that takes says nothing of the path.
+    fn tells_built(&self) -> bool {
+        self.is_building() && self.want.start == 0
+    }
+
+    /// Whether its source had time enough to build it.
+    #[must_use]
+    pub fn has_waited(&self, now: Instant) -> bool {
+        self.is_building()
+            && self
+                .waits_since
+                .is_some_and(|since| now.saturating_since(since) >= BUILDING)
     }
 
     /// Marks segments worth at most `room` bytes (at least one segment) as asked for from `source`
@@ -232,7 +259,12 @@ impl Piece {
             segments: 0,
             bytes: 0,
         };
-        for place in 0..self.askable() {
+        let most = if self.tells_built() {
+            1
+        } else {
+            self.askable()
+        };
+        for place in 0..most {
             if self.asked.get(place) {
                 continue;
             }
@@ -312,6 +344,9 @@ impl Piece {
         }
         self.order = order;
         self.last_stir = now;
+        if self.is_building() {
+            self.waits_since.get_or_insert(now);
+        }
     }
 
     /// A BLOCK came: `length` is the piece's as the peer serves it in this encoding, `len` that of the payload.
@@ -327,6 +362,7 @@ impl Piece {
         if self.segment == 0 || length == 0 || !self.may_come_in(encoding, length) {
             return Arrived::Useless;
         }
+        let tells_built = self.tells_built();
         if !self.length_known || length != self.length || encoding != self.encoding {
             if self.changes_too_often() {
                 self.disbelieve(flow);
@@ -346,7 +382,7 @@ impl Piece {
             self.senders.insert(source);
         }
         self.outstanding = self.outstanding.saturating_sub(counted);
-        let order = (counted > 0).then(|| self.order_of(flow, place));
+        let order = (counted > 0 && !tells_built).then(|| self.order_of(flow, place));
         let once = !self.repeated.get(place);
         // An answer to the latest request for it, if a round trip has gone by since (RFC 8985 section
         // 6.2, step 2).
@@ -373,8 +409,8 @@ impl Piece {
         flow.requests.whole(low)
     }
 
-    /// The length of a recipe block, a journal page or an encoded piece became known, or changed because the journal
-    /// went on or the encoding is another; in that case it begins anew.
+    /// The length of a recipe block, a journal page, a part of a bundle or an encoded piece became known, or changed because the
+    /// journal went on or the encoding is another; in that case it begins anew.
     fn take_length(&mut self, flow: &mut Flow, length: usize) {
         let before = self.outstanding;
         // What is here of another state is to be asked for again; the rest is still under way.
@@ -443,5 +479,6 @@ impl Piece {
         self.encoding = Encoding::NONE;
         self.changes = 0;
         self.length_known = matches!(self.want.object, ObjectId::Content(_)) && !self.any_encoding;
+        self.waits_since = None;
     }
 }

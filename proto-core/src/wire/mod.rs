@@ -13,6 +13,7 @@
 
 pub mod announce;
 pub mod block;
+mod bundle_id;
 pub mod cursor;
 pub mod encoding;
 pub mod entry;
@@ -27,6 +28,7 @@ pub mod request;
 
 use announce::Announce;
 use block::Block;
+pub use bundle_id::BundleId;
 use cursor::Reader;
 pub use cursor::WireError;
 use have::Have;

@@ -6,6 +6,7 @@
 mod announcing;
 mod congestion;
 mod encodings;
+mod bundles;
 mod fairness;
 mod faults;
 mod hostile;

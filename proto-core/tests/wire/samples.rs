@@ -14,7 +14,7 @@ use proto_core::wire::page::PageWriter;
 use proto_core::wire::path_probe::{Padding, Probe};
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::request::RequestWriter;
-use proto_core::wire::{ObjectId, WireError, goodbye};
+use proto_core::wire::{BundleId, ObjectId, WireError, goodbye};
 
 /// An entry with its path and target.
 #[derive(Clone, Debug)]
@@ -130,6 +130,13 @@ pub fn object() -> impl Strategy<Value = ObjectId> {
         any::<[u8; 32]>().prop_map(|id| ObjectId::Content(ContentId(id))),
         any::<[u8; 32]>().prop_map(|id| ObjectId::Recipe(ContentId(id))),
         any::<u64>().prop_map(|id| ObjectId::Journal(IndexId(id))),
+        (any::<u64>(), 1..u64::MAX - 128, any::<u128>()).prop_map(|(index, first, wanted)| {
+            let mut bundle = BundleId::new(IndexId(index), first).expect("not 0");
+            for place in (0..128).filter(|place| wanted >> place & 1 == 1) {
+                assert!(bundle.insert(first + place));
+            }
+            ObjectId::Bundle(bundle)
+        }),
     ]
 }
 

@@ -29,7 +29,7 @@ impl Objects for Zeros {
     fn piece(&mut self, object: ObjectId, _: u64, length: usize) -> Read {
         match object {
             ObjectId::Content(_) => Read::Ready(length),
-            ObjectId::Recipe(_) | ObjectId::Journal(_) => Read::Gone,
+            ObjectId::Recipe(_) | ObjectId::Journal(_) | ObjectId::Bundle(_) => Read::Gone,
         }
     }
 

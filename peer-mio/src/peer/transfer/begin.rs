@@ -219,6 +219,21 @@ impl<D: Disk> Peer<D> {
         transfers.filter(|transfer| copies(&transfer.state)).count()
     }
 
+    /// Whether a content need not come over the network.
+    pub(in crate::peer) fn is_here(
+        &self,
+        content: ContentId,
+        size: u64,
+    ) -> Result<bool, StoreError> {
+        Ok(!self.distrusted.contains(&content) && self.find_here(content, size)?.is_some())
+    }
+
+    /// Whether a content could not be fetched for a path lately.
+    pub(in crate::peer) fn is_paused(&self, now: Now, path: &[u8], content: ContentId) -> bool {
+        let retries = &self.fetching.retries;
+        retries.pause(now.mono, path, content).is_some()
+    }
+
     /// A file of ours that holds the content, with its recipe, if there is one.
     fn find_here(&self, content: ContentId, size: u64) -> Result<Option<D::File>, StoreError> {
         let small = size <= u64::from(cut::SMALLEST_CHUNK);

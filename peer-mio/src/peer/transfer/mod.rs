@@ -21,7 +21,7 @@ use crate::jobs::copy::CopyJob;
 use crate::jobs::delta::DeltaJob;
 use crate::jobs::verify::VerifyJob;
 use crate::store::{Store, StoreError};
-pub use begin::Begun;
+pub use begin::{Begun, part_name};
 use chunk_places::ChunkPlaces;
 use kept::Kept;
 use proto_core::boundary::PeerSlot;
@@ -29,9 +29,11 @@ use proto_core::content::recipe::ContentIdHasher;
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::pull::PeerSet;
 use proto_core::time::Instant;
+use proto_core::wire::BundleId;
 use recipe::Mixed;
 use retries::Retries;
 use space::SpaceGuard;
+pub use space::least_free;
 use std::io;
 
 /// Bytes verified or copied in one slice: two to four milliseconds.
@@ -137,6 +139,8 @@ impl<F> State<F> {
 pub enum PullUse {
     /// Recipe blocks.
     Recipe(ContentId),
+    /// A part of a bundle.
+    Bundle(BundleId),
     /// A chunk; without a hash the content is this one chunk.
     Chunk {
         /// Of which content.
@@ -151,9 +155,10 @@ pub enum PullUse {
 }
 
 impl PullUse {
-    fn content(&self) -> ContentId {
+    fn is_for<F>(&self, transfer: &Transfer<F>) -> bool {
         match self {
-            Self::Recipe(content) | Self::Chunk { content, .. } => *content,
+            Self::Recipe(content) | Self::Chunk { content, .. } => transfer.fetches(*content),
+            Self::Bundle(_) => false,
         }
     }
 }

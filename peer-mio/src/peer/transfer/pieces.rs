@@ -162,16 +162,20 @@ impl<D: Disk> Peer<D> {
             self.end_pull(pull);
             return;
         };
+        if let PullUse::Bundle(bundle) = used {
+            return self.part_came(pull, bundle);
+        }
         let Some(place) = self
             .transfers
             .iter()
-            .position(|transfer| transfer.fetches(used.content()))
+            .position(|transfer| used.is_for(transfer))
         else {
             self.end_pull(pull);
             return;
         };
         let taken = match used {
             PullUse::Recipe(_) => self.take_recipe(place, pull),
+            PullUse::Bundle(_) => Ok(()),
             PullUse::Chunk {
                 chunk,
                 place: number,

@@ -1,6 +1,6 @@
 //! When what was asked for of a piece counts as lost (docs/protocol.md, "Flow").
 
-use super::Piece;
+use super::{BUILDING, Piece};
 use crate::flow::{Flow, whole_micros};
 use crate::time::{Duration, Instant};
 
@@ -20,6 +20,11 @@ impl Piece {
             return false;
         }
         if now.saturating_since(self.last_stir) >= self.timeout(flow) {
+            if self.is_building() {
+                // Asked for again in case that the REQUEST was lost; it says nothing of the source.
+                self.give_up(flow);
+                return false;
+            }
             self.timeouts += 1;
             self.give_up(flow);
             return self.timeouts >= STALLED;
@@ -39,7 +44,7 @@ impl Piece {
 
     /// What answers to later requests overtook again and again is not found by asking faster.
     fn waits_by_order(&self) -> bool {
-        self.timeouts == 0 && self.passed_over < PASSED_OVER
+        !self.is_building() && self.timeouts == 0 && self.passed_over < PASSED_OVER
     }
 
     fn give_up_overtaken(&mut self, now: Instant, flow: &mut Flow) {
@@ -91,6 +96,8 @@ impl Piece {
         let by_time = self.last_stir + self.timeout(flow);
         let by_order = (self.waits_by_order() && self.is_overtaken(flow, self.oldest))
             .then(|| patience_ends(flow, self.oldest));
+        let built = self.waits_since.filter(|_| self.is_building());
+        let by_time = built.map_or(by_time, |since| by_time.min(since + BUILDING));
         (self.outstanding > 0).then(|| by_order.map_or(by_time, |by_order| by_order.min(by_time)))
     }
 

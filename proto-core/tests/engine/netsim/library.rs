@@ -104,6 +104,10 @@ pub struct Library {
     pub journal: Vec<(Entry, Vec<u8>)>,
     /// Whether the journal cannot be read.
     pub journal_gone: bool,
+    /// Bytes of every bundle of ours.
+    pub bundle: usize,
+    /// So often a bundle is looked for before it is built.
+    pub building: usize,
     page: (Sequence, usize, usize, Vec<u8>),
     pub shrinking: Shrinking,
     /// What was asked for to be encoded.
@@ -120,6 +124,8 @@ impl Library {
             index,
             journal: Vec::new(),
             journal_gone: false,
+            bundle: 0,
+            building: 0,
             page: (0, 0, 0, Vec::new()),
             shrinking: Shrinking::None,
             encodings: Vec::new(),
@@ -200,7 +206,17 @@ impl Objects for Library {
             {
                 Read::Ready(self.page(start, length).len())
             }
-            ObjectId::Journal(_) => Read::Gone,
+            ObjectId::Bundle(bundle) if bundle.index == self.index && self.building > 0 => {
+                self.building -= 1;
+                Read::NotYet
+            }
+            ObjectId::Bundle(bundle) if bundle.index == self.index => {
+                match self.bundle.saturating_sub(start as usize) {
+                    0 => Read::Gone,
+                    rest => Read::Ready(rest.min(length)),
+                }
+            }
+            ObjectId::Journal(_) | ObjectId::Bundle(_) => Read::Gone,
         }
     }
 
@@ -228,6 +244,10 @@ impl Objects for Library {
                 if self.serving == Serving::Corrupt {
                     buffer[0] ^= 1;
                 }
+                Read::Ready(buffer.len())
+            }
+            ObjectId::Bundle(_) => {
+                buffer.fill(7);
                 Read::Ready(buffer.len())
             }
             // `length` is the page's as it was; the room it was made for is what a puller asks for.
