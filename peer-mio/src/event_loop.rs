@@ -25,8 +25,9 @@ const WATCHER: Token = Token(1);
 const SIGNALS: Token = Token(2);
 const CONTROL: Token = Token(3);
 
-/// Receive calls in one turn; each may bring eight bursts.
-const RECEIVE_BUDGET: usize = 16;
+/// Receive calls in one turn; each may bring eight bursts. With more, all that is outstanding may be taken in one turn, and
+/// its source would have nothing to do until the next REQUESTs at the end of it.
+const RECEIVE_BUDGET: usize = 1;
 /// Bursts sent in one turn before arrivals are looked at again.
 const SEND_BUDGET: usize = 64;
 /// File system events in one turn.
