@@ -38,6 +38,10 @@ pub enum Flushing {
     Group,
 }
 
+/// Nothing but large files lands again before this, while others are fetched: each landing waits for a disk that is
+/// busy with their bytes.
+const LARGE_PAUSE: Duration = Duration::from_millis(100);
+
 /// Complete contents that wait to be landed together.
 #[derive(Debug)]
 pub struct Landing<F> {
@@ -47,6 +51,8 @@ pub struct Landing<F> {
     /// How many of them have their mode and time.
     prepared: usize,
     since: Instant,
+    /// When something landed last.
+    landed_at: Instant,
 }
 
 /// A complete content.
@@ -81,6 +87,7 @@ impl<F> Default for Landing<F> {
             flushing: Flushes::default(),
             prepared: 0,
             since: Instant::ZERO,
+            landed_at: Instant::ZERO,
         }
     }
 }
@@ -122,6 +129,15 @@ impl<F> Landing<F> {
 
     fn all(&self) -> impl Iterator<Item = &Ready<F>> {
         self.ready.iter().chain(self.flushing.files())
+    }
+
+    /// When the group is landed even if more may come.
+    fn group_due(&self) -> Instant {
+        if self.unflushed() == 0 {
+            self.landed_at + LARGE_PAUSE
+        } else {
+            self.since + GROUP_PAUSE
+        }
     }
 
     /// Files that the group's flush is for.
@@ -215,7 +231,7 @@ impl<F> Landing<F> {
     /// When the group is landed even if it is small.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        let group = (!self.ready.is_empty()).then(|| self.since + GROUP_PAUSE);
+        let group = (!self.ready.is_empty()).then(|| self.group_due());
         group.into_iter().chain(self.flushing.due()).min()
     }
 }
@@ -243,7 +259,7 @@ impl<D: Disk> Peer<D> {
         let waits = !each
             && !self.landing.is_full()
             && !(self.transfers.is_empty() && self.bundles.is_empty())
-            && now.mono < self.landing.since + GROUP_PAUSE;
+            && now.mono < self.landing.group_due();
         if waits {
             return false;
         }
@@ -329,6 +345,7 @@ impl<D: Disk> Peer<D> {
     fn land_group(&mut self, now: Now) {
         let mut group = std::mem::take(&mut self.landing.ready);
         let prepared = std::mem::take(&mut self.landing.prepared);
+        self.landing.landed_at = now.mono;
         if self.config.flushing == Flushing::Each && group.len() > 1 {
             // The others follow, each by itself.
             self.landing.ready = group.split_off(1);
