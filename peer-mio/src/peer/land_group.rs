@@ -38,9 +38,9 @@ pub enum Flushing {
     Group,
 }
 
-/// Nothing but large files lands again before this, while others are fetched: each landing waits for a disk that is
-/// busy with their bytes.
-const LARGE_PAUSE: Duration = Duration::from_millis(100);
+/// Many files, or large ones, do not land again before this while others are fetched: each landing waits for a disk
+/// that is busy with what comes.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Complete contents that wait to be landed together.
 #[derive(Debug)]
@@ -133,10 +133,11 @@ impl<F> Landing<F> {
 
     /// When the group is landed even if more may come.
     fn group_due(&self) -> Instant {
-        if self.unflushed() == 0 {
-            self.landed_at + LARGE_PAUSE
-        } else {
-            self.since + GROUP_PAUSE
+        let soon = self.since + GROUP_PAUSE;
+        match self.unflushed() {
+            // One that a user has just saved is not kept waiting by what else comes.
+            1..=FLUSH_EACH => soon,
+            _ => soon.max(self.landed_at + BUSY_PAUSE),
         }
     }
 
