@@ -52,7 +52,8 @@ struct Library {
     page: Vec<u8>,
     /// A megabyte of zeros, encoded.
     bomb: Vec<u8>,
-    /// Bytes of pieces that were asked for.
+    /// Bytes of pieces that were sent: of what is encoded, as many as it stands for. One piece may be asked for in
+    /// several parts.
     served: u64,
 }
 
@@ -147,16 +148,21 @@ impl Library {
             _ => &[],
         }
     }
+
+    fn encoded(&self, length: usize) -> Option<(Encoding, usize)> {
+        match self.lie {
+            Lie::Bomb => Some((Encoding::SMALL, self.bomb.len())),
+            Lie::Garbled => Some((Encoding::FAST, length / 2)),
+            _ => None,
+        }
+    }
 }
 
 impl Objects for Library {
     fn piece(&mut self, object: ObjectId, start: u64, length: usize) -> Read {
         match self.find(object, start, length).len() {
             0 => Read::Gone,
-            len => {
-                self.served += len as u64;
-                Read::Ready(len)
-            }
+            len => Read::Ready(len),
         }
     }
 
@@ -171,7 +177,8 @@ impl Objects for Library {
         let piece = self.find(object, start, length);
         let part = piece.get(at..at + buffer.len()).unwrap();
         buffer.copy_from_slice(part);
-        Read::Ready(part.len())
+        self.served += buffer.len() as u64;
+        Read::Ready(buffer.len())
     }
 
     fn encode(
@@ -181,22 +188,20 @@ impl Objects for Library {
         length: usize,
         _: Asked,
     ) -> Option<(Encoding, usize)> {
-        match self.lie {
-            Lie::Bomb => Some((Encoding::SMALL, self.bomb.len())),
-            Lie::Garbled => Some((Encoding::FAST, length / 2)),
-            _ => None,
-        }
+        self.encoded(length)
     }
 
     fn read_encoded(
         &mut self,
         _: ObjectId,
         _: u64,
-        _: usize,
+        length: usize,
         _: Encoding,
         at: usize,
         buffer: &mut [u8],
     ) -> Read {
+        let (_, encoded) = self.encoded(length).unwrap();
+        self.served += (buffer.len() * length / encoded) as u64;
         match self.bomb.get(at..at + buffer.len()) {
             Some(part) if self.lie == Lie::Bomb => buffer.copy_from_slice(part),
             _ => buffer.fill(0x5a),
@@ -280,7 +285,7 @@ impl Meeting {
         self.liars[place].on = on;
     }
 
-    /// Bytes of pieces that somebody was asked for.
+    /// Bytes of pieces that somebody sent.
     pub fn served(&self, place: usize) -> u64 {
         self.liars[place].library.served
     }

@@ -3,8 +3,8 @@
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod delta;
 mod bundles;
+mod delta;
 mod fetching;
 mod full_disk;
 mod guard;

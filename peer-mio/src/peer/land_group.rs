@@ -301,7 +301,8 @@ impl<D: Disk> Peer<D> {
                 return true;
             }
         };
-        let alone = self.config.flushing == Flushing::Each || self.landing.unflushed() <= FLUSH_EACH;
+        let alone =
+            self.config.flushing == Flushing::Each || self.landing.unflushed() <= FLUSH_EACH;
         let prepared = entry.map_or(Ok(()), |entry| {
             ready.set_attributes(&entry)?;
             if alone {

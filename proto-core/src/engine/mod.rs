@@ -26,7 +26,6 @@ use crate::pull::{Expected, Pulls, Want};
 use crate::session::{CipherKey, Config as SessionConfig, Entropy, PureRust, Seen};
 use crate::swarm::Swarms;
 use crate::time::{Duration, Instant};
-use crate::wire::ObjectId;
 use crate::wire::encoding::Encoding;
 pub use event::Event;
 pub use receive::Delivery;
@@ -181,11 +180,10 @@ impl<K: CipherKey> Engine<K> {
             .prefer
             .filter(|peer| self.remote(*peer).is_some_and(Remote::is_connected));
         let pull = self.pulls.insert(Want { prefer, ..want })?;
-        if let ObjectId::Content(content) = want.object
-            && self.encodings
+        if self.encodings
             && let Some(piece) = self.pulls.get_mut(pull)
         {
-            piece.allow_encodings(self.expected.bytes(content, want.length as usize));
+            piece.allow_encodings();
         }
         Some(pull)
     }

@@ -2,6 +2,7 @@
 
 use super::Piece;
 use crate::flow::Flow;
+use crate::pull::Expected;
 use crate::wire::ObjectId;
 use crate::wire::encoding::Encoding;
 
@@ -9,12 +10,21 @@ use crate::wire::encoding::Encoding;
 const MOST_CHANGES: u32 = 3;
 
 impl Piece {
-    /// It may come in any encoding, and of a length that is not known, but thought to be this.
-    pub fn allow_encodings(&mut self, expected: usize) {
+    /// A piece of a content may come in any encoding, and of a length that is not known.
+    pub fn allow_encodings(&mut self) {
         if matches!(self.want.object, ObjectId::Content(_)) {
             self.any_encoding = true;
             self.length_known = false;
-            self.expected = expected;
+        }
+    }
+
+    /// How long it may be in its encoding, if that is about to be asked for. Many pieces are wanted before the first
+    /// one has come: what is known when they are wanted is nothing.
+    pub fn expect(&mut self, expected: &Expected) {
+        if let (ObjectId::Content(content), true, 0) =
+            (self.want.object, self.any_encoding, self.segment)
+        {
+            self.expected = expected.bytes(content, self.want.length as usize);
         }
     }
 
