@@ -2,6 +2,7 @@
 
 use super::file_stream::FileReader;
 use crate::disk::DiskFile;
+use proto_core::limits::MAX_PATH;
 use proto_core::wire::BundleId;
 use std::fmt::{Debug, Formatter};
 use std::io::{self, BufReader, Read};
@@ -11,6 +12,8 @@ use zip::{CompressionMethod, ZipArchive};
 const END: u64 = 22;
 /// Length of the record before it that sends readers to the zip64 one.
 const ZIP64_LOCATOR: u64 = 20;
+/// Length of what a directory says of a member, with its name and some room for extra fields.
+const DIRECTORY_HEAD: u64 = 46 + MAX_PATH as u64 + 64;
 /// Read at once.
 const READ: usize = 16 * 1024;
 
@@ -117,7 +120,12 @@ fn check_end<F: DiskFile>(file: &F, size: u64) -> io::Result<()> {
         let bytes = record.get(at..at + 2).and_then(|two| two.try_into().ok());
         bytes.map_or(u16::MAX, u16::from_le_bytes)
     };
+    let long_field = |at: usize| {
+        let bytes = record.get(at..at + 4).and_then(|four| four.try_into().ok());
+        u64::from(bytes.map_or(u32::MAX, u32::from_le_bytes))
+    };
     let members = field(8);
+    let (directory, starts) = (long_field(12), long_field(16));
     if read != len
         || !record.starts_with(b"PK\x05\x06")
         // One disk, all members in it, no comment.
@@ -126,6 +134,9 @@ fn check_end<F: DiskFile>(file: &F, size: u64) -> io::Result<()> {
         || members != field(10)
         || u64::from(members) > BundleId::SPAN
         || field(20) != 0
+        // The directory is just before, else the reader would look for another end, which is not checked here.
+        || starts + directory + END != size
+        || directory > u64::from(members) * DIRECTORY_HEAD
     {
         return Err(invalid("it has no end"));
     }
@@ -267,6 +278,32 @@ mod tests {
             .collect();
         assert!(unpack(&zip(&many, STORED), &wanted).is_err());
         assert!(unpack(&zip(&many[1..], STORED), &wanted).is_ok());
+    }
+
+    #[test]
+    fn no_directory_is_read_but_the_one_before_the_end() {
+        let many: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+        let many: Vec<(&str, &[u8])> = many
+            .iter()
+            .map(|name| (name.as_str(), b"x".as_slice()))
+            .collect();
+        // A reader that finds nothing at the place that the last end names looks for an earlier end: one without bounds.
+        let mut end = [0; END as usize];
+        end[..4].copy_from_slice(b"PK\x05\x06");
+        (end[8], end[10], end[12]) = (1, 1, 46);
+        let zip = [zip(&many, STORED), end.to_vec()].concat();
+        let refused = unpack(&zip, &[]).unwrap_err();
+        assert_eq!(refused.to_string(), "it has no end");
+        // Names, comments and extra fields are kept in memory.
+        let mut long = ZipWriter::new(Cursor::new(Vec::new()));
+        for number in 0..100 {
+            let options = SimpleFileOptions::default().compression_method(STORED);
+            let name = format!("{number}{}", "/x".repeat(10_000));
+            long.start_file(name, options).unwrap();
+        }
+        let long = long.finish().unwrap().into_inner();
+        let refused = unpack(&long, &[]).unwrap_err();
+        assert_eq!(refused.to_string(), "it has no end");
     }
 
     #[test]

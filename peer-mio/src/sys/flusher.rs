@@ -15,6 +15,9 @@ pub struct Flusher {
     ring: IoUring,
     begun: u64,
     under_way: u32,
+    /// An operation was left in the queue: nothing is submitted any more, as that would go with it, for a descriptor that
+    /// may be another file's by then, and its result would pass for that of another flush.
+    broken: bool,
     ended: VecDeque<(u64, i32)>,
 }
 
@@ -28,6 +31,7 @@ impl Flusher {
             ring: IoUring::new(AT_ONCE)?,
             begun: 0,
             under_way: 0,
+            broken: false,
             ended: VecDeque::with_capacity(KEPT),
         })
     }
@@ -36,7 +40,7 @@ impl Flusher {
     /// until it is done, also if it is closed here meanwhile.
     pub fn begin(&mut self, file: impl AsFd) -> Option<u64> {
         self.reap();
-        if self.under_way >= AT_ONCE {
+        if self.broken || self.under_way >= AT_ONCE {
             return None;
         }
         let fd = types::Fd(file.as_fd().as_raw_fd());
@@ -49,13 +53,15 @@ impl Flusher {
         // SAFETY: the operation has no buffers, and its descriptor is open while it is submitted, which
         // is below.
         unsafe { self.ring.submission().push(&entry) }.ok()?;
-        match self.ring.submit() {
-            Ok(1) => {}
-            // What is left in the queue would be submitted with the next one, for a descriptor that may be closed.
-            _ => {
-                self.under_way = AT_ONCE;
-                return None;
-            }
+        let submitted = self.ring.submit();
+        self.submitted(&submitted)
+    }
+
+    /// The number of what was submitted, if it was.
+    fn submitted(&mut self, submitted: &io::Result<usize>) -> Option<u64> {
+        if !matches!(submitted, Ok(1)) {
+            self.broken = true;
+            return None;
         }
         self.begun += 1;
         self.under_way += 1;
@@ -130,5 +136,26 @@ mod tests {
         };
         flusher.under_way = AT_ONCE;
         assert_eq!(flusher.begin(&tempfile::tempfile().unwrap()), None);
+    }
+
+    #[test]
+    fn after_one_that_was_not_submitted_nothing_more_is_begun() {
+        let Ok(mut flusher) = Flusher::new() else {
+            println!("skipped: no io_uring here");
+            return;
+        };
+        let file = tempfile::tempfile().unwrap();
+        let number = flusher.begin(&file).unwrap();
+        assert_eq!(
+            flusher.submitted(&Err(io::ErrorKind::OutOfMemory.into())),
+            None
+        );
+        let begin = Instant::now();
+        while flusher.poll(number).is_none() {
+            assert!(begin.elapsed() < Duration::from_secs(20));
+            std::thread::yield_now();
+        }
+        assert_eq!(flusher.under_way, 0, "there would be room");
+        assert_eq!(flusher.begin(&file), None);
     }
 }
