@@ -240,9 +240,10 @@ impl<D: Disk> Peer<D> {
             return false;
         }
         let each = self.config.flushing == Flushing::Each;
+        let last = self.transfers.is_empty() && self.bundles.is_empty();
         let waits = !each
+            && !last
             && !self.landing.is_full()
-            && !(self.transfers.is_empty() && self.bundles.is_empty())
             && now.mono < self.landing.since + GROUP_PAUSE;
         if waits {
             return false;
