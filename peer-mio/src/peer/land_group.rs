@@ -257,9 +257,10 @@ impl<D: Disk> Peer<D> {
             return false;
         }
         let each = self.config.flushing == Flushing::Each;
+        let last = self.transfers.is_empty() && self.bundles.is_empty();
         let waits = !each
+            && !last
             && !self.landing.is_full()
-            && !(self.transfers.is_empty() && self.bundles.is_empty())
             && now.mono < self.landing.group_due();
         if waits {
             return false;

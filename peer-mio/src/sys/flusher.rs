@@ -135,7 +135,7 @@ mod tests {
             return;
         };
         flusher.under_way = AT_ONCE;
-        assert_eq!(flusher.begin(&tempfile::tempfile().unwrap()), None);
+        assert_eq!(flusher.begin(tempfile::tempfile().unwrap()), None);
     }
 
     #[test]
