@@ -20,7 +20,7 @@ done
 
 # program:package that has it
 missing=()
-for pair in ip:iproute2 tc:iproute2 iptables:iptables cc:gcc nm:binutils; do
+for pair in ip:iproute2 tc:iproute2 iptables:iptables ethtool:ethtool cc:gcc nm:binutils; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then

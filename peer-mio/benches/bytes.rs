@@ -105,11 +105,11 @@ fn send_and_receive(bencher: Bencher<'_, '_>, len: usize) {
     bencher
         .counter(BytesCount::of_slice(&burst))
         .bench_local(|| {
-            let sent = sender.send(to, &burst, len);
+            let sent = sender.send(to, &burst, len, false);
             assert!(matches!(sent, Ok(SendOutcome::Sent)));
             let mut received = 0;
             while received < burst.len() {
-                let more = receiver.receive(&mut |_, datagram| {
+                let more = receiver.receive(&mut |_, datagram, _| {
                     received += datagram.len();
                     true
                 });

@@ -1,5 +1,6 @@
 //! The command line: options, and what is wrong with them in one sentence each.
 
+use crate::peer::Flushing;
 use crate::watch::scan::Symlinks;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto_core::engine::Limits;
@@ -87,6 +88,9 @@ pub struct RunOptions {
     /// A deletion of more of the files here waits for 'tinypeer resume'; 100: none does
     #[arg(long, default_value_t = crate::peer::guard::HALF, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub max_delete: u8,
+    /// What a power cut may cost of what is being landed; never half a file
+    #[arg(long, value_enum, default_value = "group")]
+    pub durability: DurabilityOption,
     /// Bytes per second that are sent at most, and as many received: 500K, 20M, 1G
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub limit: Option<u64>,
@@ -96,6 +100,9 @@ pub struct RunOptions {
     /// Bytes per second that are received at most
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub limit_down: Option<u64>,
+    /// Send and fetch everything as it is, also what would compress
+    #[arg(long)]
+    pub no_compress: bool,
     /// More log; twice for even more
     #[arg(short, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -130,6 +137,24 @@ fn rate(text: &str) -> Result<u64, String> {
     let rate = number.and_then(|number| number.checked_mul(unit));
     rate.filter(|rate| *rate >= LEAST_RATE)
         .ok_or_else(|| "bytes per second, 10K or more: 500K, 20M or 1G".to_owned())
+}
+
+/// Words of `--durability`.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum DurabilityOption {
+    /// The file that lands just now: each is flushed by itself; slow where there are many
+    Full,
+    /// The group of up to 128 files that lands just now: it is flushed at once
+    Group,
+}
+
+impl From<DurabilityOption> for Flushing {
+    fn from(option: DurabilityOption) -> Self {
+        match option {
+            DurabilityOption::Full => Self::Each,
+            DurabilityOption::Group => Self::Group,
+        }
+    }
 }
 
 /// Words of `--symlinks`.

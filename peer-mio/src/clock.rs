@@ -1,5 +1,5 @@
-//! What time it is, as one value that is passed down. [`SystemClock`] is the only reader of the
-//! system's clocks, so that a simulator can run everything else.
+//! What time it is, as one value that is passed down. [`SystemClock`] and [`stopwatch`] are the only
+//! readers of the system's clocks, so that a simulator can run everything else.
 
 use proto_core::index::entry::Timestamp;
 use proto_core::time::Instant;
@@ -54,4 +54,11 @@ impl Default for SystemClock {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Time that has gone by since its first call, to measure how long something takes.
+#[must_use]
+pub fn stopwatch() -> std::time::Duration {
+    static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    BEGAN.get_or_init(std::time::Instant::now).elapsed()
 }

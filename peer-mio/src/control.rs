@@ -124,6 +124,11 @@ impl ControlSocket {
             .unwrap_or(Instant::FAR_FUTURE)
     }
 
+    /// Somebody may wait to be accepted.
+    pub fn handle_ready(&mut self) {
+        self.backlog = true;
+    }
+
     /// Accepts, reads questions, answers those that can be answered now. True if the peer has more to
     /// do at once.
     pub fn serve<D: Disk>(
@@ -133,8 +138,7 @@ impl ControlSocket {
         peer: &mut Peer<D>,
     ) -> bool {
         let mut resumed = false;
-        self.backlog = true;
-        while self.askers.len() < MAX_ASKERS {
+        while self.backlog && self.askers.len() < MAX_ASKERS {
             let Ok((mut stream, _)) = self.listener.accept() else {
                 self.backlog = false;
                 break;

@@ -10,6 +10,7 @@ use crate::net::send_errors::{News, SendErrors};
 use crate::net::socket::{SendOutcome, Socket};
 use crate::peer::Peer;
 use crate::progress::Progress;
+use crate::stalls;
 use crate::sys::signals::Signals;
 use crate::watch::inotify::{WatchEvent, Watcher};
 use mio::unix::SourceFd;
@@ -28,8 +29,9 @@ const SIGNALS: Token = Token(2);
 const CONTROL: Token = Token(3);
 const LEGACY: Token = Token(4);
 
-/// Receive calls in one turn; each may bring eight bursts.
-const RECEIVE_BUDGET: usize = 16;
+/// Receive calls in one turn; each may bring eight bursts. With more, all that is outstanding may be taken in one turn, and
+/// its source would have nothing to do until the next REQUESTs at the end of it.
+const RECEIVE_BUDGET: usize = 1;
 /// Datagrams taken in one turn from the sockets of ancestors.
 const LEGACY_BUDGET: usize = 64;
 /// Bursts sent in one turn before arrivals are looked at again.
@@ -64,8 +66,9 @@ pub struct EventLoop {
     legacy_buffer: Box<[u8]>,
     progress: Progress,
     burst: Box<[u8]>,
-    /// A burst that the kernel had no room for: to whom, where it begins and ends, bytes of a datagram.
-    unsent: Option<(SocketAddr, usize, usize, usize)>,
+    /// A burst that the kernel had no room for: to whom, where it begins and ends, bytes of a datagram, whether it
+    /// says ECT(0).
+    unsent: Option<(SocketAddr, usize, usize, usize, bool)>,
     /// Sources that were not drained to the end: mio tells of them only once.
     socket_ready: bool,
     watcher_ready: bool,
@@ -149,6 +152,11 @@ impl EventLoop {
                     SOCKET => self.socket_ready |= event.is_readable(),
                     WATCHER => self.watcher_ready = true,
                     LEGACY => self.legacy_ready = true,
+                    CONTROL => {
+                        if let Some(control) = self.control.as_mut() {
+                            control.handle_ready();
+                        }
+                    }
                     SIGNALS if self.signals.ended()? => {
                         self.end();
                         return Ok(Ended::Told);
@@ -168,6 +176,7 @@ impl EventLoop {
                 more |= control.serve(self.poll.registry(), now.mono, &mut self.peer);
             }
             self.progress.show(&mut self.peer);
+            stalls::TURNS.note(self.clock.now().mono.saturating_since(now.mono));
             if self.peer.must_restart() {
                 log::warn!("the index is opened anew");
                 self.end();
@@ -206,13 +215,13 @@ impl EventLoop {
                 return;
             }
             let (peer, legacy) = (&mut self.peer, &mut self.legacy);
-            match self.socket.receive(&mut |from, datagram| match legacy {
+            match self.socket.receive(&mut |from, datagram, mark| match legacy {
                 // No datagram of ours begins with a 0.
                 Some((legacy, _)) if datagram.first() == Some(&0) => {
                     legacy.handle_blocks(now, from, datagram);
                     false
                 }
-                _ => peer.handle_datagram(now, from, datagram),
+                _ => peer.handle_datagram(now, from, datagram, mark),
             }) {
                 Ok(more) => self.socket_ready = more,
                 Err(error) => {
@@ -291,20 +300,22 @@ impl EventLoop {
     /// Sends until nothing is left, the kernel has no room, or the budget is used up. True in the last case.
     fn send(&mut self, now: Now) -> bool {
         for _ in 0..SEND_BUDGET {
-            let (to, from, end, segment) = match self.unsent.take() {
+            let (to, from, end, segment, ecn) = match self.unsent.take() {
                 Some(unsent) => unsent,
                 None => match self.peer.poll_transmit(now, &mut self.burst) {
-                    Some((to, transmit)) => (to, 0, transmit.len, transmit.segment_size),
+                    Some((to, transmit)) => {
+                        (to, 0, transmit.len, transmit.segment_size, transmit.ecn)
+                    }
                     None => return false,
                 },
             };
             let Some(datagrams) = self.burst.get(from..end) else {
                 continue;
             };
-            let error = match self.socket.send(to, datagrams, segment) {
+            let error = match self.socket.send(to, datagrams, segment, ecn) {
                 Ok(SendOutcome::Sent) => self.socket.take_lost(),
                 Ok(SendOutcome::WouldBlock { taken }) => {
-                    self.unsent = Some((to, from + taken, end, segment));
+                    self.unsent = Some((to, from + taken, end, segment, ecn));
                     return false;
                 }
                 Err(error) => Some(error),
@@ -330,6 +341,11 @@ impl EventLoop {
         self.peer.shut_down();
         self.send(now);
         self.progress.clear();
+        log::info!(
+            "turns of the loop: {}; flushes: {}",
+            stalls::TURNS.counts(),
+            stalls::FLUSHES.counts()
+        );
     }
 }
 

@@ -14,6 +14,7 @@ pub mod net;
 pub mod peer;
 pub mod progress;
 pub mod run;
+pub mod stalls;
 pub mod store;
 pub mod sys;
 pub mod watch;

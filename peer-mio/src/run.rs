@@ -2,7 +2,7 @@
 
 use crate::addresses::Addresses;
 use crate::cli::RunOptions;
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, stopwatch};
 use crate::control::{self, ControlSocket};
 use crate::disk::Disk;
 use crate::disk::instance_lock::InstanceLock;
@@ -114,6 +114,7 @@ fn start(options: &RunOptions) -> Result<Running, String> {
         symlinks: options.symlinks.into(),
         scan_interval: Duration::from_secs(options.scan_interval),
         max_delete: options.max_delete,
+        flushing: options.durability.into(),
         seed,
         receive_buffer: socket.receive_buffer(),
         datagram: DATAGRAM,
@@ -123,13 +124,16 @@ fn start(options: &RunOptions) -> Result<Running, String> {
     };
     let clock = SystemClock::new();
     let made_share = disk.made_share();
-    let started = Peer::start(disk, config, clock.now(), watch).map_err(|error| {
+    let mut started = Peer::start(disk, config, clock.now(), watch).map_err(|error| {
         // Else the next start would find an empty folder where now there is none.
         if made_share && matches!(error, StartError::ShareVanished) {
             let _removed = std::fs::remove_dir(dir.join("share"));
         }
         format!("{}: {error}", dir.display())
     })?;
+    started
+        .peer
+        .set_encodings(!options.no_compress, Some(stopwatch));
     key::warn_if_exposed(&key_file);
     if started.new_index {
         log::info!("a new index is made from share/");
@@ -180,23 +184,19 @@ fn cannot_listen(listen: SocketAddr, error: &io::Error) -> String {
 }
 
 fn watch_directories(watcher: Rc<RefCell<Option<Watcher>>>, disk: RealDisk) -> WatchDirectory {
-    let mut limit_told = false;
     Box::new(move |path| {
         let mut watcher = watcher.borrow_mut();
         let Some(watcher) = watcher.as_mut() else {
-            return;
+            return false;
         };
         match watcher.watch_dir(&disk, path) {
-            Ok(WatchResult::Watching) => {}
-            Ok(WatchResult::LimitReached) => {
-                if !std::mem::replace(&mut limit_told, true) {
-                    log::warn!(
-                        "the kernel watches no more folders (fs.inotify.max_user_watches): changes in the others are found by scanning"
-                    );
-                }
-            }
+            Ok(WatchResult::Watching) => true,
+            Ok(WatchResult::LimitReached) => false,
             // Gone again: what it was in tells so.
-            Err(error) => log::debug!("{} cannot be watched: {error}", Escaped(path)),
+            Err(error) => {
+                log::debug!("{} cannot be watched: {error}", Escaped(path));
+                true
+            }
         }
     })
 }

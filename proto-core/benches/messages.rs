@@ -9,6 +9,7 @@ use proto_core::pull::{Arrived, Piece, Want};
 use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::time::Instant;
 use proto_core::wire::block::Block;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::request::RequestWriter;
 use proto_core::wire::{Message, ObjectId};
 
@@ -77,6 +78,7 @@ fn read_request(bencher: Bencher<'_, '_>) {
 fn write_and_read_block_header(bencher: Bencher<'_, '_>) {
     let mut out = [0; Block::HEADER_LEN + SEGMENT];
     let header = Block {
+        encoding: Encoding::NONE,
         segment: 9,
         tag: 1,
         length: CHUNK,
@@ -112,7 +114,8 @@ fn pull_a_chunk(bencher: Bencher<'_, '_>) {
             micros += 1;
             let len = SEGMENT.min(CHUNK as usize - place * SEGMENT);
             let now = Instant::from_micros(micros);
-            let arrived = piece.arrived(now, &mut flow, place, CHUNK as usize, len);
+            let arrived =
+                piece.arrived(now, &mut flow, place, (Encoding::NONE, CHUNK as usize), len);
             new += usize::from(matches!(arrived, Arrived::New { .. }));
         }
         assert!(new == missing.segments && piece.is_complete());

@@ -2,6 +2,7 @@
 
 use crate::limits::MAX_PEERS;
 use crate::wire::ObjectId;
+use crate::wire::encoding::Encoding;
 
 /// A configured peer: its place in the list that the driver gave, below [`MAX_PEERS`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -47,6 +48,16 @@ pub struct PullId {
     pub generation: u16,
 }
 
+/// What the network wrote on a datagram's way (RFC 3168).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mark {
+    /// Nothing.
+    #[default]
+    None,
+    /// Congestion experienced: a queue on the way is longer than it should be.
+    Congestion,
+}
+
 /// Datagrams for one peer that lie in the caller's buffer one behind the other: all of
 /// `segment_size` bytes, the last one at most that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +68,8 @@ pub struct Transmit {
     pub len: usize,
     /// Bytes of each datagram but the last.
     pub segment_size: usize,
+    /// Whether they say ECT(0): routers may mark them instead of dropping some.
+    pub ecn: bool,
 }
 
 /// What a driver answers when the core asks for bytes of an object to serve.
@@ -75,6 +88,15 @@ pub enum Read {
     Malformed,
 }
 
+/// How a piece may travel, and how fast its puller gets what we send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// [`Encoding::ANY`], or the one that the piece was begun in.
+    pub encoding: Encoding,
+    /// Bytes per second; `None`: not known.
+    pub rate: Option<u64>,
+}
+
 /// What the core asks of its driver while it serves.
 pub trait Objects {
     /// Length in bytes of the piece of `object` that begins at `start` and is at most `length`
@@ -90,4 +112,29 @@ pub trait Objects {
         at: usize,
         buffer: &mut [u8],
     ) -> Read;
+
+    /// The encoding in which the piece of a content (as named to [`Self::piece`], which was
+    /// [`Read::Ready`]) is sent, and its length so; `None`: as it is.
+    fn encode(
+        &mut self,
+        _object: ObjectId,
+        _start: u64,
+        _length: usize,
+        _asked: Asked,
+    ) -> Option<(Encoding, usize)> {
+        None
+    }
+
+    /// [`Self::read`] of an encoded piece: the same bytes each time.
+    fn read_encoded(
+        &mut self,
+        _object: ObjectId,
+        _start: u64,
+        _length: usize,
+        _encoding: Encoding,
+        _at: usize,
+        _buffer: &mut [u8],
+    ) -> Read {
+        Read::Gone
+    }
 }

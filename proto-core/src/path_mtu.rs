@@ -42,6 +42,8 @@ pub struct PathMtu {
     long_at: Instant,
     /// After which time without one it is looked what the path carries.
     patience: Duration,
+    /// Whether datagrams that say ECT(0) are asked for: until a search finds that nothing comes with it.
+    ecn: bool,
 }
 
 impl PathMtu {
@@ -58,6 +60,7 @@ impl PathMtu {
             due: Instant::ZERO,
             long_at: Instant::ZERO,
             patience: SUSPICION,
+            ecn: true,
         }
     }
 
@@ -104,6 +107,7 @@ impl PathMtu {
             return Some(Probe {
                 size,
                 tag: self.tag,
+                ecn: self.ecn,
             });
         }
         self.place = LADDER.len();
@@ -112,6 +116,12 @@ impl PathMtu {
         }
         self.tries -= 1;
         if self.tries == 0 {
+            if self.best == 0 && self.ecn {
+                // Perhaps something on the way drops what says ECT: the same without it.
+                self.ecn = false;
+                self.begin(now, TRIES, timeout);
+                return self.poll(now, timeout);
+            }
             self.end(now);
             return None;
         }

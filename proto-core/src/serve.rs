@@ -2,15 +2,19 @@
 //! kept for a transfer but what is queued to be sent; when the queue is full the newest request is
 //! dropped and its puller asks again.
 
-use crate::boundary::{Objects, Read};
+use crate::boundary::{Asked, Objects, Read};
 use crate::limits::{MAX_BURSTS, MAX_DATAGRAM};
 use crate::session::OVERHEAD;
 use crate::storage::segment_bitmap::SegmentBitmap;
 use crate::wire::ObjectId;
 use crate::wire::block::Block;
+use crate::wire::encoding::Encoding;
 use crate::wire::refuse::{Refuse, RefuseReason};
-use crate::wire::request::Request;
+use crate::wire::request::{Request, rate};
 use heapless::Deque;
+
+/// Pieces of which a peer may ask for the rest before it knows how they come; it asks for them one by one.
+const CHOSEN: usize = 16;
 
 /// More does not fit into a datagram.
 const LONGEST_SEGMENT: usize = MAX_DATAGRAM - OVERHEAD - Block::HEADER_LEN;
@@ -20,6 +24,8 @@ const LONGEST_SEGMENT: usize = MAX_DATAGRAM - OVERHEAD - Block::HEADER_LEN;
 pub struct Serve {
     bursts: Deque<Burst, MAX_BURSTS>,
     refusals: Deque<Refuse, MAX_BURSTS>,
+    /// Tags of the last pieces that were to come in any encoding, and the one that was chosen.
+    chosen: Deque<(u32, Encoding), CHOSEN>,
 }
 
 /// The wanted segments of one piece.
@@ -29,11 +35,18 @@ struct Burst {
     start: u64,
     /// As asked for; then as the object has it.
     length: usize,
+    asked: Encoding,
+    rate: u16,
+    /// How it travels, and its length so.
+    encoding: Encoding,
+    sent: u32,
+    /// Whether it is the rest of a piece whose beginning was asked for before.
+    rest: bool,
     looked_up: bool,
     segment: usize,
     tag: u32,
     wanted: SegmentBitmap,
-    next: usize,
+    next: u16,
 }
 
 /// One message built into a datagram.
@@ -59,6 +72,7 @@ impl Serve {
                     && burst.object == request.object()
                     && burst.start == item.start
                     && burst.segment == segment
+                    && burst.may_be_in(item.encoding)
             });
             let Some(wanted) = SegmentBitmap::read(item.wanted) else {
                 self.refuse(item.tag, RefuseReason::MALFORMED);
@@ -66,16 +80,25 @@ impl Serve {
             };
             if let Some(burst) = asked_already {
                 // The same piece again while it is still queued: more of it, nothing twice.
-                for place in wanted.iter().filter(|place| *place >= burst.next) {
+                for place in wanted
+                    .iter()
+                    .filter(|place| *place >= usize::from(burst.next))
+                {
                     burst.wanted.set(place);
                 }
                 continue;
             }
+            let chosen = self.chosen_for(item.tag, item.encoding);
             // Full: dropped, the puller asks again (its timer is the repair).
             let _ = self.bursts.push_back(Burst {
                 object: request.object(),
                 start: item.start,
                 length: item.length as usize,
+                asked: chosen.unwrap_or(item.encoding),
+                rest: chosen.is_some(),
+                rate: request.rate_units(),
+                encoding: Encoding::NONE,
+                sent: item.length,
                 looked_up: false,
                 segment,
                 tag: item.tag,
@@ -95,6 +118,14 @@ impl Serve {
     pub fn clear(&mut self) {
         self.bursts.clear();
         self.refusals.clear();
+        self.chosen.clear();
+    }
+
+    /// The rest of a piece comes as its beginning did.
+    fn chosen_for(&self, tag: u32, asked: Encoding) -> Option<Encoding> {
+        let mut chosen = self.chosen.iter();
+        let chosen = chosen.find(|(chosen, _)| *chosen == tag && asked == Encoding::ANY);
+        chosen.map(|(_, encoding)| *encoding)
     }
 
     fn refuse(&mut self, tag: u32, reason: RefuseReason) {
@@ -116,7 +147,14 @@ impl Serve {
         }
         let mut waiting = 0;
         while let Some(burst) = self.bursts.front_mut() {
-            match burst.next(objects, out, same) {
+            let next = burst.next(objects, out, same);
+            if let Some(encoding) = burst.take_choice() {
+                if self.chosen.is_full() {
+                    self.chosen.pop_front();
+                }
+                let _ = self.chosen.push_back((burst.tag, encoding));
+            }
+            match next {
                 Next::Message(len) => return Built::Message(len),
                 Next::Longer => return Built::Nothing,
                 Next::NotYet => {
@@ -169,9 +207,11 @@ impl Burst {
                 Read::Ready(0) => return Next::Refused(RefuseReason::GONE),
                 Read::Ready(length) => {
                     self.length = length;
+                    self.choose_encoding(objects);
                     self.looked_up = true;
-                    let segments = length.div_ceil(self.segment.max(1));
-                    if !(0..segments).any(|place| self.wanted.get(place)) {
+                    let segments = (self.sent as usize).div_ceil(self.segment.max(1));
+                    // What was asked for before tells the length of an encoded piece.
+                    if !self.rest && !(0..segments).any(|place| self.wanted.get(place)) {
                         // A page got shorter: any segment tells its new length.
                         self.wanted.set(0);
                     }
@@ -180,20 +220,23 @@ impl Burst {
                 refused => return Next::Refused(reason(refused)),
             }
         }
-        let segments = self.length.div_ceil(self.segment.max(1));
-        let Some(place) = (self.next..segments).find(|place| self.wanted.get(*place)) else {
+        let (encoding, length) = (self.encoding, self.sent as usize);
+        let segments = length.div_ceil(self.segment.max(1));
+        let Some(place) = (usize::from(self.next)..segments).find(|place| self.wanted.get(*place))
+        else {
             return Next::End;
         };
         let at = place * self.segment;
-        let payload = self.segment.min(self.length - at);
+        let payload = self.segment.min(length.saturating_sub(at));
         let len = Block::HEADER_LEN + payload;
         if same.is_some_and(|same| len > same) {
             return Next::Longer;
         }
         let header = Block {
+            encoding,
             segment: u16::try_from(place).unwrap_or(u16::MAX),
             tag: self.tag,
-            length: self.length as u32,
+            length: length as u32,
         };
         let Some(body) = header
             .emit_header(out)
@@ -202,9 +245,15 @@ impl Burst {
         else {
             return Next::End;
         };
-        match objects.read(self.object, self.start, self.length, at, body) {
+        let (object, start, whole) = (self.object, self.start, self.length);
+        let read = if encoding == Encoding::NONE {
+            objects.read(object, start, whole, at, body)
+        } else {
+            objects.read_encoded(object, start, whole, encoding, at, body)
+        };
+        match read {
             Read::Ready(read) if read == payload => {
-                self.next = place + 1;
+                self.next = header.segment.saturating_add(1);
                 Next::Message(len)
             }
             // The journal page got shorter meanwhile: its puller asks again.
@@ -212,6 +261,41 @@ impl Burst {
             Read::NotYet => Next::NotYet,
             refused => Next::Refused(reason(refused)),
         }
+    }
+}
+
+impl Burst {
+    /// Whether what is sent is what a REQUEST for this encoding wants.
+    fn may_be_in(&self, encoding: Encoding) -> bool {
+        encoding == Encoding::ANY
+            || encoding == self.asked
+            || (self.looked_up && encoding == self.encoding)
+    }
+
+    /// The encoding that was chosen, once.
+    fn take_choice(&mut self) -> Option<Encoding> {
+        let chosen = self.looked_up && self.asked == Encoding::ANY;
+        chosen.then(|| {
+            self.asked = self.encoding;
+            self.encoding
+        })
+    }
+
+    fn choose_encoding(&mut self, objects: &mut impl Objects) {
+        let may_be = matches!(self.object, ObjectId::Content(_)) && self.asked != Encoding::NONE;
+        let asked = Asked {
+            encoding: self.asked,
+            rate: rate(self.rate),
+        };
+        let encoded = may_be
+            .then(|| objects.encode(self.object, self.start, self.length, asked))
+            .flatten()
+            .filter(|(encoding, length)| {
+                encoding.is_shorter() && *length > 0 && *length < self.length
+            });
+        let (encoding, length) = encoded.unwrap_or((Encoding::NONE, self.length));
+        self.encoding = encoding;
+        self.sent = u32::try_from(length).unwrap_or(u32::MAX);
     }
 }
 

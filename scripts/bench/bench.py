@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""650 MB between machines that are network namespaces: tinypeer against what else is installed, in
-alternation. Prints a table of medians; figures of one machine: compare the ratios. Needs root."""
+"""650 MB, or many small files, between machines that are network namespaces: tinypeer against what else is
+installed, in alternation. Prints a table of medians; figures of one machine: compare the ratios. Needs root."""
 
 import argparse
 import os
@@ -14,16 +14,20 @@ import traceback
 
 import rivals
 from network import Network
+from small_files import SmallFiles
 
-# Name, receivers, Mbit/s, loss in percent, rivals.
+# Name, receivers, Mbit/s, loss in percent, rivals; of small files also how many folders of 100, and bytes of each.
 SCENARIOS = [
-    ("one receiver", 1, None, 0, ["tinypeer", "rsync", "iperf3"]),
-    ("two receivers", 2, None, 0, ["tinypeer", "rsync", "syncthing"]),
+    ("one receiver", 1, None, 0, ["tinypeer", "rsync", "rsync_fsync", "iperf3"]),
+    ("two receivers", 2, None, 0, ["tinypeer", "rsync", "rsync_fsync", "syncthing"]),
     ("two receivers, 1 Gbit/s", 2, 1000, 0, ["tinypeer", "rsync", "syncthing"]),
     ("seven receivers, 1 Gbit/s", 7, 1000, 0, ["tinypeer"]),
     ("one receiver, 1 Gbit/s", 1, 1000, 0, ["tinypeer", "rsync", "iperf3", "iperf3_bbr"]),
     ("one receiver, 1 Gbit/s, 1 % loss", 1, 1000, 1, ["tinypeer", "iperf3", "iperf3_bbr"]),
     ("one receiver, 1 Gbit/s, 5 % loss", 1, 1000, 5, ["tinypeer", "iperf3", "iperf3_bbr"]),
+    ("10,000 small files, two receivers", 2, None, 0, ["tinypeer", "rsync_each", "syncthing"], (100, 4096)),
+    ("10,000 small files, two receivers, 1 Gbit/s", 2, 1000, 0, ["tinypeer", "rsync_each", "syncthing"], (100, 4096)),
+    ("100,000 small files, two receivers", 2, None, 0, ["tinypeer", "rsync_each"], (1000, 1024)),
 ]
 
 
@@ -33,7 +37,7 @@ def is_here(rival, program):
 
 
 def measure(scenario, rival, source, program, work):
-    name, count, rate, loss, _ = scenario
+    name, count, rate, loss = scenario[:4]
     base = pathlib.Path(tempfile.mkdtemp(dir=work))
     try:
         with Network(count + 1, rate, loss) as network:
@@ -87,8 +91,14 @@ def main():
     lines = [f"Medians of {arguments.rounds}; {os.cpu_count()} cores, Linux {platform.release()}, "
              f"{arguments.large} MB and 50 files of {arguments.small} MB."]
     try:
-        source = rivals.Source(work / "source", arguments.large, arguments.small, 50)
+        sources = {}
         for scenario in wanted:
+            small = scenario[5:]
+            if small not in sources:
+                path = work / f"source{len(sources)}"
+                sources[small] = SmallFiles(path, *small[0]) if small else rivals.Source(
+                    path, arguments.large, arguments.small, 50)
+            source = sources[small]
             among = [rival for rival in scenario[4] if not arguments.rivals or rival in arguments.rivals.split(",")]
             for rival in [rival for rival in among if not is_here(rival, program)]:
                 print(f"bench: {scenario[0]}: skipped {rival}, which is not installed")

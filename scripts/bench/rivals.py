@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 
-from network import peak, processor, wait
+from network import peak, processor, wait, warm
 
 
 class Seen(dict):
@@ -57,6 +57,7 @@ def tinypeer(network, source, base, program):
     wait(lambda: subprocess.run(status, capture_output=True).returncode == 0, "peers in sync", 60)
     staged = stage(source, base)
     before, sent = sum(map(processor, processes)), network.sent(1)
+    warm(source.size * network.count)
     begin = time.monotonic()
     staged.rename(base / "1" / "share" / "source")
     places = [base / str(machine) / "share" / "source" for machine in receivers(network)]
@@ -66,7 +67,12 @@ def tinypeer(network, source, base, program):
     return seen
 
 
-def rsync(network, source, base, _program):
+def rsync_each(network, source, base, program):
+    """The others pull one after the other."""
+    return rsync(network, source, base, program, at_once=False)
+
+
+def rsync(network, source, base, _program, flush=(), at_once=True):
     """Machine 1 is a daemon, the others pull all at once; whole files, plain, not flushed."""
     config = base / "rsyncd.conf"
     config.write_text(f"use chroot = no\nuid = 0\ngid = 0\n[source]\npath = {source.path}\n")
@@ -75,12 +81,15 @@ def rsync(network, source, base, _program):
     subprocess.run(["sync"], check=True)
     time.sleep(0.3)
     sent, used = network.sent(1), resource.getrusage(resource.RUSAGE_CHILDREN)
+    warm(source.size * network.count)
     begin = time.monotonic()
     pulls = []
     for machine in receivers(network):
-        words = ["rsync", "-a", "--whole-file", f"rsync://{network.address(1)}/source/", base / str(machine) / "source/"]
+        words = ["rsync", "-a", "--whole-file", *flush, f"rsync://{network.address(1)}/source/", base / str(machine) / "source/"]
         (base / str(machine)).mkdir()
         pulls.append(subprocess.Popen(network.within(machine, words)))
+        if not at_once:
+            pulls[-1].wait()
     if any([pull.wait() for pull in pulls]):
         raise RuntimeError("rsync failed")
     wall = time.monotonic() - begin
@@ -96,6 +105,11 @@ def rsync(network, source, base, _program):
     )
 
 
+def rsync_fsync(network, source, base, program):
+    """The same with each file flushed, as tinypeer does before it gives a file its name."""
+    return rsync(network, source, base, program, ["--fsync"])
+
+
 SYNCTHING = """<configuration version="35">
 {folders}{devices}<gui enabled="true"><address>127.0.0.1:8384</address><apikey>bench</apikey></gui>
 <options><listenAddress>tcp://0.0.0.0:22000</listenAddress><globalAnnounceEnabled>false</globalAnnounceEnabled>
@@ -105,8 +119,8 @@ SYNCTHING = """<configuration version="35">
 """
 
 
-def syncthing(network, source, base, _program):
-    """As it comes, with the delay of its watcher set to a second, the least that its settings offer."""
+def start_syncthing(network, base, delay):
+    """Processes that are connected; the watcher of each waits for so many seconds."""
     names, environment = {}, {**os.environ, "HOME": str(base)}
     for machine in range(1, network.count + 1):
         home = base / f"home{machine}"
@@ -121,7 +135,7 @@ def syncthing(network, source, base, _program):
         share = base / str(machine) / "share"
         (share / ".stfolder").mkdir(parents=True)
         folders = (f'<folder id="share" path="{share}" type="sendreceive" rescanIntervalS="3600" '
-                   f'fsWatcherEnabled="true" fsWatcherDelayS="1">{members}</folder>\n')
+                   f'fsWatcherEnabled="true" fsWatcherDelayS="{delay}">{members}</folder>\n')
         home = base / f"home{machine}"
         (home / "config.xml").write_text(SYNCTHING.format(folders=folders, devices=devices))
         words = ["env", f"HOME={base}", "STMONITORED=yes", "syncthing", "serve", f"--home={home}", "--no-browser", "--no-restart"]
@@ -133,9 +147,16 @@ def syncthing(network, source, base, _program):
         return answer.count('"connected": true') >= network.count - 1
 
     wait(connected, "syncthing connected", 90)
+    return processes
+
+
+def syncthing(network, source, base, _program):
+    """As it comes, with the delay of its watcher set to a second, the least that its settings offer."""
+    processes = start_syncthing(network, base, 1)
     time.sleep(3)
     staged = stage(source, base)
     before, sent = sum(map(processor, processes)), network.sent(1)
+    warm(source.size * network.count)
     begin = time.monotonic()
     staged.rename(base / "1" / "share" / "source")
     places = [base / str(machine) / "share" / "source" for machine in receivers(network)]

@@ -11,6 +11,10 @@ use std::net::UdpSocket;
 
 /// First byte of a peer's own attempt to connect (protocol.md section 3); all else would be an answer.
 const INITIATION: u8 = 1;
+/// First byte of an answer to that.
+const RESPONSE: u8 = 2;
+/// First byte of all that follows.
+const SEALED: u8 = 3;
 
 /// Noise datagrams unless `FLOOD` says another number.
 const FLOOD: u64 = 200_000;

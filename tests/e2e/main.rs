@@ -12,9 +12,12 @@
 mod harness;
 
 mod asking;
+mod bundles;
 mod cannot_start;
 mod command_line;
 mod conflict;
+mod delta;
+mod encoded;
 mod guard;
 mod hostile;
 mod in_the_way;
@@ -23,6 +26,7 @@ mod latency;
 mod legacy;
 mod limit;
 mod lossy;
+mod marks;
 mod membership;
 mod own_addresses;
 mod quiet;
@@ -32,3 +36,4 @@ mod slow_writer;
 mod streams;
 mod symlinks;
 mod three_peers;
+mod watch_limit;

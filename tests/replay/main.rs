@@ -3,16 +3,18 @@
 
 mod seeds;
 
-use sim::{fuzz_bodies, hostile_session};
+use sim::{bundle_body, fuzz_bodies, hostile_session};
 use std::path::{Path, PathBuf};
 
 type Body = fn(&[u8]);
 
 /// Every target with its body.
-const TARGETS: [(&str, Body); 7] = [
+const TARGETS: [(&str, Body); 9] = [
+    ("bundle", bundle_body::bundle),
     ("decode_message", fuzz_bodies::decode_message),
     ("decode_handshake", fuzz_bodies::decode_handshake),
     ("decode_page", fuzz_bodies::decode_page),
+    ("decode_piece", fuzz_bodies::decode_piece),
     ("decode_dict", fuzz_bodies::decode_dict),
     ("decode_legacy", fuzz_bodies::decode_legacy),
     ("check_path", fuzz_bodies::check_path),
@@ -67,6 +69,11 @@ fn decode_dict() {
 }
 
 #[test]
+fn decode_piece() {
+    replay("decode_piece");
+}
+
+#[test]
 fn decode_legacy() {
     replay("decode_legacy");
 }
@@ -79,6 +86,11 @@ fn check_path() {
 #[test]
 fn hostile_session() {
     replay("hostile_session");
+}
+
+#[test]
+fn bundle() {
+    replay("bundle");
 }
 
 #[test]
@@ -97,7 +109,11 @@ fn every_fuzz_target_is_replayed() {
 #[test]
 fn the_seeds_are_in_the_corpus() {
     let bless = std::env::var_os("BLESS").is_some();
-    for (target, _) in TARGETS {
+    // Those of bundles were made by another program than tinypeer.
+    for (target, _) in TARGETS
+        .into_iter()
+        .filter(|(target, _)| *target != "bundle")
+    {
         let folder = fuzz().join("corpus").join(target);
         for (name, bytes) in seeds::seeds(target) {
             let path = folder.join(name);

@@ -9,12 +9,13 @@ use proto_core::legacy::{
 use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::PageWriter;
 use proto_core::wire::path_probe::{Padding, Probe};
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::request::RequestWriter;
-use proto_core::wire::{ObjectId, WireError, goodbye};
+use proto_core::wire::{BundleId, ObjectId, WireError, goodbye};
 use sim::fuzz_bodies::genuine_initiation;
 
 /// Name and bytes of each seed of a target.
@@ -24,6 +25,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "decode_handshake" => handshakes(),
         "decode_page" => pages(),
         "decode_dict" => dicts(),
+        "decode_piece" => pieces(),
         "decode_legacy" => legacy(),
         "check_path" => paths(),
         "hostile_session" => strangers(),
@@ -105,7 +107,7 @@ fn pages() -> Vec<Vec<u8>> {
 
 fn messages() -> Vec<Vec<u8>> {
     let entries = page(&[(Kind::File, b"a", b"")]);
-    let announce = |page| {
+    let announce = |page, contents| {
         written(|out| {
             let announce = Announce {
                 busy: true,
@@ -118,24 +120,29 @@ fn messages() -> Vec<Vec<u8>> {
                 echo: 2_000_000,
                 echo_delay: 300,
                 page,
+                contents,
             };
             announce.emit(out)
         })
     };
-    let request = |object, items: u32, length: u32| {
+    let request = |object, items: u32, length: u32, encoding| {
         written(|out| {
             let mut writer = RequestWriter::new(out, object, 1156)?;
+            if encoding != Encoding::NONE {
+                writer.set_rate(Some(12_500_000));
+            }
             let segments = length.div_ceil(1156) as usize;
             for tag in 0..items {
                 let wanted = SegmentBitmap::fill(segments);
                 let start = u64::from(tag) * u64::from(length);
-                writer.push(tag, start, length, segments, &wanted)?;
+                writer.push_encoded(tag, (start, length), encoding, segments, &wanted)?;
             }
             Ok(writer.finish())
         })
     };
-    let block = |segment, length, payload: &[u8]| {
+    let block = |encoding, segment, length, payload: &[u8]| {
         let head = Block {
+            encoding,
             segment,
             tag: 9,
             length,
@@ -153,21 +160,56 @@ fn messages() -> Vec<Vec<u8>> {
         held: &[0xa5, 0xf8],
     };
     let refuse = |reason| written(|out| Refuse { reason, tag: 9 }.emit(out));
+    let bundle = BundleId::new(IndexId(2), 3).expect("not 0");
     vec![
-        announce(&[]),
-        announce(&entries),
-        request(ObjectId::Content(ContentId([7; 32])), 1, 65_536),
-        request(ObjectId::Content(ContentId([7; 32])), 32, 1156),
-        request(ObjectId::Recipe(ContentId([7; 32])), 3, 4608),
-        request(ObjectId::Journal(IndexId(2)), 1, 32_768),
-        block(0, 5, b"hello"),
-        block(56, 65_536, &[1; 64]),
+        announce(&[], &[]),
+        announce(&entries, &[]),
+        request(
+            ObjectId::Content(ContentId([7; 32])),
+            1,
+            65_536,
+            Encoding::NONE,
+        ),
+        request(
+            ObjectId::Content(ContentId([7; 32])),
+            32,
+            1156,
+            Encoding::NONE,
+        ),
+        request(
+            ObjectId::Recipe(ContentId([7; 32])),
+            3,
+            4608,
+            Encoding::NONE,
+        ),
+        request(ObjectId::Journal(IndexId(2)), 1, 32_768, Encoding::NONE),
+        block(Encoding::NONE, 0, 5, b"hello"),
+        block(Encoding::NONE, 56, 65_536, &[1; 64]),
         written(|out| have.emit(out)),
         refuse(RefuseReason::GONE),
         refuse(RefuseReason::BUSY),
         written(goodbye::emit),
-        written(|out| Probe { size: 1452, tag: 3 }.emit(out)),
+        written(|out| {
+            let probe = Probe {
+                size: 1452,
+                tag: 3,
+                ecn: false,
+            };
+            probe.emit(out)
+        }),
         written(|out| Padding { tag: 3 }.emit(&mut out[..100])),
+        announce(&entries, &[0, 5, b'h', b'e', b'l', b'l', b'o', 0, 1, b'!']),
+        // The second goes beyond the datagram.
+        announce(&entries, &[0, 1, b'h', 0, 9, b'i']),
+        announce(&entries, &[0, 0, 0, 1, b'h']),
+        request(
+            ObjectId::Content(ContentId([7; 32])),
+            2,
+            65_536,
+            Encoding::ANY,
+        ),
+        block(Encoding::SMALL, 3, 20_000, &[1; 64]),
+        request(ObjectId::Bundle(bundle), 1, 32_768, Encoding::NONE),
     ]
 }
 
@@ -272,6 +314,28 @@ fn paths() -> Vec<Vec<u8>> {
     ]
     .map(<[u8]>::to_vec)
     .to_vec()
+}
+
+/// Three bytes of length before each piece. DEFLATE by hand: what the encoder of today writes may change.
+fn pieces() -> Vec<Vec<u8>> {
+    let piece = |length: u32, encoded: &[u8]| [&length.to_be_bytes()[1..], encoded].concat();
+    let stored = |last: u8, bytes: &[u8]| {
+        let len = u16::try_from(bytes.len()).expect("a short one");
+        let (len, not) = (len.to_le_bytes(), (!len).to_le_bytes());
+        [&[last][..], &len, &not, bytes].concat()
+    };
+    vec![
+        piece(5, &stored(1, b"hello")),
+        piece(8, &[stored(0, b"two "), stored(1, b"more")].concat()),
+        piece(1000, &stored(1, &[9; 1000])),
+        // Fixed codes: an "a", then it again 258 times, and the end.
+        piece(259, &[0x4b, 0x1c, 0x05, 0x00]),
+        piece(1, &[0x4b, 0x04, 0x00]),
+        // A distance before the beginning, a kind of block that there is not, codes without a symbol.
+        piece(259, &[0x03, 0x06, 0x00, 0x00]),
+        piece(9, &[0x07, 0, 0, 0]),
+        piece(1_048_576, &[0x05, 0xe0, 0x81, 0x08, 0, 0, 0, 0, 0x20, 0x7f]),
+    ]
 }
 
 /// Two bytes before each datagram: its length, and how many of its first bytes are those of a true one.

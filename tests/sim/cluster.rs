@@ -4,11 +4,13 @@ use crate::disk::SimDisk;
 use crate::network::Network;
 use crate::rng::Rng;
 use peer_mio::clock::Now;
-use peer_mio::peer::{Config, Peer, guard};
+use peer_mio::peer::{Config, Flushing, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
+use proto_core::boundary::Mark;
 use proto_core::engine::Limits;
 use proto_core::index::entry::Timestamp;
 use proto_core::time::{Duration, Instant};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// What one slice of work costs in simulated time.
@@ -34,6 +36,8 @@ pub struct Machine {
     pub clock_offset: i64,
     /// File system events of 1000 that nobody tells of.
     pub missed_events: u64,
+    /// Directories that its kernel watches at most; that it tells of the others nevertheless is up to `missed_events`.
+    pub max_watches: usize,
 }
 
 /// All machines.
@@ -44,6 +48,8 @@ pub struct Cluster {
     pub network: Network,
     /// `--max-delete` of every peer.
     pub max_delete: u8,
+    /// `--durability` of every peer.
+    pub flushing: Flushing,
     now: Instant,
     rng: Rng,
     buffer: Vec<u8>,
@@ -61,11 +67,13 @@ impl Cluster {
             peer: None,
             clock_offset: 0,
             missed_events: 0,
+            max_watches: usize::MAX,
         });
         Self {
             machines: machines.collect(),
             network: Network::new(rng.fork()),
             max_delete: guard::HALF,
+            flushing: Flushing::default(),
             now: Instant::from_micros(1_000_000),
             rng: rng.fork(),
             buffer: vec![0; BURST],
@@ -137,6 +145,7 @@ impl Cluster {
             symlinks: Symlinks::Follow,
             scan_interval: Duration::from_secs(60),
             max_delete: self.max_delete,
+            flushing: self.flushing,
             seed,
             receive_buffer: 2 * 1024 * 1024,
             datagram: 1200,
@@ -145,7 +154,15 @@ impl Cluster {
             is_own_address: |_| false,
         };
         let _ = machine.disk.take_events();
-        match Peer::start(machine.disk.handle(), config, now, Box::new(|_| ())) {
+        let (limit, mut watched) = (machine.max_watches, BTreeSet::new());
+        let watch = Box::new(move |path: &[u8]| {
+            let room = watched.len() < limit || watched.contains(path);
+            if room {
+                watched.insert(path.to_vec());
+            }
+            room
+        });
+        match Peer::start(machine.disk.handle(), config, now, watch) {
             Ok(started) => {
                 machine.peer = Some(started.peer);
                 true
@@ -204,7 +221,7 @@ impl Cluster {
                     .get_mut(place)
                     .and_then(|machine| machine.peer.as_mut())
                 {
-                    peer.handle_datagram(now, from, &mut datagram);
+                    peer.handle_datagram(now, from, &mut datagram, Mark::None);
                 }
             }
         }

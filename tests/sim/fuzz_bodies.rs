@@ -1,6 +1,7 @@
 //! What the fuzz targets do with their input, as plain functions, so that ordinary tests can replay
 //! it. Each decodes bytes from outside, and asserts what holds for whatever passes.
 
+use peer_mio::jobs::encode::{Decoder, Encoder, room};
 use proto_core::index::entry::{IndexId, Timestamp};
 use proto_core::legacy::{
     InformationQuery, InformationReply, MAX_DICT_ENTRIES, MAX_INFORMATION_REPLY, Reply,
@@ -13,6 +14,8 @@ use proto_core::session::{
 };
 use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::time::Instant;
+use proto_core::wire::announce::{CONTENT_HEAD_LEN, contents};
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::page::{HEAD_LEN, Page, PageWriter};
 use proto_core::wire::request::RequestWriter;
 use proto_core::wire::{Message, WireError, goodbye};
@@ -44,16 +47,23 @@ pub fn decode_message(data: &[u8]) {
     let again = match &message {
         Message::Announce(announce) => {
             decode_page(announce.page);
+            let told = contents(announce.contents).map(|content| {
+                assert!(!content.is_empty());
+                content.len() + CONTENT_HEAD_LEN
+            });
+            assert!(told.sum::<usize>() <= announce.contents.len());
             written(|out| announce.emit(out))
         }
         Message::Request(request) => written(|out| {
             let mut writer = RequestWriter::new(out, request.object(), request.segment())?;
+            writer.set_rate(request.rate());
             for item in request.items() {
                 assert!((1..=MAX_PIECE).contains(&(item.length as usize)));
                 let segments = item.length.div_ceil(u32::from(request.segment())) as usize;
                 let wanted = SegmentBitmap::read(item.wanted).unwrap_or_default();
                 assert!(!wanted.is_empty() && wanted.iter().all(|place| place < segments));
-                writer.push(item.tag, item.start, item.length, segments, &wanted)?;
+                let piece = (item.start, item.length);
+                writer.push_encoded(item.tag, piece, item.encoding, segments, &wanted)?;
             }
             Ok(writer.finish())
         }),
@@ -302,4 +312,27 @@ pub fn check_path(data: &[u8]) {
         depth -= 1;
     }
     assert_eq!(depth, 1);
+}
+
+/// Decodes an encoded piece: three bytes of length, then what came. What passes is encoded and decoded again.
+///
+/// # Panics
+/// If it is of another length, or another piece then.
+pub fn decode_piece(data: &[u8]) {
+    let Some(([high, middle, low], came)) = data.split_first_chunk() else {
+        return;
+    };
+    let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+    let mut decoder = Decoder::default();
+    let Some(piece) = decoder.decode(came, length).map(<[u8]>::to_vec) else {
+        return;
+    };
+    assert!(piece.len() == length && (1..=MAX_PIECE).contains(&length));
+    let mut out = vec![0; room(length)];
+    for encoding in [Encoding::FAST, Encoding::SMALL] {
+        let len = Encoder::default().encode(encoding, &piece, &mut out);
+        if let Some(encoded) = len.and_then(|len| out.get(..len)) {
+            assert_eq!(decoder.decode(encoded, length), Some(&piece[..]));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The simulator.
 
+pub mod bundle_body;
 pub mod cluster;
 pub mod disk;
 pub mod fuzz_bodies;

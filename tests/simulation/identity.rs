@@ -2,8 +2,9 @@
 
 use peer_mio::clock::Now;
 use peer_mio::disk::Place;
-use peer_mio::peer::{Config, Peer};
+use peer_mio::peer::{Config, Flushing, Peer};
 use peer_mio::watch::scan::Symlinks;
+use proto_core::boundary::Mark;
 use proto_core::engine::Limits;
 use proto_core::index::entry::{IndexId, Timestamp};
 use proto_core::time::{Duration, Instant};
@@ -215,10 +216,11 @@ fn lone(number: u8, key: u8, is_own_address: fn(SocketAddr) -> bool) -> Peer<Sim
         datagram: 1200,
         aes: true,
         max_delete: peer_mio::peer::guard::HALF,
+        flushing: Flushing::default(),
         limits: Limits::default(),
         is_own_address,
     };
-    Peer::start(SimDisk::new(), config, at(0), Box::new(|_| ()))
+    Peer::start(SimDisk::new(), config, at(0), Box::new(|_| true))
         .unwrap()
         .peer
 }
@@ -253,7 +255,7 @@ fn echoed(is_own_address: fn(SocketAddr) -> bool) -> Peer<SimDisk> {
     let mut peer = lone(1, 7, is_own_address);
     for millis in (0..5000).step_by(50) {
         for mut datagram in said(&mut peer, at(millis)) {
-            peer.handle_datagram(at(millis), address(2), &mut datagram);
+            peer.handle_datagram(at(millis), address(2), &mut datagram, Mark::None);
         }
     }
     peer
@@ -280,10 +282,10 @@ fn two_keys_are_told_of_on_both_sides() {
     let (mut one, mut two) = (lone(1, 7, |_| false), lone(2, 8, |_| false));
     for millis in (0..5000).step_by(50) {
         for mut datagram in said(&mut one, at(millis)) {
-            two.handle_datagram(at(millis), address(1), &mut datagram);
+            two.handle_datagram(at(millis), address(1), &mut datagram, Mark::None);
         }
         for mut datagram in said(&mut two, at(millis)) {
-            one.handle_datagram(at(millis), address(2), &mut datagram);
+            one.handle_datagram(at(millis), address(2), &mut datagram, Mark::None);
         }
     }
     for peer in [one, two] {

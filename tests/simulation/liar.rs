@@ -2,18 +2,21 @@
 
 use crate::fetching::random;
 use peer_mio::clock::Now;
-use peer_mio::peer::{Config, Peer, guard};
+use peer_mio::jobs::encode::{Encoder, room};
+use peer_mio::peer::{Config, Flushing, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
-use proto_core::boundary::{Objects, PeerSlot, Read};
+use proto_core::boundary::{Asked, Mark, Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
 use proto_core::content::cut::{Params, cut};
 use proto_core::content::recipe::{self, ContentIdHasher};
 use proto_core::engine::{self, Engine, Limits, Own};
 use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
 use proto_core::index::version_vector::VersionVector;
+use proto_core::limits::MAX_PIECE;
 use proto_core::session::{self, Entropy};
 use proto_core::time::{Duration, Instant};
 use proto_core::wire::ObjectId;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::page::PageWriter;
 use sim::disk::SimDisk;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,6 +37,10 @@ pub enum Lie {
     Bytewise,
     /// A bit of the second chunk.
     Chunk,
+    /// Chunks come encoded, and become a million times as long.
+    Bomb,
+    /// Chunks come encoded, as what decodes to nothing.
+    Garbled,
 }
 
 /// A file and its lies.
@@ -43,7 +50,10 @@ struct Library {
     bytes: Vec<u8>,
     recipe: Vec<u8>,
     page: Vec<u8>,
-    /// Bytes of pieces that were asked for.
+    /// A megabyte of zeros, encoded.
+    bomb: Vec<u8>,
+    /// Bytes of pieces that were sent: of what is encoded, as many as it stands for. One piece may be asked for in
+    /// several parts.
     served: u64,
 }
 
@@ -110,10 +120,11 @@ impl Library {
             bytes,
             recipe: list,
             page,
+            bomb: bomb(),
             served: 0,
         };
         match lie {
-            Lie::None => {}
+            Lie::None | Lie::Bomb | Lie::Garbled => {}
             Lie::Recipe => library.recipe[10] ^= 1,
             Lie::Bytewise => library.recipe = [&[0, 0, 0, 1][..], &[0; 32]].concat().repeat(1792),
             Lie::Chunk => library.bytes[100_000] ^= 1,
@@ -137,16 +148,21 @@ impl Library {
             _ => &[],
         }
     }
+
+    fn encoded(&self, length: usize) -> Option<(Encoding, usize)> {
+        match self.lie {
+            Lie::Bomb => Some((Encoding::SMALL, self.bomb.len())),
+            Lie::Garbled => Some((Encoding::FAST, length / 2)),
+            _ => None,
+        }
+    }
 }
 
 impl Objects for Library {
     fn piece(&mut self, object: ObjectId, start: u64, length: usize) -> Read {
         match self.find(object, start, length).len() {
             0 => Read::Gone,
-            len => {
-                self.served += len as u64;
-                Read::Ready(len)
-            }
+            len => Read::Ready(len),
         }
     }
 
@@ -161,7 +177,36 @@ impl Objects for Library {
         let piece = self.find(object, start, length);
         let part = piece.get(at..at + buffer.len()).unwrap();
         buffer.copy_from_slice(part);
-        Read::Ready(part.len())
+        self.served += buffer.len() as u64;
+        Read::Ready(buffer.len())
+    }
+
+    fn encode(
+        &mut self,
+        _: ObjectId,
+        _: u64,
+        length: usize,
+        _: Asked,
+    ) -> Option<(Encoding, usize)> {
+        self.encoded(length)
+    }
+
+    fn read_encoded(
+        &mut self,
+        _: ObjectId,
+        _: u64,
+        length: usize,
+        _: Encoding,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read {
+        let (_, encoded) = self.encoded(length).unwrap();
+        self.served += (buffer.len() * length / encoded) as u64;
+        match self.bomb.get(at..at + buffer.len()) {
+            Some(part) if self.lie == Lie::Bomb => buffer.copy_from_slice(part),
+            _ => buffer.fill(0x5a),
+        }
+        Read::Ready(buffer.len())
     }
 }
 
@@ -218,9 +263,10 @@ impl Meeting {
             aes: false,
             is_own_address: |_| false,
             max_delete: guard::HALF,
+            flushing: Flushing::default(),
         };
         let now = Instant::from_micros(1_000_000);
-        let started = Peer::start(disk.handle(), config, at(now), Box::new(|_| ()));
+        let started = Peer::start(disk.handle(), config, at(now), Box::new(|_| true));
         let Ok(started) = started else {
             panic!("cannot start")
         };
@@ -239,7 +285,7 @@ impl Meeting {
         self.liars[place].on = on;
     }
 
-    /// Bytes of pieces that somebody was asked for.
+    /// Bytes of pieces that somebody sent.
     pub fn served(&self, place: usize) -> u64 {
         self.liars[place].library.served
     }
@@ -259,7 +305,8 @@ impl Meeting {
                 let liar = &mut self.liars[place.unwrap()];
                 for datagram in self.buffer[..transmit.len].chunks_mut(transmit.segment_size) {
                     if liar.on {
-                        liar.engine.handle_datagram(self.now, slot(0), datagram);
+                        liar.engine
+                            .handle_datagram(self.now, slot(0), datagram, Mark::None);
                     }
                 }
             }
@@ -270,13 +317,24 @@ impl Meeting {
                         .poll_transmit(self.now, &mut self.buffer, &mut liar.library)
                 {
                     for datagram in self.buffer[..transmit.len].chunks_mut(transmit.segment_size) {
-                        self.peer
-                            .handle_datagram(at(self.now), address(place), datagram);
+                        self.peer.handle_datagram(
+                            at(self.now),
+                            address(place),
+                            datagram,
+                            Mark::None,
+                        );
                     }
                 }
             }
         }
     }
+}
+
+fn bomb() -> Vec<u8> {
+    let mut out = vec![0; room(MAX_PIECE)];
+    let len = Encoder::default().encode(Encoding::SMALL, &[0; MAX_PIECE], &mut out);
+    out.truncate(len.unwrap());
+    out
 }
 
 fn at(mono: Instant) -> Now {

@@ -3,6 +3,8 @@
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod bundles;
+mod delta;
 mod fetching;
 mod full_disk;
 mod guard;
@@ -12,6 +14,8 @@ mod landing;
 mod liar;
 mod overhead;
 mod renames;
+mod same_tick;
+mod scanning;
 mod swarm;
 mod wrong_bytes;
 

@@ -45,8 +45,21 @@ fn a_lonely_liar_about_a_recipe_is_asked_ever_more_rarely() {
 }
 
 #[test]
+fn a_lonely_liar_about_an_encoding_is_asked_ever_more_rarely() {
+    // All chunks, five times, and not once more.
+    alone_then_not(Lie::Bomb, 5 * SIZE + 1);
+    alone_then_not(Lie::Garbled, 5 * SIZE + 1);
+}
+
+#[test]
 fn the_honest_one_is_asked_at_once_for_a_recipe_and_most_chunks() {
-    for lie in [Lie::Recipe, Lie::Bytewise, Lie::Chunk] {
+    for lie in [
+        Lie::Recipe,
+        Lie::Bytewise,
+        Lie::Chunk,
+        Lie::Bomb,
+        Lie::Garbled,
+    ] {
         let mut meeting = Meeting::new(&[lie, Lie::None]);
         // The liar tells of the file first, so it is preferred.
         meeting.set_on(1, false);
@@ -55,7 +68,8 @@ fn the_honest_one_is_asked_at_once_for_a_recipe_and_most_chunks() {
         meeting.drive(Duration::from_secs(10));
         assert!(has_file(&meeting), "{lie:?}");
         assert_eq!(errors(&meeting), Vec::<String>::new());
-        assert!(meeting.served(0) < SIZE * 3 / 2, "{lie:?}");
+        let served = meeting.served(0);
+        assert!(served < SIZE * 3 / 2, "{lie:?}: {served}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The status as text: for people, and as JSON.
 
 use crate::peer::report::Status;
+use crate::stalls::{BOUNDS_MS, Counts};
 use std::fmt::Write as _;
 
 /// The status as one JSON object.
@@ -21,7 +22,7 @@ pub fn to_json(status: &Status) -> String {
         out.push_str(if place > 0 { "," } else { "" });
         let _ = write!(
             out,
-            r#"{{"address":"{}","connected":{},"rtt_us":{},"sequence":{},"bytes_sent":{},"bytes_received":{},"transfers":{},"datagram":{}}}"#,
+            r#"{{"address":"{}","connected":{},"rtt_us":{},"sequence":{},"bytes_sent":{},"bytes_received":{},"transfers":{},"datagram":{},"spurious":{},"marked":{}}}"#,
             peer.address,
             peer.connected,
             peer.rtt_us.map_or("null".to_owned(), |rtt| rtt.to_string()),
@@ -29,11 +30,24 @@ pub fn to_json(status: &Status) -> String {
             peer.bytes_sent,
             peer.bytes_received,
             peer.transfers,
-            peer.datagram
+            peer.datagram,
+            peer.spurious,
+            peer.marked
         );
     }
-    out.push_str("]}\n");
+    out.push(']');
+    write_counts(&mut out, "turns", &status.turns);
+    write_counts(&mut out, "flushes", &status.flushes);
+    out.push_str("}\n");
     out
+}
+
+fn write_counts(out: &mut String, name: &str, counts: &Counts) {
+    let _ = write!(
+        out,
+        r#","{name}":{{"below_ms":{BOUNDS_MS:?},"counts":{:?},"longest_us":{}}}"#,
+        counts.counts, counts.longest_us
+    );
 }
 
 /// The status for people.
@@ -111,6 +125,8 @@ mod tests {
                 bytes_received: 5,
                 transfers: 6,
                 datagram: 1452,
+                spurious: 7,
+                marked: 8,
             }],
             ..Status::default()
         }
@@ -122,6 +138,17 @@ mod tests {
         assert!(to_json(&status(Some(1500))).contains(r#""rtt_us":1500,"#));
         assert!(to_text(&status(None)).contains("connected; sequence 3"));
         assert!(to_text(&status(Some(1500))).contains("connected, 1.5 ms away; "));
+    }
+
+    #[test]
+    fn how_long_turns_took_is_a_count_for_each_bound_and_one_beyond() {
+        let mut status = status(None);
+        status.turns.counts[5] = 3;
+        status.turns.longest_us = 120_000;
+        let json = to_json(&status);
+        let turns = r#""turns":{"below_ms":[1, 5, 10, 50, 100],"counts":[0, 0, 0, 0, 0, 3],"longest_us":120000}"#;
+        assert!(json.contains(turns), "{json}");
+        assert!(json.contains(r#""spurious":7,"marked":8}"#), "{json}");
     }
 
     #[test]

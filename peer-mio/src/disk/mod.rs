@@ -94,6 +94,10 @@ pub enum RenameMode {
     Exchange,
 }
 
+/// A flush that goes on beside us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlushId(pub u64);
+
 /// Room on the file system of `share/`, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Space {
@@ -154,6 +158,11 @@ pub trait Disk: 'static {
     /// syncfs: the data of all files written so far survives a power cut. One such flush costs less
     /// than many of [`DiskFile::sync_data`].
     fn sync_all(&self) -> io::Result<()>;
+    /// Begins [`DiskFile::sync_data`] without waiting for its end, which [`Self::poll_flush`] tells; `None`: nothing
+    /// is begun, because this system flushes nothing beside us, or no more now.
+    fn begin_flush(&self, file: &Self::File) -> Option<FlushId>;
+    /// How a flush ended, once; `None` while it goes on.
+    fn poll_flush(&self, flush: FlushId) -> Option<io::Result<()>>;
     /// statvfs of `share/`.
     fn space(&self) -> io::Result<Space>;
 }
@@ -175,6 +184,21 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
     /// pwrite of all bytes.
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// copy_file_range: copies from another file of the same disk, from its offset to one of ours, without the
+    /// bytes passing through here, and without copying them where the file system can share blocks: how many
+    /// bytes; 0 at the end of `from`. `Unsupported` where it cannot.
+    fn copy_from(
+        &self,
+        _from: &Self,
+        _from_offset: u64,
+        _offset: u64,
+        _len: usize,
+    ) -> io::Result<usize>
+    where
+        Self: Sized,
+    {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// ftruncate.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Reserves room for this length, so that a full disk shows early; the length of the file may
@@ -182,6 +206,9 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn reserve(&self, len: u64) -> io::Result<()>;
     /// Begins to write a range to the disk without waiting for it; only a hint.
     fn start_writeback(&self, offset: u64, len: u64);
+    /// Writes a range to the disk and waits for it, so that a flush after it has little left to do. Promises nothing
+    /// about durability; nothing where the system has no such call.
+    fn write_out(&self, _offset: u64, _len: u64) {}
     /// fdatasync.
     fn sync_data(&self) -> io::Result<()>;
     /// fchmod; bits beyond [`proto_core::index::entry::MODE_MASK`] are dropped.

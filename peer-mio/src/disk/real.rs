@@ -5,7 +5,9 @@ use super::chmod::change_mode;
 use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
-use super::{At, Birth, Disk, FileKind, Place, RenameMode, Space, Stat};
+use super::{At, Birth, Disk, FileKind, FlushId, Place, RenameMode, Space, Stat};
+use crate::stalls::FLUSHES;
+use crate::sys::flusher::Flusher;
 use proto_core::index::entry::Timestamp;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
@@ -13,6 +15,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// What every file is opened with: never waits for a fifo, never takes a terminal.
 pub(super) const OPEN: OFlags = OFlags::CLOEXEC
@@ -41,6 +44,8 @@ pub struct RealDisk {
     pub(super) resolver: Resolver,
     /// Whether renameat2(2) may be asked; tests turn it off.
     pub(super) rename_flags: bool,
+    /// `None`: the kernel flushes nothing beside us.
+    flusher: Mutex<Option<Flusher>>,
 }
 
 impl RealDisk {
@@ -72,6 +77,7 @@ impl RealDisk {
             made_share,
             resolver,
             rename_flags: true,
+            flusher: Mutex::new(Flusher::new().ok()),
         };
         disk.check_one_file_system()?;
         Ok(disk)
@@ -329,7 +335,7 @@ impl Disk for RealDisk {
             name,
             OPEN | OFlags::NOFOLLOW | OFlags::DIRECTORY,
         )?;
-        match retry_on_intr(|| rustix::fs::fsync(&fd)) {
+        match FLUSHES.time(|| retry_on_intr(|| rustix::fs::fsync(&fd))) {
             // EINVAL: directories cannot be flushed on this file system, so there is nothing to do.
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -344,7 +350,17 @@ impl Disk for RealDisk {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        Ok(rustix::fs::syncfs(share)?)
+        FLUSHES.time(|| Ok(rustix::fs::syncfs(share)?))
+    }
+
+    fn begin_flush(&self, file: &RealFile) -> Option<FlushId> {
+        let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
+        flusher.as_mut()?.begin(file).map(FlushId)
+    }
+
+    fn poll_flush(&self, flush: FlushId) -> Option<io::Result<()>> {
+        let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
+        flusher.as_mut()?.poll(flush.0)
     }
 
     fn space(&self) -> io::Result<Space> {

@@ -1,6 +1,7 @@
 //! Open regular files of the operating system, and what fstat says in our words.
 
 use super::{DiskFile, FileKind, Stat};
+use crate::stalls::FLUSHES;
 use crate::sys::writeback;
 use proto_core::index::entry::{MODE_MASK, Timestamp};
 use rustix::fs::{FallocateFlags, FileType, Mode, Timespec, Timestamps, UTIME_OMIT};
@@ -44,6 +45,19 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    fn copy_from(
+        &self,
+        from: &Self,
+        mut from_offset: u64,
+        mut offset: u64,
+        len: usize,
+    ) -> io::Result<usize> {
+        Ok(retry_on_intr(|| {
+            let (from_offset, offset) = (Some(&mut from_offset), Some(&mut offset));
+            rustix::fs::copy_file_range(&from.0, from_offset, &self.0, offset, len)
+        })?)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         Ok(retry_on_intr(|| rustix::fs::ftruncate(&self.0, len))?)
     }
@@ -60,11 +74,15 @@ impl DiskFile for RealFile {
     }
 
     fn start_writeback(&self, offset: u64, len: u64) {
-        writeback::start_writeback(&self.0, offset, len);
+        FLUSHES.time(|| writeback::start_writeback(&self.0, offset, len));
+    }
+
+    fn write_out(&self, offset: u64, len: u64) {
+        FLUSHES.time(|| writeback::write_out(&self.0, offset, len));
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        Ok(retry_on_intr(|| rustix::fs::fdatasync(&self.0))?)
+        FLUSHES.time(|| Ok(retry_on_intr(|| rustix::fs::fdatasync(&self.0))?))
     }
 
     fn set_mode(&self, mode: u16) -> io::Result<()> {

@@ -3,9 +3,9 @@
 use super::piece_reader::PieceReader;
 use super::{CHUNK_COST, Progress};
 use crate::disk::DiskFile;
-use proto_core::content::ContentId;
-use proto_core::content::cut::{Cutter, Params};
+use proto_core::content::cut::{Cutter, Params, cut};
 use proto_core::content::recipe::{self, ChunkHasher, ContentIdHasher, MAX_RECIPE_BLOCK};
+use proto_core::content::{ChunkRef, ContentId};
 use std::io;
 
 /// What a file was found to be.
@@ -125,6 +125,25 @@ impl<F: DiskFile> HashJob<F> {
     }
 }
 
+/// The content of a small file that is in memory, and its recipe.
+#[must_use]
+pub fn content_of(bytes: &[u8]) -> (ContentId, Vec<u8>) {
+    let params = Params::for_size(bytes.len() as u64);
+    let (mut content, mut block, mut rest) = (ContentIdHasher::new(), Vec::new(), bytes);
+    while !rest.is_empty() {
+        let len = cut(params, rest, true).unwrap_or(rest.len()).max(1);
+        let (part, behind) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+        let chunk = ChunkRef {
+            len: part.len() as u32,
+            hash: recipe::hash_chunk(part),
+        };
+        content.push(&chunk);
+        block.extend_from_slice(&recipe::write(&chunk));
+        rest = behind;
+    }
+    (content.finish(), block)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::memory_file::{MemoryFile, random, recipe_of};
@@ -153,6 +172,8 @@ mod tests {
         for len in [0, 1, 16_384, 262_143, 262_144, 262_145, 12_345_678] {
             let bytes = random(len as u64, len);
             let (content, chunks) = recipe_of(&bytes);
+            let all: Vec<u8> = chunks.iter().flat_map(recipe::write).collect();
+            assert_eq!(content_of(&bytes), (content, all));
             for budget in [0, 100_000, 1 << 20, usize::MAX] {
                 // A budget of one byte is only good for small files.
                 if budget == 0 && len > 20_000 {

@@ -2,7 +2,12 @@
 //! back. Its buffers are allocated once and go with it.
 
 pub mod copy;
+pub mod delta;
+pub mod encode;
+pub mod file_stream;
 pub mod hash;
+pub mod pack;
+pub mod unpack;
 pub mod verify;
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use super::burst::{self, Sender, is_loss};
 use super::sources::Sources;
 use crate::sys::fragment::allow_fragments;
 use mio::net::UdpSocket;
-use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use proto_core::boundary::Mark;
+use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -124,7 +125,7 @@ impl Socket {
         self.lost.take()
     }
 
-    /// Takes what one call gives and hands `sink` every datagram with its source; IPv4 sources are
+    /// Takes what one call gives and hands `sink` every datagram with its source and its mark; IPv4 sources are
     /// IPv4 also on an IPv6 socket. `false` if there was nothing to take. Empty datagrams are
     /// dropped. `sink` says whether the datagram proved to be that peer's: what is sent to it then
     /// leaves from the address that it had sent to.
@@ -134,7 +135,7 @@ impl Socket {
     /// with are no errors.
     pub fn receive(
         &mut self,
-        sink: &mut dyn FnMut(SocketAddr, &mut [u8]) -> bool,
+        sink: &mut dyn FnMut(SocketAddr, &mut [u8], Mark) -> bool,
     ) -> io::Result<bool> {
         let mut about = [RecvMeta::default(); BATCH];
         let mut slices = self
@@ -160,8 +161,13 @@ impl Socket {
             let Some(received) = buffer.get_mut(..meta.len) else {
                 continue;
             };
+            // Receive offload joins only datagrams with the same mark.
+            let mark = match meta.ecn {
+                Some(EcnCodepoint::Ce) => Mark::Congestion,
+                _ => Mark::None,
+            };
             for datagram in received.chunks_mut(meta.stride.max(1)) {
-                if sink(source, datagram) {
+                if sink(source, datagram, mark) {
                     self.sources.note(source, meta.dst_ip);
                 }
             }
@@ -170,7 +176,7 @@ impl Socket {
     }
 
     /// Sends datagrams that lie one behind the other, all of `segment_size` bytes, the last one at
-    /// most that. A destination that cannot be reached is no error: the datagrams are lost, and
+    /// most that. With `ecn` they say ECT(0). A destination that cannot be reached is no error: the datagrams are lost, and
     /// [`Self::take_lost`] says why.
     ///
     /// # Errors
@@ -180,6 +186,7 @@ impl Socket {
         to: SocketAddr,
         datagrams: &[u8],
         segment_size: usize,
+        ecn: bool,
     ) -> io::Result<SendOutcome> {
         let peer = to;
         let source = self.sources.of(peer);
@@ -195,6 +202,7 @@ impl Socket {
             state: &self.offload,
             to,
             source,
+            ecn: ecn.then_some(EcnCodepoint::Ect0),
         };
         let progress = burst::send_all(&mut sender, datagrams, segment_size);
         let failed = progress.stopped.as_ref().or(progress.lost.as_ref());
@@ -232,7 +240,7 @@ impl Socket {
         datagram: &[u8],
     ) -> io::Result<SendOutcome> {
         allow_fragments(&self.io, true)?;
-        let sent = self.send(to, datagram, datagram.len());
+        let sent = self.send(to, datagram, datagram.len(), false);
         allow_fragments(&self.io, false)?;
         sent
     }
@@ -268,6 +276,7 @@ struct Offload<'a> {
     state: &'a UdpSocketState,
     to: SocketAddr,
     source: Option<IpAddr>,
+    ecn: Option<EcnCodepoint>,
 }
 
 /// Whether an error may say that the address to send from is not this machine's.
@@ -286,7 +295,7 @@ impl Sender for Offload<'_> {
     fn send(&mut self, burst: &[u8], segment_size: Option<usize>) -> io::Result<()> {
         let transmit = Transmit {
             destination: self.to,
-            ecn: None,
+            ecn: self.ecn,
             contents: burst,
             segment_size,
             src_ip: self.source,
@@ -307,10 +316,16 @@ mod tests {
         let segments = any.max_segments();
         // TEST-NET-3 (RFC 5737): never ours.
         any.sources.note(peer, Some("203.0.113.5".parse().unwrap()));
-        assert_eq!(any.send(peer, &[7; 300], 100).unwrap(), SendOutcome::Sent);
+        assert_eq!(
+            any.send(peer, &[7; 300], 100, false).unwrap(),
+            SendOutcome::Sent
+        );
         assert!(any.take_lost().is_some());
         assert_eq!(any.max_segments(), segments);
-        assert_eq!(any.send(peer, &[7; 300], 100).unwrap(), SendOutcome::Sent);
+        assert_eq!(
+            any.send(peer, &[7; 300], 100, false).unwrap(),
+            SendOutcome::Sent
+        );
         assert!(any.take_lost().is_none());
         let mut buffer = [0; 200];
         assert_eq!(other.recv(&mut buffer).unwrap(), 100);

@@ -233,7 +233,7 @@ fn bound(address: &str) -> Option<Socket> {
 fn receive_all(socket: &mut Socket) -> Vec<(SocketAddr, Vec<u8>)> {
     let mut received = Vec::new();
     while socket
-        .receive(&mut |from, datagram| {
+        .receive(&mut |from, datagram, _| {
             received.push((from, datagram.to_vec()));
             true
         })
@@ -255,7 +255,7 @@ fn exchange(sender: &mut Socket, receiver: &mut Socket, to: SocketAddr, from: So
         (3, 60_000, 4),
     ] {
         let datagrams = numbered((count - 1) * segment_size + last);
-        let outcome = sender.send(to, &datagrams, segment_size).unwrap();
+        let outcome = sender.send(to, &datagrams, segment_size, true).unwrap();
         assert_eq!(outcome, SendOutcome::Sent);
         let received = receive_all(receiver);
         assert_eq!(received.len(), count, "{count} of {segment_size}");
@@ -318,13 +318,13 @@ fn an_answer_leaves_from_the_address_that_was_sent_to() {
             any.local_addr().unwrap().port(),
         );
         for proven in [false, true] {
-            peer.send(second, b"who is there", 100).unwrap();
-            let heard = any.receive(&mut |from, _| {
+            peer.send(second, b"who is there", 100, false).unwrap();
+            let heard = any.receive(&mut |from, _, _| {
                 assert_eq!(from, peer_at);
                 proven
             });
             assert!(heard.unwrap());
-            any.send(peer_at, &numbered(300), 100).unwrap();
+            any.send(peer_at, &numbered(300), 100, false).unwrap();
             let received = receive_all(&mut peer);
             assert_eq!(received.len(), 3);
             for (from, _) in received {
@@ -347,7 +347,7 @@ fn what_cannot_be_reached_is_lost_and_not_fatal() {
     ] {
         for count in [1, 3] {
             assert_eq!(
-                socket.send(to, &numbered(count * 100), 100).unwrap(),
+                socket.send(to, &numbered(count * 100), 100, true).unwrap(),
                 SendOutcome::Sent
             );
         }
@@ -355,10 +355,13 @@ fn what_cannot_be_reached_is_lost_and_not_fatal() {
     }
     assert!(socket.take_lost().is_some());
     assert!(socket.take_lost().is_none());
-    assert_eq!(socket.send(gone, &[], 100).unwrap(), SendOutcome::Sent);
+    assert_eq!(
+        socket.send(gone, &[], 100, false).unwrap(),
+        SendOutcome::Sent
+    );
     // Larger than any datagram, and empty ones that a stranger may send.
     assert_eq!(
-        socket.send(gone, &numbered(70_000), 70_000).unwrap(),
+        socket.send(gone, &numbered(70_000), 70_000, false).unwrap(),
         SendOutcome::Sent
     );
     let own = socket.local_addr().unwrap();

@@ -5,7 +5,7 @@ use super::{HOUSEKEEPING, Peer};
 use crate::clock::Now;
 use crate::disk::{At, Disk, Place};
 use crate::store::{Durability, StoreError};
-use proto_core::boundary::{Arrival, PeerSlot, PullId};
+use proto_core::boundary::{Arrival, Mark, PeerSlot, PullId};
 use proto_core::content::ContentId;
 use proto_core::engine::{Delivery, Event};
 use proto_core::index::entry::{IndexId, Kind};
@@ -24,20 +24,26 @@ const HOUSEKEEPING_RETRY: Duration = Duration::from_secs(10);
 const FORGET: usize = 512;
 
 impl<D: Disk> Peer<D> {
-    pub(super) fn receive(&mut self, now: Now, peer: PeerSlot, datagram: &mut [u8]) {
-        let page = match self.engine.handle_datagram(now.mono, peer, datagram) {
+    pub(super) fn receive(&mut self, now: Now, peer: PeerSlot, datagram: &mut [u8], mark: Mark) {
+        let page = match self.engine.handle_datagram(now.mono, peer, datagram, mark) {
             None => return,
             Some(Delivery::Arrival(Arrival { pull, at, bytes })) => {
                 self.assembly
                     .write(pull, at, bytes, proto_core::limits::MAX_PIECE);
                 None
             }
-            Some(Delivery::Page { peer, page }) => Some((peer, page)),
+            Some(Delivery::Page {
+                peer,
+                page,
+                contents,
+            }) => Some((peer, page, contents)),
         };
-        if let Some((peer, page)) = page
+        if let Some((peer, page, contents)) = page
             && now.mono >= self.store_retry
+            && self.take_page(now, peer, &page)
+            && let Err(error) = self.take_contents(now, &page, contents)
         {
-            self.take_page(now, peer, &page);
+            self.store_failed(&error);
         }
     }
 
@@ -85,7 +91,9 @@ impl<D: Disk> Peer<D> {
             },
             Event::Complete { pull, want } => match want.object {
                 ObjectId::Journal(_) => self.page_complete(now, pull, want),
-                ObjectId::Content(_) | ObjectId::Recipe(_) => self.pull_complete(pull),
+                ObjectId::Content(_) | ObjectId::Recipe(_) | ObjectId::Bundle(_) => {
+                    self.pull_complete(pull);
+                }
             },
             Event::Failed { pull, failure, .. } => self.pull_failed(pull, failure),
         }
@@ -178,6 +186,7 @@ impl<D: Disk> Peer<D> {
         if let Err(error) = self
             .forget_tombstones(now)
             .and_then(|()| self.store.sweep_recipes())
+            .and_then(|()| self.sweep_trashed())
         {
             self.store_failed(&error);
             return;

@@ -84,6 +84,13 @@ impl Assembly {
         true
     }
 
+    /// A piece of which only the most that it may have is known gets that much of its own at once.
+    pub fn expect(&mut self, pull: PullId, most: usize) {
+        if let Some(region) = self.regions.get_mut(usize::from(pull.slot)) {
+            *region = Some((pull, Home::Own(Vec::with_capacity(most))));
+        }
+    }
+
     /// Writes bytes that arrived. A piece without a region is a recipe or a journal page, of at most
     /// `most` bytes.
     pub fn write(&mut self, pull: PullId, at: usize, bytes: &[u8], most: usize) {
@@ -123,13 +130,15 @@ impl Assembly {
         }
     }
 
-    /// Gives the ring's memory back to the system when it was not used for some seconds.
-    pub fn rest(&mut self, now: Instant) {
+    /// Gives the ring's memory back to the system when it was not used for some seconds. True if it did.
+    pub fn rest(&mut self, now: Instant) -> bool {
         if !self.taken.is_empty() {
             self.used = now;
         } else if !self.ring.is_empty() && now.saturating_since(self.used) >= IDLE {
             self.ring = Box::default();
+            return true;
         }
+        false
     }
 
     /// Gives the room of a piece back.

@@ -12,10 +12,14 @@ pub(super) struct Changes {
     count: usize,
     /// Bytes that were hashed for them.
     hashed: u64,
+    /// The index knows files anew that are as they were: no flush is needed, as after a crash they are hashed again.
+    fingerprints: bool,
     /// Some were taken back: until the next commit it is not known whether the index can be written again.
     taken_back: bool,
     /// When the first of them was seen to wait.
     since: Option<Instant>,
+    /// How often in a row so much was hashed that it was committed for that.
+    full: u32,
     /// No commit before that, unless many have gathered.
     not_before: Instant,
 }
@@ -25,6 +29,11 @@ impl Changes {
         self.count += 1;
     }
 
+    /// Only the fingerprint of a file is new.
+    pub(super) fn note_fingerprint(&mut self) {
+        self.fingerprints = true;
+    }
+
     /// A file of so many bytes was hashed for the last one.
     pub(super) fn hashed(&mut self, bytes: u64) {
         self.hashed = self.hashed.saturating_add(bytes);
@@ -32,11 +41,12 @@ impl Changes {
 
     /// Many have gathered, or it took a while to hash them: the others could fetch them meanwhile.
     fn is_full(&self) -> bool {
-        self.count >= COMMIT_CHANGES || self.count > 0 && self.hashed >= COMMIT_HASHED
+        let hashed = COMMIT_HASHED << self.full.min(COMMIT_DOUBLINGS);
+        self.count >= COMMIT_CHANGES || self.count > 0 && self.hashed >= hashed
     }
 
     pub(super) fn any(&self) -> bool {
-        self.count > 0 || self.taken_back
+        self.count > 0 || self.fingerprints || self.taken_back
     }
 
     /// How many.
@@ -58,8 +68,11 @@ impl Changes {
 
 /// Changes committed together at most.
 const COMMIT_CHANGES: usize = 256;
-/// Bytes hashed for them at most, but for the last: some 20 ms.
+/// Bytes hashed for them at most, but for the last: some 20 ms, so that the others can begin to fetch ...
 const COMMIT_HASHED: u64 = 16 * 1024 * 1024;
+/// ... and each time twice as many, up to 128 MiB, as long as more is hashed: by then they have enough to fetch, and a
+/// commit waits for a disk that is busy.
+const COMMIT_DOUBLINGS: u32 = 3;
 /// Between two commits: each waits for the disk twice, some milliseconds.
 const COMMIT_PAUSE: Duration = Duration::from_millis(10);
 /// Changes wait at most this long for what a scan finds besides.
@@ -68,6 +81,7 @@ const SCAN_PAUSE: Duration = Duration::from_millis(50);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Failures in a row after which the index is opened anew, from the start.
 pub(super) const STORE_TRIES: u32 = 30;
+
 impl<D: Disk> Peer<D> {
     /// Local changes become durable, and so may be told, when no more of them are coming or many have gathered.
     pub(super) fn commit_if_quiet(&mut self, now: Now) {
@@ -79,7 +93,21 @@ impl<D: Disk> Peer<D> {
             self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
         let due = self.changes.due(!self.scans.is_idle());
         if self.changes.is_full() || quiet && due.is_some_and(|due| now.mono >= due) {
-            self.commit_changes(Durability::Durable);
+            if self.changes.count > 0 || self.changes.taken_back {
+                self.commit_changes(Durability::Durable);
+            } else {
+                self.commit_fingerprints();
+            }
+        }
+    }
+
+    fn commit_fingerprints(&mut self) {
+        match self.store.commit(Durability::Eventual) {
+            Ok(()) => {
+                self.changes.fingerprints = false;
+                self.changes.since = None;
+            }
+            Err(error) => self.store_failed(&error),
         }
     }
 
@@ -89,7 +117,9 @@ impl<D: Disk> Peer<D> {
             .and_then(|()| self.store.commit(durability));
         match committed {
             Ok(()) => {
+                let full = self.changes.is_full();
                 self.changes = Changes {
+                    full: if full { self.changes.full + 1 } else { 0 },
                     not_before: self.now.mono + COMMIT_PAUSE,
                     ..Changes::default()
                 };

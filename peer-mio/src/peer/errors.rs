@@ -40,6 +40,12 @@ impl Errors {
         insert(&mut self.causes, cause.as_bytes(), sentence);
     }
 
+    /// Whether something is wrong for this cause.
+    #[must_use]
+    pub fn is_set(&self, cause: &str) -> bool {
+        self.causes.contains_key(cause.as_bytes())
+    }
+
     /// Notes why what others have at a path does not come.
     pub fn set_path(&mut self, path: &[u8], sentence: String) {
         insert(&mut self.coming, path, sentence);

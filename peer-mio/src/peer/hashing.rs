@@ -1,6 +1,7 @@
 //! Hashing a file that differs from the index, as a job, with the same stat before and after.
 
 use super::Peer;
+use super::pickup::never_matching;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place};
 use crate::jobs::Progress;
@@ -22,6 +23,8 @@ const HASH_SLICE: usize = 4 * 1024 * 1024;
 pub struct Hashing<F> {
     path: Vec<u8>,
     before: Fingerprint,
+    /// A later write may have left no other fingerprint.
+    racy: bool,
     mode: u16,
     job: HashJob<F>,
     /// The first recipe block; further ones gather in the store under [`UNNAMED`].
@@ -35,20 +38,31 @@ impl<F> Hashing<F> {
     pub fn path(&self) -> &[u8] {
         &self.path
     }
+
+    /// The fingerprint that the index notes: one that the file never has, if it must be hashed again in any case,
+    /// also after a crash.
+    fn noted(&self) -> Fingerprint {
+        if !self.racy {
+            return self.before;
+        }
+        never_matching(self.before)
+    }
 }
 
 impl<D: Disk> Peer<D> {
-    /// Begins to hash what was opened at a path.
+    /// Begins to hash what was opened at a path; `racy`: its times may not show a later write.
     pub(super) fn begin_hash(
         &mut self,
         path: &[u8],
         before: Fingerprint,
+        racy: bool,
         mode: u16,
         file: D::File,
     ) {
         self.hashing = Some(Hashing {
             path: path.to_vec(),
             before,
+            racy,
             mode,
             job: HashJob::new(file, before.size),
             first_block: Vec::new(),
@@ -147,7 +161,7 @@ impl<D: Disk> Peer<D> {
             row.as_ref(),
             state,
             Vec::new(),
-            Some(hashing.before),
+            Some(hashing.noted()),
         )?;
         self.errors.clear_unread(&hashing.path);
         Ok(())

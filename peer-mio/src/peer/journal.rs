@@ -54,24 +54,33 @@ pub fn build_page(
 
 impl<D: Disk> Peer<D> {
     /// Takes a page of a peer's journal: each entry is reconciled with ours; what is newer becomes
-    /// pending. The cursor is noted in the same transaction.
-    pub(super) fn take_page(&mut self, now: Now, peer: PeerSlot, page: &Page<'_>) {
+    /// pending. The cursor is noted in the same transaction. False if it was not taken.
+    pub(super) fn take_page(&mut self, now: Now, peer: PeerSlot, page: &Page<'_>) -> bool {
         match self.knows_our_future(page) {
             Ok(false) => {}
-            Ok(true) => return self.index_went_back(peer),
-            Err(error) => return self.store_failed(&error),
+            Ok(true) => {
+                self.index_went_back(peer);
+                return false;
+            }
+            Err(error) => {
+                self.store_failed(&error);
+                return false;
+            }
         }
         if self.renewal.is_some() {
             // Under the new id it will be reconciled as it must.
-            return;
+            return false;
         }
-        let taken = self.reconcile_page(page);
-        match taken {
+        match self.reconcile_page(page) {
             Ok(()) => {
                 self.engine.set_cursor(now.mono, peer, page.through);
                 self.plan.restart();
+                true
             }
-            Err(error) => self.store_failed(&error),
+            Err(error) => {
+                self.store_failed(&error);
+                false
+            }
         }
     }
 

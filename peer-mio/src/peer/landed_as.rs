@@ -1,10 +1,11 @@
 //! After a landing: what is at the path now is what landed, or a user has been there already.
 
 use super::Peer;
+use super::pickup::{is_racy, never_matching};
 use crate::clock::Now;
-use crate::disk::{At, Disk, Place, Stat};
+use crate::disk::{At, Disk, FileKind, Place, Stat};
 use crate::store::Fingerprint;
-use crate::watch::dirty::SETTLED_PAUSE;
+use crate::watch::dirty::{SECOND_LOOK, SETTLED_PAUSE};
 use crate::watch::scan::fingerprint;
 
 /// Whether a file is the one that it was, untouched: all but its name and ctime, which a rename changes.
@@ -25,13 +26,20 @@ impl<D: Disk> Peer<D> {
         now: Now,
         path: &[u8],
         link: bool,
-        as_it_was: impl FnOnce(&Stat) -> bool,
+        as_it_was: impl Fn(&Stat) -> bool,
     ) -> Option<Fingerprint> {
         let at = At {
             place: Place::Share,
             path,
         };
         match self.disk.stat(at) {
+            // So fresh that a user's write within this tick may have left it the same time.
+            Ok(stat)
+                if as_it_was(&stat) && stat.kind == FileKind::File && is_racy(now, stat.mtime) =>
+            {
+                self.dirty.mark_if_clean(now.mono, path, SECOND_LOOK);
+                Some(never_matching(fingerprint(&stat, link)))
+            }
             Ok(stat) if as_it_was(&stat) => Some(fingerprint(&stat, link)),
             _ => {
                 self.dirty.mark_if_clean(now.mono, path, SETTLED_PAUSE);

@@ -6,11 +6,14 @@
 
 mod act;
 pub mod assembly;
+mod bundles;
 mod bury;
 mod came;
 mod commit;
 mod directory;
+mod encodings;
 mod errors;
+mod flushing;
 pub mod guard;
 mod hashing;
 mod in_the_way;
@@ -30,6 +33,7 @@ mod record;
 mod recover;
 mod replace;
 pub mod report;
+mod runs;
 mod scans;
 mod skipped;
 mod start;
@@ -38,24 +42,30 @@ mod transfer;
 mod trash;
 mod trouble;
 mod uses;
+mod zips;
 
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
+use crate::jobs::encode::Decoder;
 use crate::net::cipher::RingKey;
+use crate::stalls;
 use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
 use assembly::Assembly;
+use bundles::Bundles;
 use bury::Burying;
 use came::Came;
 use commit::{Changes, STORE_TRIES};
+pub use encodings::Stopwatch;
 use errors::Errors;
 use guard::Guard;
 use hashing::Hashing;
+pub use land_group::Flushing;
 use land_group::Landing;
 use objects::{Served, Serving};
 use plan::Plan;
-use proto_core::boundary::{PeerSlot, Transmit};
+use proto_core::boundary::{Mark, PeerSlot, Transmit};
 use proto_core::content::ContentId;
 use proto_core::engine::{Engine, Limits, Own};
 use proto_core::index::entry::{IndexId, Sequence};
@@ -69,6 +79,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use transfer::{Fetching, Transfer};
 use uses::Uses;
+use zips::Zips;
 
 /// How a peer is set up.
 #[derive(Clone, Debug)]
@@ -84,6 +95,8 @@ pub struct Config {
     /// A local change that deletes more of the files, in percent, waits for [`Peer::resume`];
     /// [`guard::ALL`]: none does.
     pub max_delete: u8,
+    /// How many files share the flushes of a landing.
+    pub flushing: Flushing,
     /// 32 random bytes, different at each start.
     pub seed: [u8; 32],
     /// Bytes that the kernel buffers of what arrives.
@@ -98,11 +111,14 @@ pub struct Config {
     pub is_own_address: fn(SocketAddr) -> bool,
 }
 
+/// A file of at most so many bytes is looked at as soon as it is closed, and again when its times can be believed.
+const AT_ONCE: u64 = 128 * 1024;
 /// Between two looks whether tombstones can be forgotten, the trash expired, recipes dropped.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
-/// Called with each directory of `share/` that is to be watched.
-pub type WatchDirectory = Box<dyn FnMut(&[u8])>;
+/// Called with each directory of `share/` that is to be watched. False if the kernel watches no more of them, so that
+/// only scans see what changes in it.
+pub type WatchDirectory = Box<dyn FnMut(&[u8]) -> bool>;
 
 /// One running peer.
 pub struct Peer<D: Disk> {
@@ -113,8 +129,13 @@ pub struct Peer<D: Disk> {
     watch: WatchDirectory,
     served: Served<D::File>,
     assembly: Assembly,
+    decoder: Decoder,
     uses: Uses,
     transfers: Vec<Transfer<D::File>>,
+    /// Small files on their way to us.
+    bundles: Bundles<D::File>,
+    /// Small files that others want.
+    zips: Zips<D::File>,
     fetching: Fetching,
     /// Contents of which our own file is not what the index says: fetched, not copied.
     distrusted: BTreeSet<ContentId>,
@@ -157,13 +178,26 @@ pub struct Peer<D: Disk> {
 impl<D: Disk> Peer<D> {
     /// Takes one datagram. From an address that is not configured it is dropped unseen. True if it
     /// proved to be that peer's.
-    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) -> bool {
+    pub fn handle_datagram(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        mark: Mark,
+    ) -> bool {
         let Some(peer) = self.slot_at(from) else {
             return false;
         };
         let before = self.engine.bytes_received(peer);
-        self.receive(now, peer, datagram);
+        self.receive(now, peer, datagram, mark);
         self.engine.bytes_received(peer) > before
+    }
+
+    /// Whether pieces may be encoded, here and by others for us; `stopwatch` measures what that takes. Without this
+    /// they may, and the encoder counts as faster than any link.
+    pub fn set_encodings(&mut self, allowed: bool, stopwatch: Option<Stopwatch>) {
+        self.engine.allow_encodings(allowed);
+        self.served.encodings.set(allowed, stopwatch);
     }
 
     /// Something outside of the peer is wrong, in one sentence for `status`; `None`: it is well again.
@@ -182,11 +216,15 @@ impl<D: Disk> Peer<D> {
             place: Place::Share,
             path,
         };
-        let settled = settled
-            || self
-                .disk
-                .stat(at)
-                .is_ok_and(|stat| stat.kind != FileKind::File || stat.links > 1);
+        let stat = self.disk.stat(at);
+        let is_file = stat
+            .as_ref()
+            .is_ok_and(|stat| stat.kind == FileKind::File && stat.size <= AT_ONCE);
+        let settled =
+            settled || stat.is_ok_and(|stat| stat.kind != FileKind::File || stat.links > 1);
+        if settled && is_file {
+            return self.dirty.mark_closed(now.mono, path);
+        }
         self.dirty.mark(
             now.mono,
             path,
@@ -213,6 +251,7 @@ impl<D: Disk> Peer<D> {
             disk: &self.disk,
             store: &self.store,
             served: &mut self.served,
+            zips: &mut self.zips,
             transfers: &mut self.transfers,
             landing: &self.landing,
             committed: self.committed,
@@ -226,7 +265,10 @@ impl<D: Disk> Peer<D> {
         self.now = now;
         self.engine.handle_timeout(now.mono);
         let mut more = self.drain_events(now);
-        self.assembly.rest(now.mono);
+        if self.assembly.rest(now.mono) {
+            self.decoder = Decoder::default();
+        }
+        self.served.encodings.rest(now.mono);
         while let Some(path) = self.served.changed.pop_first() {
             self.dirty.mark_if_clean(now.mono, &path, SETTLED_PAUSE);
         }
@@ -240,6 +282,9 @@ impl<D: Disk> Peer<D> {
             more |= self.step_guard(now);
             more |= self.step_plan(now);
             more |= self.step_transfers(now);
+            more |= self.step_bundles(now);
+            more |= self.step_zips();
+            self.sweep_zips();
             more |= self.step_landing(now);
             self.commit_if_quiet(now);
             self.note_flushed(now);
@@ -312,6 +357,8 @@ impl<D: Disk> Peer<D> {
                     bytes_received: status.bytes_received,
                     transfers: status.transfers,
                     datagram: status.datagram,
+                    spurious: status.spurious,
+                    marked: status.marked,
                 })
             });
         Status {
@@ -323,6 +370,8 @@ impl<D: Disk> Peer<D> {
             errors: self.errors.sentences().map(str::to_owned).collect(),
             peers: peers.collect(),
             in_sync: self.in_sync(),
+            turns: stalls::TURNS.counts(),
+            flushes: stalls::FLUSHES.counts(),
         }
     }
 

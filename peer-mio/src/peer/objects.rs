@@ -1,14 +1,17 @@
 //! What is served: an object's name becomes a file, a range of it, or a page of the journal.
 
+use super::encodings::{Encodings, PieceName};
 use super::journal;
 use super::land_group::Landing;
 use super::transfer::Transfer;
+use super::zips::Zips;
 use crate::disk::{At, Disk, DiskFile, Place};
 use crate::store::{Fingerprint, Store};
-use proto_core::boundary::{Objects, Read};
+use proto_core::boundary::{Asked, Objects, Read};
 use proto_core::content::ContentId;
 use proto_core::limits::MAX_PIECE;
 use proto_core::wire::ObjectId;
+use proto_core::wire::encoding::Encoding;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -20,6 +23,8 @@ const OPEN_FILES: usize = 8;
 pub struct Served<F> {
     open: Vec<OpenContent<F>>,
     piece: PieceBuffer,
+    /// How pieces are encoded.
+    pub encodings: Encodings,
     /// Paths whose file is not any more what the index says.
     pub changed: BTreeSet<Vec<u8>>,
 }
@@ -44,6 +49,7 @@ impl<F> Default for Served<F> {
         Self {
             open: Vec::new(),
             piece: PieceBuffer::default(),
+            encodings: Encodings::default(),
             changed: BTreeSet::new(),
         }
     }
@@ -61,6 +67,8 @@ pub struct Serving<'a, D: Disk> {
     pub landing: &'a Landing<D::File>,
     /// What is kept between two calls.
     pub served: &'a mut Served<D::File>,
+    /// Bundles of our small files.
+    pub zips: &'a mut Zips<D::File>,
     /// Nothing newer is told: it is not durable yet.
     pub committed: u64,
 }
@@ -106,6 +114,65 @@ impl<D: Disk> Objects for Serving<'_, D> {
         }
         Read::Ready(len)
     }
+
+    fn encode(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        asked: Asked,
+    ) -> Option<(Encoding, usize)> {
+        let name = piece_name(object, start, length)?;
+        let Served {
+            piece, encodings, ..
+        } = &mut *self.served;
+        let loaded = piece.name == Some((object, start, length));
+        loaded
+            .then(|| encodings.choose(name, asked, &piece.bytes))
+            .flatten()
+    }
+
+    fn read_encoded(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        encoding: Encoding,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read {
+        let Some(name) = piece_name(object, start, length) else {
+            return Read::Gone;
+        };
+        if self.served.encodings.kept(name, encoding).is_none() {
+            match self.piece(object, start, length) {
+                Read::Ready(_) => {}
+                other => return other,
+            }
+            let Served {
+                piece, encodings, ..
+            } = &mut *self.served;
+            encodings.encode(name, encoding, &piece.bytes);
+        }
+        let encoded = self.served.encodings.kept(name, encoding);
+        let Some(bytes) = encoded.and_then(|encoded| encoded.get(at..at + buffer.len())) else {
+            return Read::Gone;
+        };
+        buffer.copy_from_slice(bytes);
+        Read::Ready(bytes.len())
+    }
+}
+
+/// The name of a piece that may be encoded.
+fn piece_name(object: ObjectId, start: u64, length: usize) -> Option<PieceName> {
+    match object {
+        ObjectId::Content(content) => Some(PieceName {
+            content,
+            start,
+            length,
+        }),
+        _ => None,
+    }
 }
 
 impl<D: Disk> Serving<'_, D> {
@@ -124,7 +191,11 @@ impl<D: Disk> Serving<'_, D> {
                     }
                 }
             }
-            ObjectId::Journal(_) => Read::Gone,
+            ObjectId::Bundle(bundle) if bundle.index == self.store.index_id() => {
+                self.zips
+                    .read(bundle, start, length, &mut self.served.piece.bytes)
+            }
+            ObjectId::Journal(_) | ObjectId::Bundle(_) => Read::Gone,
         };
         if matches!(read, Read::Ready(_)) {
             self.served.piece.name = Some((object, start, length));

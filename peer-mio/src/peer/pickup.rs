@@ -1,12 +1,12 @@
 //! Picking up a local change: a dirty path is looked at, hashed if it differs, and given a version
 //! (docs/architecture.md, "Picking up a change").
 
-use super::Peer;
 use super::errors::unread_sentence;
+use super::{AT_ONCE, Peer};
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat, is_absent};
 use crate::store::{Fingerprint, Row, StoreError};
-use crate::watch::dirty::{RETRY_PAUSE, SETTLED_PAUSE};
+use crate::watch::dirty::{RETRY_PAUSE, SECOND_LOOK, SETTLED_PAUSE};
 use crate::watch::scan::{Scan, fingerprint};
 use proto_core::content::ContentId;
 use proto_core::index::entry::{Kind, MODE_MASK, Timestamp};
@@ -186,9 +186,14 @@ impl<D: Disk> Peer<D> {
         if !doubted && row.is_some_and(|row| row.local == Some(before)) {
             return Ok(Looked::Done);
         }
-        if is_racy(now, stat) {
+        let racy = is_racy(now, stat.ctime);
+        if racy && stat.size > AT_ONCE {
             self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
             return Ok(Looked::Later);
+        }
+        if racy {
+            // What is found now is told now; what is written within the same tick, found then.
+            self.dirty.mark(now.mono, dirty, SECOND_LOOK);
         }
         let at = At {
             place: Place::Share,
@@ -205,7 +210,7 @@ impl<D: Disk> Peer<D> {
                 Ok(Looked::Later)
             }
             Ok(file) => {
-                self.begin_hash(dirty, before, stat.mode & MODE_MASK, file);
+                self.begin_hash(dirty, before, racy, stat.mode & MODE_MASK, file);
                 self.hash_slice(now)?;
                 Ok(Looked::Later)
             }
@@ -248,9 +253,25 @@ fn is_same_file(row: &Row, found: &Fingerprint) -> bool {
 /// Whether a later write could leave mtime and ctime as they are, because the file clock has not
 /// ticked since the last change. `now` may be that of the turn's begin, a little before the change. A ctime
 /// further in the future (the clock was set back) is not waited for.
-fn is_racy(now: Now, stat: &Stat) -> bool {
-    let age = nanos(now.wall) - nanos(stat.ctime);
+pub(super) fn is_racy(now: Now, changed: Timestamp) -> bool {
+    let age = nanos(now.wall) - nanos(changed);
     (-TURN_NANOS..RACY_NANOS).contains(&age)
+}
+
+/// A fingerprint that the file never has, so that its content is compared at the next look.
+pub(super) fn never_matching(fingerprint: Fingerprint) -> Fingerprint {
+    let ctime = fingerprint.ctime;
+    let ctime = match ctime.nsec.checked_sub(1) {
+        Some(nsec) => Timestamp { nsec, ..ctime },
+        None => Timestamp {
+            sec: ctime.sec.saturating_sub(1),
+            nsec: 999_999_999,
+        },
+    };
+    Fingerprint {
+        ctime,
+        ..fingerprint
+    }
 }
 
 fn nanos(time: Timestamp) -> i128 {

@@ -165,6 +165,9 @@ impl<D: Disk> Peer<D> {
                 Pass::Idle => return Ok(false),
                 Pass::Creating(after) => {
                     let Some((path, pending)) = self.store.next_pending(after.as_deref())? else {
+                        if !self.begin_bundles(now) {
+                            return Ok(false);
+                        }
                         self.plan.pass = Pass::Deleting(None);
                         continue;
                     };
@@ -203,7 +206,7 @@ impl<D: Disk> Peer<D> {
         pending: &Pending,
         touched: &mut Touched,
     ) -> Result<Step, StoreError> {
-        if self.is_coming(path) {
+        if self.is_coming(path) || self.bundles.has(pending) {
             return Ok(Step::Next);
         }
         let result = self.land_path(now, path, None, touched).map(|_| ());
@@ -213,6 +216,11 @@ impl<D: Disk> Peer<D> {
         if !needs_content {
             self.landed(now, path, result);
             return Ok(Step::Next);
+        }
+        match self.gather(now, path, pending)? {
+            Some(true) => return Ok(Step::Next),
+            Some(false) => return Ok(Step::Stay),
+            None => {}
         }
         match self.begin_transfer(now, path, pending)? {
             Begun::Yes => Ok(Step::Next),
@@ -242,7 +250,7 @@ impl<D: Disk> Peer<D> {
     }
 
     /// Whether only the content keeps a file from landing: its parent is there and its path is as indexed.
-    fn may_fetch(&self, path: &[u8]) -> Result<bool, StoreError> {
+    pub(super) fn may_fetch(&self, path: &[u8]) -> Result<bool, StoreError> {
         let Some(parent) = proto_core::path::parent(path) else {
             return Ok(true);
         };
@@ -260,7 +268,7 @@ impl<D: Disk> Peer<D> {
             || self.landing.has(content)
     }
 
-    fn is_coming(&self, path: &[u8]) -> bool {
+    pub(super) fn is_coming(&self, path: &[u8]) -> bool {
         self.transfers.iter().any(|transfer| transfer.path == path) || self.landing.has_path(path)
     }
 }

@@ -34,6 +34,12 @@ impl<D: Disk> Peer<D> {
                     self.store.put(changed, Row { local, run, ..row })?;
                 } else {
                     self.store.set_fingerprint(changed, local, run)?;
+                    self.changes.note_fingerprint();
+                    // It may have kept what is pending from landing.
+                    if self.store.pending(changed)?.is_some() {
+                        self.plan.restart();
+                    }
+                    return Ok(());
                 }
                 self.changes.note();
             }

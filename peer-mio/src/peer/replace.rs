@@ -41,6 +41,15 @@ impl<D: Disk> Peer<D> {
             file.sync_data()?;
             readied = file.stat()?;
         }
+        if target.row.is_none() && target.there != There::UnsharedLink {
+            // Nothing is replaced, so nothing has to find its way back.
+            let to = At {
+                place: Place::Share,
+                path,
+            };
+            self.put_new(part, to, touched)?;
+            return self.adopt_landed(now, path, &readied, entry);
+        }
         self.take_landing_name(now, from, path, |disk| {
             disk.rename(part, from, RenameMode::NoReplace)
         })?;
@@ -51,7 +60,18 @@ impl<D: Disk> Peer<D> {
             }
             return Err(error);
         }
-        let local = self.landed_as(now, path, false, |stat| is_untouched(stat, &readied));
+        self.adopt_landed(now, path, &readied, entry)
+    }
+
+    /// The index says that the file which was `readied` is at its path.
+    fn adopt_landed(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        readied: &Stat,
+        entry: Entry,
+    ) -> Result<(), NotLanded> {
+        let local = self.landed_as(now, path, false, |stat| is_untouched(stat, readied));
         self.adopt(
             path,
             Row {
@@ -238,6 +258,7 @@ impl<D: Disk> Peer<D> {
             path: &trashed,
         };
         if self.is_what_was_indexed(moved, row)? {
+            self.note_trashed(row, &trashed)?;
             return Ok(());
         }
         self.put_back(moved, from)

@@ -1,5 +1,6 @@
 //! What a peer tells of itself: status as one value, and what landed for the log and the progress bar.
 
+use crate::stalls::Counts;
 use proto_core::time::Duration;
 use std::net::SocketAddr;
 
@@ -22,6 +23,10 @@ pub struct Status {
     pub peers: Vec<PeerLine>,
     /// Whether every configured peer is connected and everything is the same.
     pub in_sync: bool,
+    /// How long the turns of the loop of this process took.
+    pub turns: Counts,
+    /// How long its flushes took.
+    pub flushes: Counts,
 }
 
 /// What is known of one configured peer.
@@ -43,6 +48,10 @@ pub struct PeerLine {
     pub transfers: usize,
     /// Bytes of UDP payload of the datagrams that it is asked for.
     pub datagram: usize,
+    /// Segments that came from it after they had been given up.
+    pub spurious: u64,
+    /// BLOCKs that came from it with a congestion mark.
+    pub marked: u64,
 }
 
 /// One file that has landed.

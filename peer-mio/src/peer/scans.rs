@@ -16,8 +16,15 @@ use std::io;
 const MAX_WAITING: usize = 64;
 /// Paths visited in one slice: about a millisecond.
 const SLICE: usize = 256;
+/// What folders that are not watched are filed under.
+const WATCHES: &str = "watches";
 /// A scan lets what it found be looked at first when this many paths are dirty.
 const DIRTY_ROOM: usize = MAX_DIRTY / 4;
+
+/// Where folders are not watched, scans take at most one part in so many of the time, ...
+const SCAN_SHARE: u32 = 20;
+/// ... and are at least so far apart.
+const UNWATCHED_PAUSE: Duration = Duration::from_secs(5);
 
 /// The queue of scans.
 #[derive(Debug, Default)]
@@ -26,6 +33,13 @@ pub struct Scans {
     current: Option<Scan>,
     full_wanted: bool,
     last_full: Option<Instant>,
+    /// When the full scan under way began, and how long the last one took.
+    began: Instant,
+    took: Duration,
+    /// Folders that the full scan under way, or that changes since the last one, found to be not watched.
+    unwatched: u64,
+    /// As many the last full scan had.
+    unwatched_before: u64,
 }
 
 impl Scans {
@@ -67,16 +81,27 @@ impl Scans {
     #[must_use]
     pub fn next_due(&self, interval: Duration) -> Option<Instant> {
         if self.is_idle() {
+            let interval = self.pause(interval);
             self.last_full.map(|last| last + interval)
         } else {
             None
         }
     }
 
+    /// Between two full scans: as told, or less if only they see all.
+    fn pause(&self, interval: Duration) -> Duration {
+        if self.unwatched_before + self.unwatched == 0 {
+            return interval;
+        }
+        interval.min(UNWATCHED_PAUSE.max(self.took.saturating_mul(SCAN_SHARE)))
+    }
+
     fn next(&mut self, now: Instant, interval: Duration) -> Option<Scan> {
+        let interval = self.pause(interval);
         let due = self.last_full.is_none_or(|last| now >= last + interval);
         if std::mem::take(&mut self.full_wanted) || due {
             self.waiting.clear();
+            (self.began, self.unwatched) = (now, 0);
             return Some(Scan::new(b""));
         }
         self.waiting.pop_front()
@@ -87,14 +112,17 @@ impl Scans {
 struct Findings<'a> {
     now: Now,
     dirty: &'a mut Dirty,
-    watch: &'a mut dyn FnMut(&[u8]),
+    watch: &'a mut dyn FnMut(&[u8]) -> bool,
+    unwatched: &'a mut u64,
     errors: &'a mut super::Errors,
     recheck: &'a super::Recheck,
 }
 
 impl ScanSink for Findings<'_> {
     fn directory(&mut self, path: &[u8]) {
-        (self.watch)(path);
+        if !(self.watch)(path) {
+            *self.unwatched += 1;
+        }
     }
 
     fn differs(&mut self, path: &[u8]) {
@@ -120,6 +148,21 @@ impl ScanSink for Findings<'_> {
 }
 
 impl<D: Disk> Peer<D> {
+    /// Says how many folders only scans see, and what to do about it.
+    fn tell_unwatched(&mut self) {
+        let unwatched = self.scans.unwatched_before + self.scans.unwatched;
+        if unwatched == 0 {
+            return self.errors.clear(WATCHES);
+        }
+        // Said once, not with each number.
+        if !self.errors.is_set(WATCHES) {
+            let sentence = format!(
+                "{unwatched} folders are not watched: changes in them wait for a scan; raise the kernel's limit: sysctl fs.inotify.max_user_watches=524288"
+            );
+            self.errors.set(WATCHES, sentence);
+        }
+    }
+
     /// One slice of scanning. True if there is more to do now.
     pub(super) fn step_scans(&mut self, now: Now) -> bool {
         if self.dirty.take_overflow() {
@@ -144,6 +187,7 @@ impl<D: Disk> Peer<D> {
             now,
             dirty: &mut self.dirty,
             watch: &mut self.watch,
+            unwatched: &mut self.scans.unwatched,
             errors: &mut self.errors,
             recheck: &self.recheck,
         };
@@ -157,9 +201,13 @@ impl<D: Disk> Peer<D> {
             Ok(true) => {
                 self.errors.scan_ends(scan.root());
                 if scan.is_full() {
-                    self.scans.last_full = Some(now.mono);
+                    let scans = &mut self.scans;
+                    scans.last_full = Some(now.mono);
+                    scans.took = now.mono.saturating_since(scans.began);
+                    scans.unwatched_before = std::mem::take(&mut scans.unwatched);
                     self.plan.restart();
                 }
+                self.tell_unwatched();
                 true
             }
             Ok(false) => {

@@ -2,6 +2,7 @@
 
 use super::recheck::Recheck;
 use super::recover::recover_downloads;
+use super::zips::clear_zips;
 use super::{Config, HOUSEKEEPING, Peer, WatchDirectory};
 use crate::clock::Now;
 use crate::disk::{At, Birth, Disk, Place};
@@ -91,6 +92,7 @@ impl<D: Disk> Peer<D> {
         let run = entropy.u32();
         guard_share(&disk, &mut store)?;
         recover_downloads(&disk, &store, now)?;
+        clear_zips(&disk);
         let initiation = next_initiation(&mut store, now)?;
         store.commit(Durability::Durable)?;
         let session = session::Config {
@@ -121,8 +123,11 @@ impl<D: Disk> Peer<D> {
             watch,
             served: super::Served::default(),
             assembly: super::Assembly::default(),
+            decoder: super::Decoder::default(),
             uses: super::Uses::default(),
             transfers: Vec::new(),
+            bundles: super::Bundles::default(),
+            zips: super::Zips::default(),
             fetching: super::Fetching::default(),
             distrusted: std::collections::BTreeSet::new(),
             landing: super::Landing::default(),

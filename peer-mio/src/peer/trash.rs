@@ -4,7 +4,9 @@
 use super::Peer;
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place, RenameMode};
+use crate::store::{Row, StoreError};
 use proto_core::index::conflict::timestamp_text;
+use proto_core::index::entry::Kind;
 use std::io;
 
 /// How long something stays, in seconds: a week.
@@ -89,6 +91,23 @@ pub fn way(target: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl<D: Disk> Peer<D> {
+    /// What a row speaks of is in the trash now: it may come again (docs/architecture.md, "Deltas").
+    pub(super) fn note_trashed(&mut self, row: &Row, path: &[u8]) -> Result<(), StoreError> {
+        // Of a followed link the trash has only the link.
+        let is_file = row.entry.kind == Kind::File && row.local.is_some_and(|local| !local.link);
+        if is_file && row.entry.size > 0 {
+            self.store.put_trashed(row.entry.content, path)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets where in the trash contents lay that are not there any more.
+    pub(super) fn sweep_trashed(&mut self) -> Result<(), StoreError> {
+        let disk = &self.disk;
+        self.store
+            .sweep_trashed(&mut |path| disk.stat(trash(path)).is_ok())
+    }
+
     /// Removes one folder of the trash whose time is over. True if there was one.
     pub(super) fn expire_trash(&mut self, now: Now) -> io::Result<bool> {
         let oldest_kept = timestamp_text(now.wall.sec.saturating_sub(KEPT_SECONDS));

@@ -2,7 +2,8 @@
 
 use super::error::{Durability, Opened, StoreError};
 use super::tables::{
-    CONTENTS, CURSORS, JOURNAL, META, PENDING, RECIPES, ROWS, Table, WANTED, number_key, number_of,
+    CONTENTS, CURSORS, JOURNAL, META, PENDING, RECIPES, ROWS, TRASHED, Table, WANTED, number_key,
+    number_of,
 };
 use super::{Store, Totals, unreadable};
 use proto_core::index::conflict::is_conflict_name;
@@ -106,12 +107,26 @@ impl Store {
     pub(super) fn load_or_begin(&mut self) -> Result<Opened, StoreError> {
         if !self.is_unborn()? {
             self.load()?;
+            self.add_trashed()?;
             return Ok(Opened::Existing);
         }
         let id = self.index_id;
         self.change(|transaction| create_tables(transaction, id))?;
         self.commit(Durability::Durable)?;
         Ok(Opened::Created)
+    }
+
+    /// The table that an index of an earlier build has not got.
+    fn add_trashed(&mut self) -> Result<(), StoreError> {
+        let known = self.database.as_ref().map(|database| {
+            let view = database.begin_read()?.open_table(TRASHED);
+            Ok::<_, StoreError>(!matches!(view, Err(TableError::TableDoesNotExist(_))))
+        });
+        if known.transpose()? == Some(true) {
+            return Ok(());
+        }
+        self.change(|transaction| Ok(transaction.open_table(TRASHED).map(drop)?))?;
+        self.commit(Durability::Durable)
     }
 
     /// Reads what is held in memory.
@@ -248,7 +263,7 @@ fn put_number(
 /// Every table, so that reading need not ask whether there is one.
 fn create_tables(transaction: &WriteTransaction, id: IndexId) -> Result<(), StoreError> {
     for table in [
-        ROWS, JOURNAL, CONTENTS, PENDING, WANTED, RECIPES, CURSORS, META,
+        ROWS, JOURNAL, CONTENTS, PENDING, WANTED, RECIPES, TRASHED, CURSORS, META,
     ] {
         transaction.open_table(table)?;
     }

@@ -16,6 +16,7 @@ mod row;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod trashed;
 
 use crate::disk::DiskFile;
 use backend::{FileBackend, IndexFile};
@@ -30,8 +31,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tables::{Table, View};
 
-/// Bytes of the database that are held in memory. redb's own default is 1 GiB.
-const CACHE: usize = 512 * 1024;
+/// Bytes of the database that are held in memory: with a fourth of it the pages of ten thousand entries that come at once are
+/// read and written again and again. redb's own default is 1 GiB.
+const CACHE: usize = 2 * 1024 * 1024;
 
 /// Records that are read at a time, before a visitor sees them.
 const BATCH: usize = 64;
@@ -70,6 +72,8 @@ pub struct Store {
     undurable: bool,
     /// Where the last sweep of recipes ended.
     swept: Option<ContentId>,
+    /// Where the last sweep of the trash's records ended.
+    swept_trashed: Option<Vec<u8>>,
 }
 
 /// A transaction that is being written.
@@ -102,6 +106,7 @@ impl Store {
             committed: Counters::default(),
             undurable: false,
             swept: None,
+            swept_trashed: None,
         };
         let opened = store.load_or_begin()?;
         Ok((store, opened))
@@ -190,6 +195,7 @@ impl Store {
             || self.database.is_none()
             || self.file_failed.load(Ordering::Relaxed);
         self.swept = None;
+        self.swept_trashed = None;
         if !reopen {
             self.counters = self.committed;
             return;

@@ -22,6 +22,8 @@ pub const PENDING: Table = TableDefinition::new("pending");
 pub const WANTED: Table = TableDefinition::new("wanted");
 /// Content id and block number to a block of a recipe.
 pub const RECIPES: Table = TableDefinition::new("recipes");
+/// Content id and path in the trash of a file that was put there, to nothing.
+pub const TRASHED: Table = TableDefinition::new("trashed");
 /// Index id, as a number, to how far its journal was read.
 pub const CURSORS: Table = TableDefinition::new("cursors");
 /// Name to value.
@@ -48,9 +50,9 @@ pub fn path_of(key: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// Content id and tree key in one.
-pub fn content_key(content: ContentId, tree_key: &[u8]) -> Vec<u8> {
-    [content.0.as_slice(), tree_key].concat()
+/// Content id and tree key, or path in the trash, in one.
+pub fn content_key(content: ContentId, path: &[u8]) -> Vec<u8> {
+    [content.0.as_slice(), path].concat()
 }
 
 /// Content id and block number in one.

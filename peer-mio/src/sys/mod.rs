@@ -4,5 +4,6 @@
 
 pub mod allocator;
 pub mod fragment;
+pub mod flusher;
 pub mod signals;
 pub mod writeback;

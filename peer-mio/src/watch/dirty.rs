@@ -7,6 +7,12 @@ use std::collections::BTreeMap;
 /// After a close, rename or deletion: longer than a tick of the kernel's file clock (10 ms at most),
 /// so that a later write must show in mtime or ctime.
 pub const SETTLED_PAUSE: Duration = Duration::from_millis(20);
+/// What was looked at before that pause was over is looked at again after this one: the pause, and the turn of
+/// the loop within which it was marked.
+pub const SECOND_LOOK: Duration = Duration::from_millis(25);
+/// So many small files are looked at at once in [`SETTLED_PAUSE`]; more at a time are no single change, and hashing
+/// them twice would cost more than the pause.
+const AT_ONCE: u32 = 8;
 /// After a write by someone who still holds the file open.
 pub const OPEN_PAUSE: Duration = Duration::from_secs(2);
 /// After a look that failed or found the file changing.
@@ -19,6 +25,8 @@ pub const MAX_DIRTY: usize = 4096;
 pub struct Dirty {
     paths: BTreeMap<Vec<u8>, Instant>,
     overflowed: bool,
+    /// Paths marked to be looked at at once since this moment.
+    at_once: (Instant, u32),
 }
 
 /// A path as a key that sorts in tree order.
@@ -44,6 +52,21 @@ impl Dirty {
             return;
         }
         self.paths.insert(key(marked), due);
+    }
+
+    /// A small file was closed: look at it at once, or after [`SETTLED_PAUSE`] if there were many of these lately.
+    pub fn mark_closed(&mut self, now: Instant, marked: &[u8]) {
+        let (since, count) = &mut self.at_once;
+        if now.saturating_since(*since) >= SETTLED_PAUSE {
+            (*since, *count) = (now, 0);
+        }
+        let pause = if *count < AT_ONCE {
+            *count += 1;
+            Duration::ZERO
+        } else {
+            SETTLED_PAUSE
+        };
+        self.mark(now, marked, pause);
     }
 
     /// Marks `path` unless it is marked already.
@@ -120,6 +143,22 @@ mod tests {
         assert_eq!(dirty.take_due(at(2_000_000)), None);
         dirty.mark(at(2_000_000), b"f", SETTLED_PAUSE);
         assert_eq!(dirty.take_due(at(2_020_000)), Some(b"f".to_vec()));
+    }
+
+    #[test]
+    fn a_few_closed_files_are_looked_at_at_once() {
+        let mut dirty = Dirty::default();
+        let at = Instant::from_micros;
+        for number in 0..=AT_ONCE {
+            dirty.mark_closed(at(1_000_000), &[b'a' + number as u8]);
+        }
+        let taken = std::iter::from_fn(|| dirty.take_due(at(1_000_000)));
+        assert_eq!(taken.count(), AT_ONCE as usize);
+        assert_eq!(dirty.next_due(), Some(at(1_020_000)));
+        dirty.mark_closed(at(1_019_999), b"y");
+        assert_eq!(dirty.take_due(at(1_019_999)), None);
+        dirty.mark_closed(at(1_020_000), b"z");
+        assert!(dirty.take_due(at(1_020_000)).is_some());
     }
 
     #[test]

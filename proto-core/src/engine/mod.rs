@@ -8,6 +8,7 @@
 //! 3. [`Engine::poll_transmit`] until `None`;
 //! 4. [`Engine::poll_timeout`], to be woken then for `handle_timeout`.
 
+mod announcement;
 mod event;
 mod journals;
 mod receive;
@@ -21,10 +22,11 @@ use crate::boundary::{PeerSlot, PullId};
 use crate::flow::Limit;
 use crate::index::entry::{IndexId, Sequence};
 use crate::limits::MAX_PEERS;
-use crate::pull::{Pulls, Want};
+use crate::pull::{Expected, Pulls, Want};
 use crate::session::{CipherKey, Config as SessionConfig, Entropy, PureRust, Seen};
 use crate::swarm::Swarms;
 use crate::time::{Duration, Instant};
+use crate::wire::encoding::Encoding;
 pub use event::Event;
 pub use receive::Delivery;
 pub use remote::PeerStatus;
@@ -80,6 +82,9 @@ pub struct Engine<K = PureRust> {
     remotes: [Option<Remote<K>>; MAX_PEERS],
     pulls: Pulls,
     swarms: Swarms,
+    /// Whether pieces of contents may come encoded, and how long those became.
+    encodings: bool,
+    expected: Expected,
     /// Since when only what others are to get for us is left to ask for.
     waiting_since: Option<Instant>,
     /// When to look again because of that.
@@ -107,6 +112,8 @@ impl<K: CipherKey> Engine<K> {
             remotes: core::array::from_fn(|_| None),
             pulls: Pulls::default(),
             swarms: Swarms::default(),
+            encodings: true,
+            expected: Expected::default(),
             waiting_since: None,
             patience_ends: Instant::FAR_FUTURE,
             own: Own::default(),
@@ -137,9 +144,15 @@ impl<K: CipherKey> Engine<K> {
         }
     }
 
-    /// What we tell the others of ourselves; a change is announced at once.
+    /// What we tell the others of ourselves; a change of the index is announced at once, else it waits a moment
+    /// for one that may follow.
     pub fn set_own(&mut self, now: Instant, own: Own) {
         if self.own != own {
+            let now = if self.own.sequence == own.sequence {
+                now + ANNOUNCE_PAUSE
+            } else {
+                now
+            };
             self.own = own;
             for remote in self.remotes.iter_mut().flatten() {
                 remote.announce_soon(now);
@@ -166,7 +179,24 @@ impl<K: CipherKey> Engine<K> {
         let prefer = want
             .prefer
             .filter(|peer| self.remote(*peer).is_some_and(Remote::is_connected));
-        self.pulls.insert(Want { prefer, ..want })
+        let pull = self.pulls.insert(Want { prefer, ..want })?;
+        if self.encodings
+            && let Some(piece) = self.pulls.get_mut(pull)
+        {
+            piece.allow_encodings();
+        }
+        Some(pull)
+    }
+
+    /// Whether pieces of contents may come encoded; at first they may.
+    pub fn allow_encodings(&mut self, allowed: bool) {
+        self.encodings = allowed;
+    }
+
+    /// The encoding of a complete piece, and how many bytes of it came.
+    #[must_use]
+    pub fn encoded(&self, pull: PullId) -> Option<(Encoding, usize)> {
+        self.pulls.get(pull)?.encoded()
     }
 
     /// A complete piece was taken.
@@ -256,6 +286,16 @@ impl<K: CipherKey> Engine<K> {
             .flatten()
             .filter(|remote| !remote.is_self())
             .all(|remote| remote.has_seen(self.config.session.index_id) >= sequence)
+    }
+
+    /// Whether every configured peer is connected, has read our journal up to `sequence` and wants nothing any more.
+    #[must_use]
+    pub fn nobody_lacks(&self, sequence: Sequence) -> bool {
+        let mut others = self.remotes.iter().flatten();
+        self.all_have_seen(sequence)
+            && others.all(|remote| {
+                remote.is_self() || remote.announced.is_some_and(|told| told.pending == 0)
+            })
     }
 
     /// Whether a peer told to have read further in our journal than it goes.
@@ -362,6 +402,7 @@ impl<K: CipherKey> Engine<K> {
         {
             piece.give_up(&mut remote.flow);
             piece.source = None;
+            piece.forget_encoded();
         }
         for (_, piece) in self
             .pulls

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::Trouble;
 use super::remote::Announced;
-use crate::boundary::{Arrival, PeerSlot};
+use crate::boundary::{Arrival, Mark, PeerSlot};
 use crate::pull;
 use crate::pull::{Arrived, Pulls};
 use crate::session::CipherKey;
@@ -27,17 +27,20 @@ pub enum Delivery<'a> {
         peer: PeerSlot,
         /// The entries.
         page: Page<'a>,
+        /// Contents of tiny files among them, as [`crate::wire::announce::contents`] reads them: not verified.
+        contents: &'a [u8],
     },
 }
 
 impl<K: CipherKey> Engine<K> {
-    /// Takes a datagram that came from the address of `peer`. Whatever it holds, at worst nothing
-    /// happens.
+    /// Takes a datagram that came from the address of `peer`, with what the network wrote on it. Whatever it holds,
+    /// at worst nothing happens.
     pub fn handle_datagram<'a>(
         &mut self,
         now: Instant,
         peer: PeerSlot,
         datagram: &'a mut [u8],
+        mark: Mark,
     ) -> Option<Delivery<'a>> {
         let datagram_len = datagram.len();
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
@@ -76,6 +79,9 @@ impl<K: CipherKey> Engine<K> {
             }
             Message::Block(block, payload) => {
                 remote.mtu.arrived(now, datagram_len);
+                if mark == Mark::Congestion {
+                    remote.flow.marked(payload.len());
+                }
                 self.handle_block(now, peer, &block, payload)
             }
             Message::Have(have) => {
@@ -91,6 +97,7 @@ impl<K: CipherKey> Engine<K> {
                 None
             }
             Message::Probe(probe) => {
+                remote.ecn = probe.ecn;
                 // What is too much is dropped, and asked for again.
                 let _ = remote.probes.push_back(probe);
                 None
@@ -142,7 +149,11 @@ impl<K: CipherKey> Engine<K> {
             page.index_id == announce.index_id && page.after <= cursor && page.through > cursor
         });
         match page {
-            Some(page) => Some(Delivery::Page { peer, page }),
+            Some(page) => Some(Delivery::Page {
+                peer,
+                page,
+                contents: announce.contents,
+            }),
             None => {
                 self.pull_journals(now);
                 None
@@ -164,13 +175,30 @@ impl<K: CipherKey> Engine<K> {
             return None;
         }
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
-        match piece.arrived(
+        let (known, outstanding) = (piece.encoded().is_some(), piece.outstanding());
+        let arrived = piece.arrived(
             now,
             &mut remote.flow,
             usize::from(block.segment),
-            block.length as usize,
+            (block.encoding, block.length as usize),
             payload.len(),
-        ) {
+        );
+        if let ObjectId::Content(content) = piece.want.object
+            && let (false, Some((_, length))) = (known, piece.encoded())
+        {
+            self.expected
+                .note(content, piece.want.length as usize, length);
+        }
+        // It is shorter than what was asked for.
+        let told = match piece.want.object {
+            ObjectId::Content(_) => !known && piece.encoded().is_some(),
+            ObjectId::Bundle(_) => true,
+            ObjectId::Recipe(_) | ObjectId::Journal(_) => false,
+        };
+        if let (true, Some(down)) = (told, &mut self.down) {
+            down.refund(outstanding.saturating_sub(piece.outstanding() + payload.len()));
+        }
+        match arrived {
             Arrived::New { at } => {
                 remote.has_answered(now);
                 Some(Delivery::Arrival(Arrival {
@@ -216,7 +244,10 @@ fn is_bulk(pulls: &Pulls, message: &Message<'_>) -> bool {
     let Message::Block(block, _) = message else {
         return false;
     };
-    pulls
-        .get(pull::id(block.tag))
-        .is_some_and(|piece| matches!(piece.want.object, ObjectId::Content(_)))
+    pulls.get(pull::id(block.tag)).is_some_and(|piece| {
+        matches!(
+            piece.want.object,
+            ObjectId::Content(_) | ObjectId::Bundle(_)
+        )
+    })
 }

@@ -47,6 +47,8 @@ pub(super) struct Remote<K> {
     pub probes: Deque<Probe, PROBES>,
     /// Datagrams that it sent for that alone.
     pub paddings: u64,
+    /// Whether it wants BLOCKs that say ECT(0).
+    pub ecn: bool,
     pub announced: Option<Announced>,
     /// How far we have read its journal.
     pub cursor: Option<Sequence>,
@@ -102,6 +104,10 @@ pub struct PeerStatus {
     pub datagram: usize,
     /// Datagrams that came only to find that out.
     pub paddings: u64,
+    /// Segments that came from it after they had been given up, and perhaps asked for again.
+    pub spurious: u64,
+    /// BLOCKs that came from it with a congestion mark.
+    pub marked: u64,
 }
 
 impl<K: CipherKey> Remote<K> {
@@ -125,6 +131,7 @@ impl<K: CipherKey> Remote<K> {
             mtu: PathMtu::new(longest),
             probes: Deque::new(),
             paddings: 0,
+            ecn: false,
             announced: None,
             cursor: None,
             journal: None,
@@ -192,10 +199,11 @@ impl<K: CipherKey> Remote<K> {
 
     /// What belonged to a life of the peer that has ended.
     pub fn forget_connection(&mut self) {
-        self.flow = Flow::default();
+        self.flow.forget();
         self.serve.clear();
         self.mtu.forget();
         self.probes.clear();
+        self.ecn = false;
         self.announced = None;
         self.cursor = None;
         self.journal = None;
@@ -246,6 +254,8 @@ impl<K: CipherKey> Remote<K> {
             window: self.flow.window(),
             datagram: self.mtu.size(),
             paddings: self.paddings,
+            spurious: self.flow.reordering.spurious(),
+            marked: self.flow.marks(),
         }
     }
 }

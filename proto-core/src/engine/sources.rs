@@ -50,6 +50,14 @@ impl<K: CipherKey> Engine<K> {
                 .iter_mut()
                 .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
             {
+                if piece.has_waited(now) {
+                    piece.refused(now, &mut remote.flow, remote.slot, false);
+                    continue;
+                }
+                if piece.is_building() {
+                    piece.find_lost(now, &mut remote.flow);
+                    continue;
+                }
                 asked += 1;
                 stalled += usize::from(piece.find_lost(now, &mut remote.flow));
             }

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::remote::Remote;
 use super::sources::may_ask;
-use crate::boundary::{Objects, PeerSlot, PullId, Read, Transmit};
+use crate::boundary::{Objects, PeerSlot, PullId, Transmit};
 use crate::flow::Room;
 use crate::limits::{MAX_PEERS, MAX_PULLS, MIN_DATAGRAM};
 use crate::pull;
@@ -77,6 +77,7 @@ impl<K: CipherKey> Engine<K> {
                 peer,
                 len,
                 segment_size: len,
+                ecn: false,
             });
         }
         if !remote.is_connected() {
@@ -90,6 +91,7 @@ impl<K: CipherKey> Engine<K> {
                 peer,
                 len,
                 segment_size: len,
+                ecn: false,
             });
         }
         if now >= remote.announce_at {
@@ -108,8 +110,9 @@ impl<K: CipherKey> Engine<K> {
                     .echo
                     .map_or(0, |(_, at)| now.saturating_since(at).as_micros() as u32),
                 page: &[],
+                contents: &[],
             };
-            let len = emit_announce(
+            let len = super::announcement::emit(
                 remote,
                 &own,
                 buffer.get_mut(PLAINTEXT..MIN_DATAGRAM - SEAL + PLAINTEXT)?,
@@ -120,9 +123,12 @@ impl<K: CipherKey> Engine<K> {
                 peer,
                 len,
                 segment_size: len,
+                ecn: false,
             });
         }
         let before = remote.mtu.size();
+        // What looks whether BLOCKs come goes as they do (docs/protocol.md, "Flow", "Marks").
+        let ecn = remote.probes.front().is_some_and(|wanted| wanted.ecn);
         let path_probe = build_path_probe(remote, now, buffer);
         if remote.mtu.size() < before {
             // All that is under way in long segments is lost, and what was waited for says nothing of the path.
@@ -134,7 +140,8 @@ impl<K: CipherKey> Engine<K> {
             remote.flow.stalled();
         }
         if let Some(len) = path_probe {
-            return self.sealed(now, peer, buffer, len);
+            let sealed = self.sealed(now, peer, buffer, len);
+            return sealed.map(|transmit| Transmit { ecn, ..transmit });
         }
         let end = MIN_DATAGRAM - SEAL + PLAINTEXT;
         if let Some(len) = self.build_have(now, peer, buffer.get_mut(PLAINTEXT..end)?) {
@@ -160,6 +167,7 @@ impl<K: CipherKey> Engine<K> {
             peer,
             len,
             segment_size: len,
+            ecn: false,
         })
     }
 
@@ -239,6 +247,9 @@ impl<K: CipherKey> Engine<K> {
             u16::try_from(segment).ok()?,
         )
         .ok()?;
+        if matches!(object, ObjectId::Content(_)) {
+            writer.set_rate(remote.flow.link_rate(now));
+        }
         for (start, id) in candidates {
             let piece = self.pulls.get_mut(id)?;
             if piece.segment() > longest {
@@ -250,7 +261,7 @@ impl<K: CipherKey> Engine<K> {
             if room < segment && !(outstanding == 0 && writer.is_empty()) {
                 break;
             }
-            if !writer.has_room(piece.length.div_ceil(segment.max(1))) {
+            if !writer.has_room(piece.named_length().div_ceil(segment.max(1))) {
                 break;
             }
             let mut wanted = SegmentBitmap::new();
@@ -259,6 +270,7 @@ impl<K: CipherKey> Engine<K> {
             } else {
                 room
             };
+            piece.expect(&self.expected);
             let missing = piece.ask(peer, segment, room_for_it, &mut wanted);
             if missing.segments == 0 {
                 continue;
@@ -268,15 +280,18 @@ impl<K: CipherKey> Engine<K> {
             piece.asked(now, order, &wanted);
             room = room.saturating_sub(missing.bytes);
             if let Some(down) = &mut self.down
-                && matches!(object, ObjectId::Content(_))
+                && matches!(object, ObjectId::Content(_) | ObjectId::Bundle(_))
             {
-                // Only of contents it is known how long the answer is.
+                // Only of these it is known how long the answer is, or will be given back.
                 let heads = missing.segments * (Block::HEADER_LEN + SEAL);
                 down.spend(now, missing.bytes + heads);
             }
-            let length = u32::try_from(piece.length).unwrap_or(u32::MAX);
+            let named = piece.named_length();
+            let length = u32::try_from(named).unwrap_or(u32::MAX);
+            let segments = named.div_ceil(segment.max(1));
+            let encoding = piece.asked_encoding();
             if writer
-                .push(pull::tag(id), start, length, piece.segments(), &wanted)
+                .push_encoded(pull::tag(id), (start, length), encoding, segments, &wanted)
                 .is_err()
             {
                 break;
@@ -331,6 +346,7 @@ impl<K: CipherKey> Engine<K> {
             peer,
             len,
             segment_size: first?,
+            ecn: remote.ecn,
         })
     }
 }
@@ -338,18 +354,25 @@ impl<K: CipherKey> Engine<K> {
 /// The object to ask a peer for next: its journal, else what was not asked for the longest, so that
 /// nothing waits for a large content to be whole, or for one that is never answered.
 fn next_object(pulls: &Pulls, now: Instant, peer: PeerSlot, speaking: PeerSet) -> Option<ObjectId> {
-    let turn = |object: ObjectId| {
+    let mut objects: Vec<ObjectId, MAX_PULLS> = Vec::new();
+    for (_, piece) in pulls.iter() {
+        let object = piece.want.object;
+        if !objects.contains(&object) && may_ask(piece, now, peer, speaking) {
+            // There is room for as many as there are pieces.
+            let _ = objects.push(object);
+        }
+    }
+    if let [only] = objects.as_slice() {
+        return Some(*only);
+    }
+    let turn = |object: &ObjectId| {
         let of_it = pulls
             .iter()
-            .filter(|(_, piece)| piece.source == Some(peer) && piece.want.object == object);
+            .filter(|(_, piece)| piece.source == Some(peer) && piece.want.object == *object);
         let is_journal = matches!(object, ObjectId::Journal(_));
         (!is_journal, of_it.map(|(_, piece)| piece.order()).max())
     };
-    pulls
-        .iter()
-        .filter(|(_, piece)| may_ask(piece, now, peer, speaking))
-        .map(|(_, piece)| piece.want.object)
-        .min_by_key(|object| turn(*object))
+    objects.iter().copied().min_by_key(turn)
 }
 
 /// A PADDING that the peer wants, or a PROBE that is due.
@@ -379,35 +402,4 @@ fn seal<K: CipherKey>(
     plaintext: usize,
 ) -> Option<usize> {
     remote.sessions.seal(now, datagram, plaintext).ok()
-}
-
-/// An ANNOUNCE with as many entries behind it as fit, beginning after what the peer has seen.
-fn emit_announce<K: CipherKey>(
-    remote: &Remote<K>,
-    own: &Announce<'_>,
-    out: &mut [u8],
-    objects: &mut impl Objects,
-) -> Option<usize> {
-    let head = own.emit(out).ok()?;
-    let seen = remote
-        .announced
-        .filter(|told| told.seen_index == own.index_id)
-        .map(|told| told.seen_sequence);
-    let Some(after) = seen.filter(|seen| *seen < own.sequence) else {
-        return Some(head);
-    };
-    let Some(tail) = out.get_mut(head..) else {
-        return Some(head);
-    };
-    let object = ObjectId::Journal(own.index_id);
-    let room = tail.len();
-    match objects.piece(object, after, room) {
-        Read::Ready(page) if page <= room => {
-            match objects.read(object, after, room, 0, tail.get_mut(..page)?) {
-                Read::Ready(read) if read == page => Some(head + page),
-                _ => Some(head),
-            }
-        }
-        _ => Some(head),
-    }
 }

@@ -5,6 +5,9 @@ use crate::time::{Duration, Instant};
 
 /// Rounds over which the maximum is kept (BBR: ten).
 const ROUNDS: usize = 10;
+/// None of them is shorter for that: all of BBR's cycle of eight phases of at least 5 ms must be in them, or the rate sinks
+/// between two probes.
+const SHORTEST_ROUND: Duration = Duration::from_millis(6);
 /// Shorter spans measure the batching of sockets, not the path.
 const SHORTEST_SPAN: Duration = Duration::from_micros(200);
 
@@ -33,6 +36,8 @@ pub struct Delivery {
     round_ends: u64,
     rates: [u64; ROUNDS],
     round: usize,
+    /// When the round of the newest rate began.
+    round_began: Instant,
     /// What is asked for before this much was delivered does not fill the path.
     limited_until: u64,
 }
@@ -92,6 +97,9 @@ impl Delivery {
         let round_ended = reference.delivered >= self.round_ends;
         if round_ended {
             self.round_ends = self.delivered;
+        }
+        if round_ended && now.saturating_since(self.round_began) >= SHORTEST_ROUND {
+            self.round_began = now;
             self.round = (self.round + 1) % ROUNDS;
             if let Some(slot) = self.rates.get_mut(self.round) {
                 *slot = 0;

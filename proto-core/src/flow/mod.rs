@@ -4,15 +4,19 @@
 
 mod delivery;
 mod limit;
+mod link_rate;
 mod model;
 mod pacer;
+mod reordering;
 mod requests;
 mod rtt;
 
 pub use delivery::{Delivery, Sent};
 pub use limit::Limit;
+use link_rate::LinkRate;
 use model::Model;
 use pacer::Pacer;
+pub use reordering::Reordering;
 use requests::Requests;
 pub use rtt::Rtt;
 pub(crate) use rtt::whole_micros;
@@ -64,6 +68,8 @@ pub struct Flow {
     pacer: Pacer,
     /// What was asked for lately.
     pub requests: Requests,
+    /// How much later than others a datagram may come.
+    pub reordering: Reordering,
     /// Bytes asked for and neither here nor given up.
     outstanding: usize,
     /// When something was last asked for or came.
@@ -72,8 +78,13 @@ pub struct Flow {
     /// Bytes lost since the last round ended, and delivered before it.
     lost: u64,
     delivered_before: u64,
+    /// Bytes that came marked since the last round ended.
+    marked: u64,
+    /// Datagrams that came marked.
+    marks: u64,
     /// Until then the pace holds, however little is outstanding.
     strict_until: Instant,
+    link: LinkRate,
 }
 
 impl Flow {
@@ -183,7 +194,7 @@ impl Flow {
             .unwrap_or(sent);
         let round_ended = self.delivery.arrived(now, &reference, &sent, bytes);
         if round_ended {
-            self.count_losses(now);
+            self.end_round(now);
         }
         if let Some(rate) = self.delivery.rate() {
             let (outstanding, min_rtt) = (self.outstanding, self.min_rtt());
@@ -192,14 +203,40 @@ impl Flow {
         }
     }
 
-    fn count_losses(&mut self, now: Instant) {
+    fn end_round(&mut self, now: Instant) {
         let delivered = self.delivery.delivered();
         let came = delivered - self.delivered_before.min(delivered);
         if self.lost > came / TOLERATED_LOSS {
             self.strict_until = now + STRICT;
         }
+        let (outstanding, min_rtt) = (self.outstanding, self.min_rtt());
+        self.model
+            .heed(now, self.marked, came, outstanding, min_rtt);
+        self.reordering.end_round();
         self.lost = 0;
+        self.marked = 0;
         self.delivered_before = delivered;
+    }
+
+    /// `bytes` are about to arrive in a datagram that says that a queue on its way is long.
+    pub fn marked(&mut self, bytes: usize) {
+        self.marked = self.marked.saturating_add(bytes as u64);
+        self.marks = self.marks.saturating_add(1);
+    }
+
+    /// Datagrams that came so marked.
+    #[must_use]
+    pub fn marks(&self) -> u64 {
+        self.marks
+    }
+
+    /// The peer began anew: nothing is known of its path. What was counted for the user stays.
+    pub fn forget(&mut self) {
+        *self = Self {
+            marks: self.marks,
+            reordering: self.reordering.forgotten(),
+            ..Self::default()
+        };
     }
 
     /// `bytes` were overtaken by what was asked for later, and are given up.
@@ -213,10 +250,24 @@ impl Flow {
         self.outstanding = self.outstanding.saturating_sub(bytes);
     }
 
+    /// `bytes` that are given up were never to come: the pace did not need to wait for them.
+    pub fn refund(&mut self, bytes: usize) {
+        if let Some(pace) = self.model.pace() {
+            self.pacer.refund(pace, bytes);
+        }
+    }
+
+    /// Bytes per second that the path carries; `None` while that is being found out.
+    pub fn link_rate(&mut self, now: Instant) -> Option<u64> {
+        let rate = self.delivery.rate()?;
+        self.model.is_started().then(|| self.link.update(now, rate))
+    }
+
     /// Nothing at all came back within the retransmission timeout: what was measured holds no more.
     pub fn stalled(&mut self) {
         self.delivery.forget();
         self.model = Model::default();
+        self.link = LinkRate::default();
         self.pacer = Pacer::default();
     }
 

@@ -32,6 +32,19 @@ const FLOOR: usize = 64 * 1024;
 /// Greatest window in bytes.
 const CEILING: usize = 16 * 1024 * 1024;
 
+/// A round of which more than this part came marked is one of a long queue; fewer marks are the first ones of a
+/// queue that has just become too long (CoDel, RFC 8289).
+const MANY_MARKS: u64 = 64;
+/// What such rounds take of the bytes outstanding, and what one without marks gives back of the path's.
+const MANY_MARKS_CUT: usize = 8;
+const FEW_MARKS_CUT: usize = 32;
+const UNMARKED_GAIN: usize = 64;
+/// Start-up ends also when half of what came was marked in so many rounds in a row (BBRv2).
+const MARKED_ROUNDS: u32 = 2;
+/// A path that marked all that came in so many rounds in a row, although less and less was outstanding, does not mean
+/// it (RFC 9000 section 13.4.2.1).
+const MEANINGLESS: u32 = 16;
+
 /// What the flow is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum State {
@@ -56,6 +69,12 @@ pub struct Model {
     full_rate: u64,
     full_rounds: u32,
     phase_began: Instant,
+    /// Most bytes outstanding since marks came; none came of late if it is `None`.
+    bound: Option<usize>,
+    /// Rounds of start-up in a row of which half came marked.
+    marked_rounds: u32,
+    /// Rounds in a row of which all came marked; marks are not heeded any more once they are [`MEANINGLESS`].
+    all_marked: u32,
 }
 
 impl Model {
@@ -93,6 +112,61 @@ impl Model {
         }
     }
 
+    /// A round has ended in which `marked` bytes of those that `came` had a congestion mark: what may be outstanding
+    /// is lowered, never below what the path holds by itself, or grows again.
+    pub fn heed(
+        &mut self,
+        now: Instant,
+        marked: u64,
+        came: u64,
+        outstanding: usize,
+        min_rtt: Duration,
+    ) {
+        if self.all_marked >= MEANINGLESS {
+            return;
+        }
+        self.all_marked = if marked > 0 && marked >= came {
+            self.all_marked + 1
+        } else {
+            0
+        };
+        if self.all_marked >= MEANINGLESS {
+            // Start-up may have ended too early for it.
+            *self = Self {
+                rate: self.rate,
+                all_marked: self.all_marked,
+                ..Self::default()
+            };
+            return;
+        }
+        let half = marked.saturating_mul(2) > came;
+        self.marked_rounds = if half { self.marked_rounds + 1 } else { 0 };
+        if marked == 0 {
+            let more = (self.in_flight(min_rtt) / UNMARKED_GAIN).max(1);
+            let window = self.unbound_window(min_rtt);
+            self.bound = self
+                .bound
+                .map(|bound| bound.saturating_add(more))
+                .filter(|bound| *bound < window);
+            return;
+        }
+        match self.state {
+            State::Startup if self.marked_rounds < MARKED_ROUNDS => return,
+            State::Startup => self.state = State::Drain,
+            // What is probed for is not there.
+            State::Probe(0) => self.probe(now, 1),
+            _ => {}
+        }
+        let cut = if marked > came / MANY_MARKS {
+            MANY_MARKS_CUT
+        } else {
+            FEW_MARKS_CUT
+        };
+        let least = self.bytes_in(min_rtt + TURN).max(FLOOR);
+        let from = self.bound.unwrap_or(usize::MAX).min(outstanding);
+        self.bound = Some((from - from / cut).max(least));
+    }
+
     fn check_full(&mut self) {
         if self.rate.saturating_mul(1000) >= self.full_rate.saturating_mul(FULL_GROWTH) {
             self.full_rate = self.rate;
@@ -110,6 +184,12 @@ impl Model {
         self.phase_began = now;
     }
 
+    /// Whether the rate of the path has been found.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.state != State::Startup
+    }
+
     /// Bytes that the path itself holds at the measured rate.
     #[must_use]
     pub fn in_flight(&self, min_rtt: Duration) -> usize {
@@ -121,7 +201,8 @@ impl Model {
     #[must_use]
     pub fn reserve(&self, min_rtt: Duration) -> usize {
         match self.state {
-            State::ProbeRtt(_) => 0,
+            // There is a queue, or should be none: with more outstanding than the path holds, draining would never end.
+            State::Drain | State::ProbeRtt(_) => 0,
             _ => self.bytes_in(min_rtt + TURN),
         }
     }
@@ -134,6 +215,11 @@ impl Model {
     /// Bytes that may be outstanding.
     #[must_use]
     pub fn window(&self, min_rtt: Duration) -> usize {
+        let window = self.unbound_window(min_rtt);
+        self.bound.map_or(window, |bound| bound.min(window))
+    }
+
+    fn unbound_window(&self, min_rtt: Duration) -> usize {
         let (gain, slack) = match self.state {
             State::Startup => (WINDOW_GAIN, Duration::ZERO),
             State::ProbeRtt(_) => (PROBE_RTT_WINDOW_GAIN, Duration::ZERO),
@@ -219,6 +305,51 @@ mod tests {
         assert_eq!(slow.window(RTT), FLOOR);
         let (fast, _) = settled(u64::MAX);
         assert_eq!(fast.window(Duration::from_secs(9)), CEILING);
+    }
+
+    #[test]
+    fn marks_lower_the_bound_to_what_the_path_holds_and_it_comes_back_without_them() {
+        let (mut model, mut now) = settled(12_500_000);
+        let usual = model.window(RTT);
+        model.heed(now, 100_000, 1_000_000, 1_200_000, RTT);
+        assert_eq!(model.window(RTT), 1_050_000, "an eighth less");
+        model.heed(now, 1, 1_000_000, 1_200_000, RTT);
+        assert_eq!(model.window(RTT), 1_050_000 - 1_050_000 / 32);
+        for _ in 0..100 {
+            now += RTT;
+            model.heed(now, 900_000, 1_000_000, usize::MAX, RTT);
+        }
+        assert_eq!(model.window(RTT), 625_000 + 31_250);
+        for _ in 0..100 {
+            model.heed(now, 0, 1_000_000, usize::MAX, RTT);
+        }
+        assert_eq!(model.window(RTT), usual);
+    }
+
+    #[test]
+    fn what_marks_everything_is_not_heeded_for_long() {
+        let (mut model, mut now) = settled(12_500_000);
+        for _ in 0..MEANINGLESS {
+            assert!(!matches!(model.state, State::Startup));
+            now += RTT;
+            model.heed(now, 1000, 1000, 600_000, RTT);
+        }
+        assert_eq!((model.state, model.bound), (State::Startup, None));
+        model.heed(now, 1000, 1000, 600_000, RTT);
+        assert_eq!(model.bound, None);
+    }
+
+    #[test]
+    fn start_up_ends_after_two_rounds_that_came_marked() {
+        let mut model = Model::default();
+        let mut now = Instant::from_micros(1);
+        for (round, marked) in [(1, 900), (2, 0), (3, 900), (4, 900)] {
+            assert_eq!(model.state, State::Startup, "round {round}");
+            now += RTT;
+            model.heed(now, marked, 1000, 1000, RTT);
+            model.update(now, 100_000 << round, true, usize::MAX, RTT, false);
+        }
+        assert_eq!(model.state, State::Drain);
     }
 
     #[test]

@@ -52,6 +52,14 @@ impl Pacer {
         self.paid_at.max(self.not_before)
     }
 
+    /// So many bytes that were asked for will not come.
+    pub fn refund(&mut self, pace: u64, count: usize) {
+        let micros = (count as u64).saturating_mul(1_000_000) / pace.max(1);
+        let back = Duration::from_micros(micros);
+        self.paid_at = self.paid_at.saturating_before(back);
+        self.not_before = self.not_before.saturating_before(back / 2);
+    }
+
     /// So many bytes were asked for.
     pub fn asked(&mut self, now: Instant, pace: u64, count: usize) {
         let micros = (count as u64).saturating_mul(1_000_000) / pace.max(1);
@@ -60,7 +68,9 @@ impl Pacer {
         } else {
             self.paid_at
         };
-        self.paid_at = from + Duration::from_micros(micros);
+        // What was asked for beyond the pace, so that the path does not run dry, is not waited for afterwards.
+        let latest = now + CATCH_UP.max(Duration::from_micros(micros));
+        self.paid_at = (from + Duration::from_micros(micros)).min(latest);
         self.not_before = now + Duration::from_micros(micros / 2);
     }
 }
@@ -108,6 +118,18 @@ mod tests {
             now = now.max(pacer.ready_at());
         }
         assert!(burst > 180_000 && burst < 230_000, "{burst}");
+    }
+
+    #[test]
+    fn what_was_asked_for_beyond_the_pace_is_no_debt_for_long() {
+        let mut pacer = Pacer::default();
+        let now = Instant::from_micros(1_000_000);
+        for _ in 0..1000 {
+            pacer.asked(now, 1_000_000, 5_000);
+        }
+        assert_eq!(pacer.ready_at(), now + CATCH_UP);
+        pacer.asked(now, 1_000_000, 50_000);
+        assert_eq!(pacer.ready_at(), now + Duration::from_millis(50));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::time::{Duration, Instant};
 
-/// How long a minimum is believed before a later sample replaces it (BBR: ten seconds).
-const MIN_RTT_WINDOW: Duration = Duration::from_secs(10);
+/// How long a minimum is believed before a later sample replaces it (BBRv2: five seconds). Flows that share a queue find
+/// their shares when it is emptied for this.
+const MIN_RTT_WINDOW: Duration = Duration::from_secs(5);
 /// Before the first sample (RFC 6298 section 2.1 says 1 s; answers here come from a loop that serves at once).
 const INITIAL_RTO: Duration = Duration::from_millis(300);
 /// Least that is waited beyond a round trip. A turn of the serving peer's loop may take a while when it

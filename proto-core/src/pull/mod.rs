@@ -1,9 +1,11 @@
 //! Pulling: pieces of objects that are wanted, from whom, and what of them is still missing
 //! (docs/protocol.md, "Request"). All reliability lives here; a serving peer keeps nothing.
 
+mod expected;
 mod piece;
 mod table;
 
+pub use expected::Expected;
 pub use piece::{Arrived, Missing, Piece};
 pub use table::{Pulls, id, tag};
 

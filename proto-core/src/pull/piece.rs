@@ -1,5 +1,6 @@
 //! One piece being pulled: which segments are here, which are asked for, and when they count as lost.
 
+mod encoding;
 mod loss;
 
 use super::{PeerSet, Want};
@@ -9,6 +10,7 @@ use crate::limits::MAX_PEERS;
 use crate::storage::segment_bitmap::{MAX_SEGMENTS, SegmentBitmap};
 use crate::time::{Duration, Instant};
 use crate::wire::ObjectId;
+use crate::wire::encoding::Encoding;
 
 /// First pause after a peer said that it is busy; doubles each time.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
@@ -16,6 +18,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(200);
 const BUSY_DOUBLINGS: u32 = 4;
 /// How often in a row a peer may say so before anybody else may be asked too.
 const PATIENCE: u32 = 8;
+
+/// So long a server may build a bundle before it answers (docs/protocol.md, "Bundles").
+const BUILDING: Duration = Duration::from_secs(2);
 
 /// Which segments of a piece should be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,9 +36,17 @@ pub struct Missing {
 pub struct Piece {
     /// What the driver wants.
     pub want: Want,
-    /// Its length: as wanted, or as the first BLOCK of a recipe or journal said.
+    /// Its length as it travels: as wanted, or as its first BLOCK said.
     pub length: usize,
     length_known: bool,
+    /// What its length is thought to become, until it is known.
+    expected: usize,
+    /// Whether it may come in any encoding.
+    any_encoding: bool,
+    /// As its first BLOCK said.
+    encoding: Encoding,
+    /// How often that changed.
+    changes: u32,
     /// Bytes of each segment but the last.
     segment: usize,
     here: SegmentBitmap,
@@ -63,6 +76,8 @@ pub struct Piece {
     /// How often in a row somebody was busy.
     busy: u32,
     not_before: Instant,
+    /// Since when its source may be building it.
+    waits_since: Option<Instant>,
     /// Whether its end was reported to the driver.
     pub reported: bool,
     /// Whether nothing is to come of it any more, not even what is here.
@@ -89,6 +104,10 @@ impl Piece {
             want,
             length: want.length as usize,
             length_known: matches!(want.object, ObjectId::Content(_)),
+            expected: want.length as usize,
+            any_encoding: false,
+            encoding: Encoding::NONE,
+            changes: 0,
             segment: 0,
             here: SegmentBitmap::new(),
             asked: SegmentBitmap::new(),
@@ -105,6 +124,7 @@ impl Piece {
             timeouts: 0,
             busy: 0,
             not_before: Instant::ZERO,
+            waits_since: None,
             reported: false,
             ended: false,
         }
@@ -142,13 +162,28 @@ impl Piece {
     /// Bytes that are not here.
     #[must_use]
     pub fn missing(&self) -> usize {
-        self.length.saturating_sub(self.here.count() * self.segment)
+        let length = if self.length_known {
+            self.length
+        } else {
+            self.expected
+        };
+        length.saturating_sub(self.here.count() * self.segment)
     }
 
     /// Bytes asked for and not here.
     #[must_use]
     pub fn outstanding(&self) -> usize {
         self.outstanding
+    }
+
+    /// Number of segments that may be asked for: while the length is not known, those that are expected.
+    fn askable(&self) -> usize {
+        let all = self.segments();
+        if self.length_known || self.segment == 0 {
+            all
+        } else {
+            self.expected.div_ceil(self.segment).clamp(1, all.max(1))
+        }
     }
 
     fn bytes_of(&self, segments: &SegmentBitmap) -> usize {
@@ -165,17 +200,38 @@ impl Piece {
     /// Whether there is anything to ask for at `now`.
     #[must_use]
     pub fn wants_asking(&self, now: Instant) -> bool {
-        let probed = self.timeouts > 0 && self.outstanding > 0;
+        let waits = self.outstanding > 0 && (self.timeouts > 0 || self.tells_built());
         now >= self.not_before
             && !self.ended
-            && !probed
-            && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.segments()))
+            && !waits
+            && (self.segment == 0 || (!self.is_complete() && self.asked.count() < self.askable()))
     }
 
     /// When it may be asked for again after a peer said that it is busy.
     #[must_use]
     pub fn not_before(&self) -> Instant {
         self.not_before
+    }
+
+    /// Whether its source may be building it yet: then silence is no loss.
+    #[must_use]
+    pub fn is_building(&self) -> bool {
+        matches!(self.want.object, ObjectId::Bundle(_)) && !self.length_known
+    }
+
+    /// Whether its first segment is the one whose answer tells that it is built. Nothing more is asked for before, and
+    /// how long that takes says nothing of the path.
+    fn tells_built(&self) -> bool {
+        self.is_building() && self.want.start == 0
+    }
+
+    /// Whether its source had time enough to build it.
+    #[must_use]
+    pub fn has_waited(&self, now: Instant) -> bool {
+        self.is_building()
+            && self
+                .waits_since
+                .is_some_and(|since| now.saturating_since(since) >= BUILDING)
     }
 
     /// Marks segments worth at most `room` bytes (at least one segment) as asked for from `source`
@@ -193,13 +249,22 @@ impl Piece {
             self.here = SegmentBitmap::new();
             self.asked = SegmentBitmap::new();
             self.repeated = SegmentBitmap::new();
+            if self.want.length as usize <= segment {
+                // One datagram: nothing is gained.
+                self.take_plain();
+            }
         }
         self.source = Some(source);
         let mut missing = Missing {
             segments: 0,
             bytes: 0,
         };
-        for place in 0..self.segments() {
+        let most = if self.tells_built() {
+            1
+        } else {
+            self.askable()
+        };
+        for place in 0..most {
             if self.asked.get(place) {
                 continue;
             }
@@ -279,25 +344,31 @@ impl Piece {
         }
         self.order = order;
         self.last_stir = now;
+        if self.is_building() {
+            self.waits_since.get_or_insert(now);
+        }
     }
 
-    /// A BLOCK came: `length` is the piece's as the peer serves it, `len` that of the payload.
+    /// A BLOCK came: `length` is the piece's as the peer serves it in this encoding, `len` that of the payload.
     /// `flow` is the source's.
     pub fn arrived(
         &mut self,
         now: Instant,
         flow: &mut Flow,
         place: usize,
-        length: usize,
+        (encoding, length): (Encoding, usize),
         len: usize,
     ) -> Arrived {
-        if self.segment == 0 || length == 0 || length > self.want.length as usize {
+        if self.segment == 0 || length == 0 || !self.may_come_in(encoding, length) {
             return Arrived::Useless;
         }
-        if !self.length_known || length != self.length {
-            if self.length_known && matches!(self.want.object, ObjectId::Content(_)) {
+        let tells_built = self.tells_built();
+        if !self.length_known || length != self.length || encoding != self.encoding {
+            if self.changes_too_often() {
+                self.disbelieve(flow);
                 return Arrived::Useless;
             }
+            self.encoding = encoding;
             self.take_length(flow, length);
         }
         if place >= self.segments() || len != self.segment_len(place) || self.here.get(place) {
@@ -311,15 +382,18 @@ impl Piece {
             self.senders.insert(source);
         }
         self.outstanding = self.outstanding.saturating_sub(counted);
-        let order = (counted > 0).then(|| self.order_of(flow, place));
+        let order = (counted > 0 && !tells_built).then(|| self.order_of(flow, place));
         let once = !self.repeated.get(place);
         // An answer to the latest request for it, if a round trip has gone by since (RFC 8985 section
         // 6.2, step 2).
-        let order = order.filter(|order| {
-            let sent = flow.requests.get(*order).map(|sent| sent.at);
-            let least = flow.rtt.min().unwrap_or_default();
-            once || sent.is_some_and(|sent| now.saturating_since(sent) >= least)
-        });
+        let sent = order.and_then(|order| flow.requests.get(order));
+        let age = sent.map(|sent| now.saturating_since(sent.at));
+        let least = flow.rtt.min().unwrap_or_default();
+        if counted == 0 || (!once && age.is_some_and(|age| age < least)) {
+            // It had been given up, and perhaps asked for again: too early.
+            flow.reordering.note_spurious();
+        }
+        let order = order.filter(|_| once || age.is_some_and(|age| age >= least));
         flow.arrived(now, order, len, counted, once);
         self.timeouts = 0;
         self.passed_over = 0;
@@ -335,8 +409,8 @@ impl Piece {
         flow.requests.whole(low)
     }
 
-    /// The length of a recipe block or journal page became known, or changed because the journal
-    /// went on; in that case it begins anew.
+    /// The length of a recipe block, a journal page, a part of a bundle or an encoded piece became known, or changed because the
+    /// journal went on or the encoding is another; in that case it begins anew.
     fn take_length(&mut self, flow: &mut Flow, length: usize) {
         let before = self.outstanding;
         // What is here of another state is to be asked for again; the rest is still under way.
@@ -355,7 +429,11 @@ impl Piece {
         }
         self.asked = asked;
         self.outstanding = self.count_outstanding();
-        flow.given_up(before.saturating_sub(self.outstanding));
+        let less = before.saturating_sub(self.outstanding);
+        flow.given_up(less);
+        if self.any_encoding {
+            flow.refund(less);
+        }
     }
 
     /// The source refused: ask somebody else, or the same again after a pause. Who is always busy is not
@@ -375,20 +453,21 @@ impl Piece {
         }
     }
 
-    /// The length of a recipe or a page is what its source said: from another one it begins anew.
+    /// The length of a recipe, a page or an encoded piece is what its source said: from another one it begins anew.
     fn forget_length(&mut self) {
-        if !matches!(self.want.object, ObjectId::Content(_)) {
+        if !matches!(self.want.object, ObjectId::Content(_)) || self.encoding != Encoding::NONE {
             self.restart();
         }
     }
 
-    /// All bytes are worthless (they did not verify): begin anew, without the one that sent them. If
+    /// All bytes are worthless (they did not verify): begin anew, as they are and without the one that sent them. If
     /// several did, it is not known which of them was wrong.
     pub fn begin_anew(&mut self) {
         self.source = None;
         if let Some(sender) = core::mem::take(&mut self.senders).single() {
             self.refused_by.insert(sender);
         }
+        self.any_encoding = false;
         self.restart();
     }
 
@@ -397,6 +476,9 @@ impl Piece {
         self.asked = SegmentBitmap::new();
         self.segment = 0;
         self.length = self.want.length as usize;
-        self.length_known = matches!(self.want.object, ObjectId::Content(_));
+        self.encoding = Encoding::NONE;
+        self.changes = 0;
+        self.length_known = matches!(self.want.object, ObjectId::Content(_)) && !self.any_encoding;
+        self.waits_since = None;
     }
 }

@@ -23,13 +23,18 @@ const WORDS: usize = MAX_SEGMENTS.div_ceil(WORD);
 #[derive(Clone, PartialEq, Eq)]
 pub struct SegmentBitmap {
     words: [u64; WORDS],
+    /// Bits that are set: asked for of every piece whenever a chunk is chosen.
+    count: u16,
 }
 
 impl SegmentBitmap {
     /// No segment.
     #[must_use]
     pub const fn new() -> Self {
-        Self { words: [0; WORDS] }
+        Self {
+            words: [0; WORDS],
+            count: 0,
+        }
     }
 
     /// The first `count` segments (at most [`MAX_SEGMENTS`]).
@@ -39,7 +44,13 @@ impl SegmentBitmap {
         for (word, mask) in bitmap.words.iter_mut().zip(masks(count)) {
             *word = mask;
         }
+        bitmap.count_again();
         bitmap
+    }
+
+    fn count_again(&mut self) {
+        let ones: u32 = self.words.iter().map(|word| word.count_ones()).sum();
+        self.count = u16::try_from(ones).unwrap_or(u16::MAX);
     }
 
     /// Whether segment `at` is in the set; no segment from [`MAX_SEGMENTS`] on is.
@@ -57,6 +68,7 @@ impl SegmentBitmap {
             Some(word) if at < MAX_SEGMENTS => {
                 let missing = *word & bit(at) == 0;
                 *word |= bit(at);
+                self.count += u16::from(missing);
                 missing
             }
             _ => false,
@@ -69,22 +81,20 @@ impl SegmentBitmap {
         if let Some(word) = self.words.get_mut(at / WORD) {
             *word &= !bit(at);
         }
+        self.count -= u16::from(was_set);
         was_set
     }
 
     /// Number of segments in the set.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.words
-            .iter()
-            .map(|word| word.count_ones() as usize)
-            .sum()
+        usize::from(self.count)
     }
 
     /// Whether there is no segment in the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.words.iter().all(|&word| word == 0)
+        self.count == 0
     }
 
     /// Whether the first `count` segments (at most [`MAX_SEGMENTS`]) are all in the set.
@@ -157,6 +167,7 @@ impl SegmentBitmap {
                 .for_each(|(byte, &value)| *byte = value);
             *word = u64::from_be_bytes(padded);
         }
+        bitmap.count_again();
         let inside = bitmap
             .words
             .iter()

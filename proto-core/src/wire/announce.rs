@@ -5,6 +5,10 @@ use super::cursor::{Reader, WireError, Writer};
 use crate::index::entry::{IndexId, Sequence};
 
 const BUSY: u8 = 1;
+/// Bytes before the page.
+pub const HEAD_LEN: usize = 52;
+/// Bytes before each content behind the page: its length.
+pub const CONTENT_HEAD_LEN: usize = 2;
 
 /// What a peer tells of itself: at once on a change, and as a heartbeat.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,12 +33,24 @@ pub struct Announce<'a> {
     pub echo_delay: u32,
     /// A journal page with the newest entries, or nothing.
     pub page: &'a [u8],
+    /// Contents of files that the page tells of, as [`contents`] reads them, or nothing.
+    pub contents: &'a [u8],
+}
+
+/// The contents behind a page, each of at least one byte; whether they belong to it their hash says.
+pub fn contents(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut reader = Reader::new(bytes);
+    core::iter::from_fn(move || {
+        let len = reader.u16("length of a content").ok()?;
+        let content = reader.take(usize::from(len), "content").ok()?;
+        (!content.is_empty()).then_some(content)
+    })
 }
 
 impl<'a> Announce<'a> {
     pub(super) fn parse(mut reader: Reader<'a>) -> Result<Self, WireError> {
         let flags = reader.u8("flags")?;
-        reader.u16("reserved")?;
+        let page = reader.u16("length of the page")?;
         Ok(Self {
             busy: flags & BUSY != 0,
             index_id: IndexId(reader.u64("index id")?),
@@ -45,22 +61,32 @@ impl<'a> Announce<'a> {
             sent_at: reader.u32("sent at")?,
             echo: reader.u32("echo")?,
             echo_delay: reader.u32("echo delay")?,
-            page: reader.rest(),
+            page: reader.take(usize::from(page), "page")?,
+            contents: reader.rest(),
         })
     }
 
     /// Writes it; how many bytes it took.
     ///
     /// # Errors
-    /// [`WireError::NoRoom`].
+    /// [`WireError::NoRoom`], also for a page of more than 65,535 bytes.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, WireError> {
+        let head = self.emit_head(out, self.page.len())?;
+        let mut writer = Writer::new(out.get_mut(head..).ok_or(WireError::NoRoom)?);
+        writer.put(self.page)?;
+        writer.put(self.contents)?;
+        Ok(head + writer.len())
+    }
+
+    /// Writes all before the page, which is to have `page` bytes; [`HEAD_LEN`].
+    ///
+    /// # Errors
+    /// [`WireError::NoRoom`], also for a page of more than 65,535 bytes.
+    pub fn emit_head(&self, out: &mut [u8], page: usize) -> Result<usize, WireError> {
+        let page = u16::try_from(page).map_err(|_| WireError::NoRoom)?;
         let mut writer = Writer::new(out);
-        writer.put(&[
-            Operation::ANNOUNCE.0,
-            if self.busy { BUSY } else { 0 },
-            0,
-            0,
-        ])?;
+        writer.put(&[Operation::ANNOUNCE.0, if self.busy { BUSY } else { 0 }])?;
+        writer.put(&page.to_be_bytes())?;
         for field in [
             self.index_id.0,
             self.sequence,
@@ -72,7 +98,6 @@ impl<'a> Announce<'a> {
         for field in [self.pending, self.sent_at, self.echo, self.echo_delay] {
             writer.put(&field.to_be_bytes())?;
         }
-        writer.put(self.page)?;
         Ok(writer.len())
     }
 }

@@ -13,7 +13,9 @@
 
 pub mod announce;
 pub mod block;
+mod bundle_id;
 pub mod cursor;
+pub mod encoding;
 pub mod entry;
 pub mod goodbye;
 pub mod have;
@@ -26,6 +28,7 @@ pub mod request;
 
 use announce::Announce;
 use block::Block;
+pub use bundle_id::BundleId;
 use cursor::Reader;
 pub use cursor::WireError;
 use have::Have;

@@ -1,5 +1,6 @@
 //! Objects: what can be pulled (docs/protocol.md, "Request").
 
+use super::bundle_id::BundleId;
 use super::cursor::WireError;
 use crate::content::ContentId;
 use crate::index::entry::IndexId;
@@ -13,6 +14,8 @@ pub enum ObjectId {
     Recipe(ContentId),
     /// The journal of an index; `start` is the sequence after which the page begins.
     Journal(IndexId),
+    /// Small files of one index in a zip file; `start` is the offset in bytes.
+    Bundle(BundleId),
 }
 
 impl ObjectId {
@@ -23,6 +26,7 @@ impl ObjectId {
             Self::Content(_) => 1,
             Self::Recipe(_) => 2,
             Self::Journal(_) => 3,
+            Self::Bundle(_) => 4,
         }
     }
 
@@ -39,13 +43,14 @@ impl ObjectId {
                     .for_each(|(to, from)| *to = from);
                 bytes
             }
+            Self::Bundle(bundle) => bundle.bytes(),
         }
     }
 
     /// Back from the wire.
     ///
     /// # Errors
-    /// The kind is unknown or a journal's padding is not zero.
+    /// The kind is unknown, a journal's padding is not zero, or no bundle has such a name.
     pub fn from_wire(kind: u8, bytes: [u8; 32]) -> Result<Self, WireError> {
         match kind {
             1 => Ok(Self::Content(ContentId(bytes))),
@@ -56,6 +61,7 @@ impl ObjectId {
                 }
                 _ => Err(WireError::Invalid("object id")),
             },
+            4 => BundleId::from_wire(bytes).map(Self::Bundle),
             _ => Err(WireError::Invalid("object kind")),
         }
     }

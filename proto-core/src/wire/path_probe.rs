@@ -11,16 +11,21 @@ pub struct Probe {
     pub size: u16,
     /// Comes back in the PADDING.
     pub tag: u32,
+    /// Whether it, and BLOCKs from now on, should say ECT(0).
+    pub ecn: bool,
 }
+
+/// Flag of a [`Probe`]; the others are 0 and not looked at.
+const ECN: u8 = 1;
 
 impl Probe {
     pub(super) fn parse(mut reader: Reader<'_>) -> Result<Self, WireError> {
-        reader.u8("reserved")?;
+        let ecn = reader.u8("flags")? & ECN != 0;
         let size = reader.u16("size")?;
         let tag = reader.u32("tag")?;
         reader.end()?;
         if (MIN_DATAGRAM..=MAX_DATAGRAM).contains(&usize::from(size)) {
-            Ok(Self { size, tag })
+            Ok(Self { size, tag, ecn })
         } else {
             Err(WireError::Invalid("size"))
         }
@@ -32,7 +37,8 @@ impl Probe {
     /// [`WireError::NoRoom`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, WireError> {
         let mut writer = Writer::new(out);
-        writer.put(&[Operation::PROBE.0, 0])?;
+        let flags = if self.ecn { ECN } else { 0 };
+        writer.put(&[Operation::PROBE.0, flags])?;
         writer.put(&self.size.to_be_bytes())?;
         writer.put(&self.tag.to_be_bytes())?;
         Ok(writer.len())

@@ -9,6 +9,13 @@ impl Display for ObjectId {
             Self::Content(content) => write!(f, "content {content}"),
             Self::Recipe(content) => write!(f, "recipe of {content}"),
             Self::Journal(index) => write!(f, "journal of {index}"),
+            Self::Bundle(bundle) => write!(
+                f,
+                "bundle of {} from {} on, {} files",
+                bundle.index,
+                bundle.first,
+                bundle.len()
+            ),
         }
     }
 }

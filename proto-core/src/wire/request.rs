@@ -1,6 +1,7 @@
 //! REQUEST: wanted pieces of one object, each with a bitmap of its wanted segments (docs/protocol.md, "Request").
 
 use super::cursor::{Reader, WireError, Writer};
+use super::encoding::Encoding;
 use super::{ObjectId, Operation};
 use crate::limits::{MAX_DATAGRAM, MAX_PIECE};
 use crate::storage::segment_bitmap::{MAX_BITMAP_BYTES, MAX_SEGMENTS, SegmentBitmap};
@@ -12,12 +13,17 @@ pub const MAX_REQUEST_ITEMS: u8 = 32;
 const ITEM_HEAD: usize = 16;
 /// Where the count of items stands.
 const COUNT_AT: usize = 2;
+/// Where the rate stands.
+const RATE_AT: usize = 6;
+/// Bytes per second in one unit of the rate.
+const RATE_UNIT: u64 = 65_536;
 
 /// Wanted pieces of one object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request<'a> {
     object: ObjectId,
     segment: u16,
+    rate: u16,
     items: &'a [u8],
 }
 
@@ -28,6 +34,8 @@ pub struct RequestItem<'a> {
     pub tag: u32,
     /// Where the piece begins: see [`ObjectId`].
     pub start: u64,
+    /// How the piece may travel.
+    pub encoding: Encoding,
     /// Its length in bytes, for recipes and journals the most that is wanted: 1 to [`MAX_PIECE`].
     pub length: u32,
     /// Bitmap of the wanted segments.
@@ -47,6 +55,18 @@ impl<'a> Request<'a> {
         self.segment
     }
 
+    /// Bytes per second that the puller measured of whom it asks, rounded up; `None`: not known.
+    #[must_use]
+    pub fn rate(&self) -> Option<u64> {
+        rate(self.rate)
+    }
+
+    /// The same as it was sent.
+    #[must_use]
+    pub fn rate_units(&self) -> u16 {
+        self.rate
+    }
+
     /// The wanted pieces; they were checked when the message was read.
     pub fn items(&self) -> impl Iterator<Item = RequestItem<'a>> + use<'a> {
         let segment = self.segment;
@@ -59,7 +79,7 @@ impl<'a> Request<'a> {
         let count = reader.u8("item count")?;
         reader.u8("reserved")?;
         let segment = reader.u16("segment")?;
-        reader.u16("reserved")?;
+        let rate = reader.u16("rate")?;
         let object = ObjectId::from_wire(kind, reader.array("object id")?)?;
         check_segment(segment)?;
         if count == 0 || count > MAX_REQUEST_ITEMS {
@@ -74,8 +94,19 @@ impl<'a> Request<'a> {
         Ok(Self {
             object,
             segment,
+            rate,
             items,
         })
+    }
+}
+
+/// Bytes per second of a rate as it was sent.
+#[must_use]
+pub fn rate(units: u16) -> Option<u64> {
+    match units {
+        0 => None,
+        u16::MAX => Some(u64::MAX),
+        units => Some(u64::from(units) * RATE_UNIT),
     }
 }
 
@@ -101,7 +132,9 @@ fn segments(length: u32, segment: u16) -> Result<usize, WireError> {
 fn item<'a>(reader: &mut Reader<'a>, segment: u16) -> Result<RequestItem<'a>, WireError> {
     let tag = reader.u32("tag")?;
     let start = reader.u64("start")?;
-    let length = reader.u32("length")?;
+    let [encoding, length @ ..] = reader.u32("length")?.to_be_bytes();
+    let [high, middle, low] = length;
+    let length = u32::from_be_bytes([0, high, middle, low]);
     let segments = segments(length, segment)?;
     let wanted = reader.take(segments.div_ceil(8), "bitmap")?;
     let bits = SegmentBitmap::read(wanted).ok_or(WireError::Invalid("bitmap"))?;
@@ -111,6 +144,7 @@ fn item<'a>(reader: &mut Reader<'a>, segment: u16) -> Result<RequestItem<'a>, Wi
     Ok(RequestItem {
         tag,
         start,
+        encoding: Encoding(encoding),
         length,
         wanted,
     })
@@ -143,21 +177,45 @@ impl<'a> RequestWriter<'a> {
         })
     }
 
+    /// Tells what was measured of whom it goes to, in bytes per second; `None`: it is not known.
+    pub fn set_rate(&mut self, rate: Option<u64>) {
+        let units = rate.map_or(0, |rate| rate.div_ceil(RATE_UNIT).max(1));
+        let units = u16::try_from(units).unwrap_or(u16::MAX).to_be_bytes();
+        if let Some(field) = self.writer.written().get_mut(RATE_AT..RATE_AT + 2) {
+            field.copy_from_slice(&units);
+        }
+    }
+
     /// Whether an item with this many segments fits.
     #[must_use]
     pub fn has_room(&self, segments: usize) -> bool {
         self.count < MAX_REQUEST_ITEMS && self.writer.room() >= ITEM_HEAD + segments.div_ceil(8)
     }
 
-    /// Adds a piece of `segments` segments, of which those in `wanted` are wanted.
+    /// [`Self::push_encoded`] of a piece that is wanted as it is.
     ///
     /// # Errors
-    /// [`WireError::NoRoom`]: full; `Invalid`: no piece that can be asked for. Either adds nothing.
+    /// The same.
     pub fn push(
         &mut self,
         tag: u32,
         start: u64,
         length: u32,
+        segments: usize,
+        wanted: &SegmentBitmap,
+    ) -> Result<(), WireError> {
+        self.push_encoded(tag, (start, length), Encoding::NONE, segments, wanted)
+    }
+
+    /// Adds a piece (where it begins, its length) of `segments` segments, of which those in `wanted` are wanted.
+    ///
+    /// # Errors
+    /// [`WireError::NoRoom`]: full; `Invalid`: no piece that can be asked for. Either adds nothing.
+    pub fn push_encoded(
+        &mut self,
+        tag: u32,
+        (start, length): (u64, u32),
+        encoding: Encoding,
         segments: usize,
         wanted: &SegmentBitmap,
     ) -> Result<(), WireError> {
@@ -175,7 +233,9 @@ impl<'a> RequestWriter<'a> {
         }
         self.writer.put(&tag.to_be_bytes())?;
         self.writer.put(&start.to_be_bytes())?;
-        self.writer.put(&length.to_be_bytes())?;
+        let [_, length @ ..] = length.to_be_bytes();
+        self.writer.put(&[encoding.0])?;
+        self.writer.put(&length)?;
         self.writer.put(bits)?;
         self.count += 1;
         Ok(())

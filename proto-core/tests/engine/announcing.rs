@@ -1,7 +1,10 @@
 //! What peers tell each other of themselves.
 
-use crate::netsim::{Path, Sim, instant};
+use crate::netsim::{Content, Path, Serving, Sim, instant};
 use proto_core::engine::{HEARTBEAT, Own};
+
+/// Bytes of the largest content that comes along with its only entry.
+const FITS: usize = 981;
 
 fn pair(path: Path) -> Sim {
     let mut sim = Sim::group(1, path, 2);
@@ -18,6 +21,59 @@ fn a_change_is_told_within_milliseconds_and_its_page_comes_along() {
     assert!(took.is_some_and(|took| took < 3000), "{took:?}");
     sim.run_ms(10);
     assert!(sim.net.total() - before <= 4, "one announcement each way");
+}
+
+/// Adds a file to the journal of host 1, without telling it; its bytes.
+fn add_file(sim: &mut Sim, path: &str, seed: u64, size: usize) -> Vec<u8> {
+    sim.add_content(seed, size, &[1]);
+    let content = Content::new(seed, size);
+    sim.host(1).library.change_to(path, content.id, size);
+    let mut bytes = vec![0; size];
+    content.fill(0, &mut bytes);
+    bytes
+}
+
+#[test]
+fn contents_come_along_while_there_is_room() {
+    let mut sim = pair(Path::default());
+    let before = sim.net.total();
+    let small = add_file(&mut sim, "small", 1, 100);
+    // With its entry more than a datagram holds.
+    add_file(&mut sim, "large", 2, 1100);
+    add_file(&mut sim, "empty", 3, 0);
+    let other = add_file(&mut sim, "other", 4, 300);
+    sim.tell_change(1);
+    let took = sim.until(1, |sim| sim.host(0).brought.len() == 2);
+    assert!(took.is_some_and(|took| took < 3000), "{took:?}");
+    assert_eq!(sim.host(0).brought, [small, other]);
+    sim.run_ms(10);
+    assert!(sim.net.total() - before <= 4, "one announcement each way");
+}
+
+#[test]
+fn the_largest_content_that_fits() {
+    // 1,168 bytes of message, 52 of head, 40 of the page's, the entry of a path of one letter, 2 of length.
+    for (size, fits) in [(FITS, true), (FITS + 1, false)] {
+        let mut sim = pair(Path::default());
+        let bytes = add_file(&mut sim, "a", 1, size);
+        sim.tell_change(1);
+        sim.run_ms(50);
+        assert_eq!(sim.learned(0, 1), 1);
+        assert_eq!(sim.host(0).brought == [bytes], fits, "{size}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_does_not_come_along_but_its_entry_does() {
+    for serving in [Serving::Gone, Serving::Changed, Serving::NotYet] {
+        let mut sim = pair(Path::default());
+        sim.host(1).library.serving = serving;
+        add_file(&mut sim, "a", 1, 100);
+        sim.tell_change(1);
+        sim.run_ms(50);
+        assert_eq!(sim.learned(0, 1), 1, "{serving:?}");
+        assert!(sim.host(0).brought.is_empty(), "{serving:?}");
+    }
 }
 
 #[test]

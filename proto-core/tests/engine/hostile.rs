@@ -10,6 +10,7 @@ use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::time::Instant;
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::path_probe::Probe;
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::request::RequestWriter;
@@ -138,6 +139,7 @@ fn answers_that_nobody_asked_for_change_nothing() {
             });
             let mut out = vec![0xee; DATAGRAM - 40];
             let block = Block {
+                encoding: Encoding(random.below(4) as u8),
                 segment: random.below(100) as u16,
                 tag,
                 length: wants[0].length,
@@ -169,6 +171,7 @@ fn a_source_that_sends_wrong_lengths_and_places_is_survived() {
             for _ in 0..20 {
                 let mut block = vec![0; 12 + random.below(1408) as usize];
                 let header = Block {
+                    encoding: Encoding(random.below(4) as u8),
                     segment: random.next() as u16,
                     tag: item.tag,
                     length: random.below(1 << 21) as u32,
@@ -229,6 +232,7 @@ fn a_newest_sequence_that_is_never_told_costs_a_few_requests() {
         echo: 12345,
         echo_delay: u32::MAX,
         page: &[0xee; 60],
+        contents: &[0, 9, 1],
     };
     let len = announce.emit(&mut out).unwrap();
     out.truncate(len);
@@ -292,6 +296,7 @@ fn whoever_is_asked_for_paddings_without_end_sends_one_of_each_size_at_a_time() 
     let probe = Probe {
         size: 60_000,
         tag: 7,
+        ecn: false,
     };
     for _ in 0..1000 {
         let mut out = vec![0; 8];

@@ -4,6 +4,9 @@
 #![allow(clippy::indexing_slicing)]
 
 mod announcing;
+mod bundles;
+mod congestion;
+mod encodings;
 mod fairness;
 mod faults;
 mod hostile;
@@ -13,6 +16,8 @@ mod liveness;
 mod netsim;
 mod objects;
 mod path_mtu;
+mod reordering;
+mod sharing;
 mod sources;
 mod table;
 mod transfers;

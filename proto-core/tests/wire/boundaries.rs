@@ -8,7 +8,7 @@ use proto_core::limits::{MAX_DATAGRAM, MAX_PIECE, MAX_VERSIONS};
 use proto_core::storage::segment_bitmap::{MAX_SEGMENTS, SegmentBitmap};
 use proto_core::wire::page::{Page, PageWriter};
 use proto_core::wire::request::RequestWriter;
-use proto_core::wire::{Message, ObjectId};
+use proto_core::wire::{BundleId, Message, ObjectId};
 
 const U8: u64 = u8::MAX as u64;
 const U16: u64 = u16::MAX as u64;
@@ -58,7 +58,8 @@ fn fields_of_messages() {
         &sample("announce"),
         &[
             ("flags", 1, 1, &[0, 1, U8], &[]),
-            ("reserved", 2, 2, &[0, U16], &[]),
+            // Its page and what is behind it have 175 bytes.
+            ("page", 2, 2, &[0, 1, 175], &[176, U16]),
             ("index id", 4, 8, &[0, 1, U64], &[]),
             ("sequence", 12, 8, &[0, 1, U64], &[]),
             ("seen index id", 20, 8, &[0, 1, U64], &[]),
@@ -182,6 +183,31 @@ fn fields_of_requests() {
             ("index", 8, 8, &[0, 1, U64], &[]),
             ("padding", 16, 8, &[0], &[1, U64]),
             ("padding", 32, 8, &[0], &[1, U64]),
+        ],
+        decodes,
+    );
+    let bundle = BundleId::new(IndexId(5), 7).expect("not 0");
+    walk(
+        "request of a bundle",
+        &request(ObjectId::Bundle(bundle), 1140, &[(1, 2, 9, vec![0])]),
+        &[
+            ("index", 8, 8, &[0, 1, U64], &[]),
+            ("first sequence", 16, 8, &[1, U64], &[0]),
+            ("bitmap", 24, 1, &[0x80, 0xff], &[0, 0x7f]),
+            ("bitmap", 39, 1, &[0, 1, 0xff], &[]),
+        ],
+        decodes,
+    );
+    // The last sequence that there can be.
+    let mut last = BundleId::new(IndexId(5), U64 - 3).expect("not 0");
+    assert!(last.insert(U64));
+    assert_eq!(last.sequences().collect::<Vec<_>>(), [U64 - 3, U64]);
+    walk(
+        "request of the last bundle",
+        &request(ObjectId::Bundle(last), 1140, &[(1, 2, 9, vec![0])]),
+        &[
+            ("first sequence", 16, 8, &[U64 - 3, 1], &[U64 - 2, U64]),
+            ("bitmap", 24, 1, &[0x90, 0xf0], &[0x98, 0x10]),
         ],
         decodes,
     );

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proto_core::index::entry::IndexId;
 use proto_core::path;
 use proto_core::wire::Message;
+use proto_core::wire::announce::contents;
 use proto_core::wire::page::Page;
 
 /// Reads bytes as everything that they could be.
@@ -13,7 +14,13 @@ fn read_all(bytes: &[u8]) {
         let _ = message.to_string();
         match message {
             Message::Request(request) => assert!((1..=32).contains(&request.items().count())),
-            Message::Announce(announce) => read_page(announce.page),
+            Message::Announce(announce) => {
+                read_page(announce.page);
+                let told: usize = contents(announce.contents)
+                    .map(|content| content.len() + 2)
+                    .sum();
+                assert!(told <= announce.contents.len());
+            }
             _ => {}
         }
     }
@@ -39,9 +46,9 @@ fn every_truncation_is_refused() {
         for len in 0..bytes.len() {
             let decoded = Message::decode(&bytes[..len]);
             read_all(&bytes[..len]);
-            // A BLOCK's payload, an ANNOUNCE's page and PADDING go to the end of the datagram.
+            // A BLOCK's payload, an ANNOUNCE's contents and PADDING go to the end of the datagram.
             let open = match name {
-                "announce" => 52,
+                "announce" => 52 + sample_page().len(),
                 "block" => 13,
                 "padding" => 8,
                 _ => bytes.len(),

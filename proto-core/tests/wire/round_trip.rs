@@ -10,6 +10,7 @@ use proto_core::limits::{MAX_PAGE, MAX_PIECE};
 use proto_core::storage::segment_bitmap::{MAX_SEGMENTS, SegmentBitmap};
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::{EntryRef, Page};
 use proto_core::wire::path_probe::{Padding, Probe};
@@ -32,6 +33,7 @@ proptest! {
         (sequence, seen_sequence) in (any::<u64>(), any::<u64>()),
         (pending, sent_at, echo, echo_delay) in any::<(u32, u32, u32, u32)>(),
         page in prop::collection::vec(any::<u8>(), 0..100),
+        contents in prop::collection::vec(any::<u8>(), 0..100),
     ) {
         let announce = Announce {
             busy,
@@ -44,6 +46,7 @@ proptest! {
             echo,
             echo_delay,
             page: &page,
+            contents: &contents,
         };
         let bytes = emitted(|out| announce.emit(out));
         prop_assert_eq!(Message::decode(&bytes), Ok(Message::Announce(announce)));
@@ -58,9 +61,11 @@ proptest! {
         prop_assert_eq!(request.object(), object);
         prop_assert_eq!(request.segment(), segment);
         prop_assert_eq!(request.items().count(), items.len());
+        prop_assert_eq!(request.rate(), Some(u64::from(segment) << 16));
         for (read, item) in request.items().zip(&items) {
             let (tag, start, length, _) = *item;
             prop_assert_eq!((read.tag, read.start, read.length), (tag, start, length));
+            prop_assert_eq!(read.encoding, Encoding(tag as u8));
             let (wanted, segments) = wanted(segment, item);
             prop_assert_eq!(read.wanted.len(), segments.div_ceil(8));
             prop_assert_eq!(SegmentBitmap::read(read.wanted), Some(wanted));
@@ -74,7 +79,8 @@ proptest! {
         length in 100..=MAX_PIECE as u32,
         payload in prop::collection::vec(any::<u8>(), 1..100),
     ) {
-        let head = Block { segment, tag, length };
+        let encoding = Encoding(tag as u8);
+        let head = Block { encoding, segment, tag, length };
         let bytes = block(head, &payload);
         prop_assert_eq!(Message::decode(&bytes), Ok(Message::Block(head, &payload[..])));
     }
@@ -108,8 +114,8 @@ proptest! {
     }
 
     #[test]
-    fn probes(size in 1200_u16..=60_000, tag: u32, padding in 8_usize..60_000) {
-        let probe = Probe { size, tag };
+    fn probes(size in 1200_u16..=60_000, tag: u32, ecn: bool, padding in 8_usize..60_000) {
+        let probe = Probe { size, tag, ecn };
         let bytes = emitted(|out| probe.emit(out));
         prop_assert_eq!(Message::decode(&bytes), Ok(Message::Probe(probe)));
         let bytes = emitted(|out| Padding { tag }.emit(&mut out[..padding]));

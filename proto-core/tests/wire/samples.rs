@@ -8,12 +8,13 @@ use proto_core::limits::{MAX_PIECE, MAX_TARGET, MAX_VERSIONS};
 use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::PageWriter;
 use proto_core::wire::path_probe::{Padding, Probe};
 use proto_core::wire::refuse::{Refuse, RefuseReason};
 use proto_core::wire::request::RequestWriter;
-use proto_core::wire::{ObjectId, WireError, goodbye};
+use proto_core::wire::{BundleId, ObjectId, WireError, goodbye};
 
 /// An entry with its path and target.
 #[derive(Clone, Debug)]
@@ -129,6 +130,13 @@ pub fn object() -> impl Strategy<Value = ObjectId> {
         any::<[u8; 32]>().prop_map(|id| ObjectId::Content(ContentId(id))),
         any::<[u8; 32]>().prop_map(|id| ObjectId::Recipe(ContentId(id))),
         any::<u64>().prop_map(|id| ObjectId::Journal(IndexId(id))),
+        (any::<u64>(), 1..u64::MAX - 128, any::<u128>()).prop_map(|(index, first, wanted)| {
+            let mut bundle = BundleId::new(IndexId(index), first).expect("not 0");
+            for place in (0..128).filter(|place| wanted >> place & 1 == 1) {
+                assert!(bundle.insert(first + place));
+            }
+            ObjectId::Bundle(bundle)
+        }),
     ]
 }
 
@@ -158,11 +166,18 @@ pub fn wanted(segment: u16, (_, _, length, numbers): &Item) -> (SegmentBitmap, u
 pub fn request(object: ObjectId, segment: u16, items: &[Item]) -> Vec<u8> {
     let mut out = vec![0xaa; 70_000];
     let mut writer = RequestWriter::new(&mut out, object, segment).expect("room");
+    writer.set_rate(Some(u64::from(segment) << 16));
     for item in items {
         let (bits, segments) = wanted(segment, item);
         let (tag, start, length, _) = item;
         writer
-            .push(*tag, *start, *length, segments, &bits)
+            .push_encoded(
+                *tag,
+                (*start, *length),
+                Encoding(*tag as u8),
+                segments,
+                &bits,
+            )
             .expect("room");
     }
     let len = writer.finish();
@@ -191,6 +206,7 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
         echo: 12,
         echo_delay: 13,
         page: &journal,
+        contents: &[0, 2, b'h', b'i', 0, 1, b'!'],
     };
     let have = Have {
         content: ContentId([3; 32]),
@@ -205,6 +221,7 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
         tag: 77,
     };
     let head = Block {
+        encoding: Encoding::FAST,
         segment: 2,
         tag: 77,
         length: 3000,
@@ -213,6 +230,7 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
     let probe = Probe {
         size: 8952,
         tag: 77,
+        ecn: true,
     };
     let padding = Padding { tag: 77 };
     vec![

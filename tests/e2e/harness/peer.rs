@@ -46,6 +46,8 @@ pub struct Peer {
     pub options: Vec<String>,
     /// The network namespace it runs in.
     pub namespace: Option<String>,
+    /// How many directories its kernel lets it watch, if not as many as it does.
+    pub watches: Option<u32>,
     log: PathBuf,
     out: PathBuf,
     /// Whether it runs as nobody though the test is root.
@@ -70,6 +72,7 @@ impl Peer {
             key: key.to_owned(),
             options: Vec::new(),
             namespace: None,
+            watches: None,
             nobody: false,
             child: None,
             peak: 0,
@@ -139,7 +142,13 @@ impl Peer {
         if let Some(namespace) = &self.namespace {
             words.extend(["ip", "netns", "exec", namespace]);
         }
-        // Both become the program, so the process id is the peer's.
+        let limit = self.watches.map(|watches| {
+            format!("echo {watches} > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\"")
+        });
+        if let Some(limit) = &limit {
+            words.extend(["unshare", "--user", "--map-root-user", "sh", "-c", limit]);
+        }
+        // All become the program, so the process id is the peer's.
         words.push(tinypeer().to_str().expect("the program has a plain name"));
         let mut command = Command::new(words[0]);
         command.args(&words[1..]);

@@ -19,6 +19,8 @@ pub struct Status {
     pub errors: Vec<String>,
     /// The configured peers, in the order of `--ip`.
     pub peers: Vec<PeerStatus>,
+    /// How many times it flushed something.
+    pub flushes: u64,
 }
 
 /// What a peer knows of another one.
@@ -61,6 +63,10 @@ impl Status {
                 .iter()
                 .map(PeerStatus::parse)
                 .collect::<Result<_, _>>()?,
+            flushes: array(&value["flushes"], "counts")?
+                .iter()
+                .filter_map(Value::as_u64)
+                .sum(),
         })
     }
 

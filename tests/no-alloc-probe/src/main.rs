@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 use core::time::Duration;
-use proto_core::boundary::{Objects, PeerSlot, Read};
+use proto_core::boundary::{Mark, Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
 use proto_core::content::recipe::hash_chunk;
 use proto_core::engine::{Config, Delivery, Engine, Event, Limits, Own};
@@ -29,7 +29,7 @@ impl Objects for Zeros {
     fn piece(&mut self, object: ObjectId, _: u64, length: usize) -> Read {
         match object {
             ObjectId::Content(_) => Read::Ready(length),
-            ObjectId::Recipe(_) | ObjectId::Journal(_) => Read::Gone,
+            ObjectId::Recipe(_) | ObjectId::Journal(_) | ObjectId::Bundle(_) => Read::Gone,
         }
     }
 
@@ -63,7 +63,8 @@ fn exchange(now: Instant, peer: PeerSlot, from: &mut Engine, to: &mut Engine) ->
     while let Some(transmit) = from.poll_transmit(now, &mut buffer, &mut Zeros) {
         let sent = buffer.get_mut(..transmit.len).unwrap_or_default();
         for datagram in sent.chunks_mut(transmit.segment_size.max(1)) {
-            if let Some(Delivery::Arrival(arrival)) = to.handle_datagram(now, peer, datagram) {
+            let delivery = to.handle_datagram(now, peer, datagram, Mark::Congestion);
+            if let Some(Delivery::Arrival(arrival)) = delivery {
                 arrived += arrival.bytes.len();
             }
         }

@@ -33,8 +33,10 @@ impl DiskFile for SimFile {
             }
             Ok(len)
         })?;
-        if self.place == Place::Download {
-            self.disk.lock().downloads_read += len as u64;
+        match self.place {
+            Place::Download => self.disk.lock().downloads_read += len as u64,
+            Place::Share => self.disk.lock().share_read += len as u64,
+            _ => {}
         }
         Ok(len)
     }
@@ -43,6 +45,20 @@ impl DiskFile for SimFile {
         let at = usize::try_from(offset).map_err(|_| errno(EINVAL))?;
         self.disk
             .changing(|state| state.tree.write(self.ino, at, bytes))
+    }
+
+    fn copy_from(
+        &self,
+        from: &Self,
+        from_offset: u64,
+        offset: u64,
+        len: usize,
+    ) -> io::Result<usize> {
+        let mut bytes = vec![0; len];
+        let len = from.read_at(from_offset, &mut bytes)?;
+        bytes.truncate(len);
+        self.write_all_at(offset, &bytes)?;
+        Ok(len)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

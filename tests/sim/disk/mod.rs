@@ -64,10 +64,16 @@ struct State {
     copied: u64,
     /// Since when the kernel has been writing files to the disk.
     written_back: BTreeMap<Ino, Timestamp>,
+    /// Flushes that go on beside the peer: number, file, looks until it has ended.
+    flushing: Vec<(u64, Ino, u64)>,
+    /// How many were begun.
+    flushes_begun: u64,
     /// Directories of `share/` that the peer has listed.
     listed: u64,
     /// Bytes that the peer has read from `download/`.
     downloads_read: u64,
+    /// Bytes that the peer has read from files in `share/`.
+    share_read: u64,
 }
 
 /// A simulated disk; clones are handles of the same one.
@@ -123,8 +129,11 @@ impl SimDisk {
             acting: false,
             copied: 0,
             written_back: BTreeMap::new(),
+            flushing: Vec::new(),
+            flushes_begun: 0,
             listed: 0,
             downloads_read: 0,
+            share_read: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -248,6 +257,12 @@ impl SimDisk {
     #[must_use]
     pub fn downloads_read(&self) -> u64 {
         self.lock().downloads_read
+    }
+
+    /// Bytes that the peers on it have read from files in `share/`.
+    #[must_use]
+    pub fn share_read(&self) -> u64 {
+        self.lock().share_read
     }
 
     /// Bytes that all files take up.

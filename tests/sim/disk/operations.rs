@@ -3,7 +3,7 @@
 use super::tree::code::EINVAL;
 use super::tree::{Body, errno};
 use super::{READ, SimDisk, SimFile, WRITE};
-use peer_mio::disk::{At, Birth, Disk, Place, RenameMode, Space, Stat};
+use peer_mio::disk::{At, Birth, Disk, FlushId, Place, RenameMode, Space, Stat};
 use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
@@ -150,6 +150,34 @@ impl Disk for SimDisk {
             state.tree.sync_all();
             Ok(())
         })
+    }
+
+    /// Each fourth is not begun. The others end after some looks, each time another number of them; what was written
+    /// meanwhile is flushed too.
+    fn begin_flush(&self, file: &SimFile) -> Option<FlushId> {
+        let mut state = self.lock();
+        state.flushes_begun += 1;
+        let (number, ino) = (state.flushes_begun, file.ino);
+        if number.is_multiple_of(4) {
+            return None;
+        }
+        state.flushing.push((number, ino, number % 4));
+        Some(FlushId(number))
+    }
+
+    fn poll_flush(&self, flush: FlushId) -> Option<io::Result<()>> {
+        let mut state = self.lock();
+        let mut flushing = state.flushing.iter_mut();
+        let place = flushing.position(|(number, ..)| *number == flush.0)?;
+        let (_, ino, looks) = state.flushing.get_mut(place)?;
+        let ino = *ino;
+        if *looks > 0 {
+            *looks -= 1;
+            return None;
+        }
+        state.flushing.remove(place);
+        drop(state);
+        Some(self.changing(|state| state.tree.sync_bytes(ino)))
     }
 
     fn space(&self) -> io::Result<Space> {

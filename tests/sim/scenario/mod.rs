@@ -8,6 +8,7 @@ use crate::model::{Model, difference};
 use crate::network::Weather;
 use crate::rng::Rng;
 use peer_mio::disk::Place;
+use peer_mio::peer::Flushing;
 use proto_core::time::Duration;
 
 /// Simulated time within which all must be the same at the end.
@@ -28,7 +29,10 @@ struct Story {
 pub fn play(seed: u64) -> Result<(), String> {
     let mut rng = Rng::new(seed);
     let peers = u8::try_from(2 + rng.below(4)).unwrap_or(2);
-    let cluster = Cluster::new(peers, &mut rng);
+    let mut cluster = Cluster::new(peers, &mut rng);
+    if seed.is_multiple_of(4) {
+        cluster.flushing = Flushing::Each;
+    }
     let mut story = Story {
         rng,
         cluster,

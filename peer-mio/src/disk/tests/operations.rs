@@ -21,6 +21,13 @@ fn files_are_written_read_and_described() {
         file.start_writeback(0, 15);
         file.start_writeback(u64::MAX, u64::MAX);
         file.sync_data().unwrap();
+        let copy = bench.disk.create(download(b"copy")).unwrap();
+        assert_eq!(copy.copy_from(&file, 10, 3, 100).unwrap(), 5);
+        assert_eq!(copy.copy_from(&file, 15, 0, 1).unwrap(), 0);
+        let mut copied = [1; 20];
+        assert_eq!(copy.read_at(0, &mut copied).unwrap(), 8);
+        assert_eq!(&copied[..8], b"\0\0\0hello");
+        assert!(file.copy_from(&copy, 0, u64::MAX, 8).is_err());
         assert_eq!(file.stat().unwrap().size, 15);
         file.set_len(12).unwrap();
         let again = bench.disk.open(share(b"a/f"), false).unwrap();

@@ -11,6 +11,7 @@ use crate::peer::objects::read_full;
 use crate::store::{Pending, StoreError};
 use proto_core::content::recipe;
 use proto_core::content::{ContentId, cut};
+use proto_core::index::entry::Timestamp;
 use proto_core::path::Escaped;
 use proto_core::pull::PeerSet;
 use proto_core::time::Instant;
@@ -19,8 +20,8 @@ use std::ops::ControlFlow;
 
 /// Contents fetched at the same time.
 pub const MAX_TRANSFERS: usize = 48;
-/// Contents copied from here at the same time; each takes 1.25 MB.
-const MAX_COPIES: usize = 1;
+/// Contents copied from here at the same time, as a whole or in parts; each takes 1.25 MiB or 384 KiB and a chunk.
+pub(super) const MAX_COPIES: usize = 1;
 
 /// What became of a try to begin a transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,8 +56,8 @@ pub fn part_name(content: ContentId, copy_for: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// An open partial file.
-struct Part<F> {
-    file: F,
+pub(super) struct Part<F> {
+    pub file: F,
     /// What it was when it was opened.
     found: Stat,
 }
@@ -101,15 +102,7 @@ impl<D: Disk> Peer<D> {
             return Ok(Begun::Paused(until));
         }
         let small = size <= u64::from(cut::SMALLEST_CHUNK);
-        if source.is_some()
-            && !small
-            && self
-                .transfers
-                .iter()
-                .filter(|transfer| matches!(transfer.state, State::Copy(_)))
-                .count()
-                >= MAX_COPIES
-        {
+        if source.is_some() && !small && self.copies() >= MAX_COPIES {
             return Ok(Begun::Full);
         }
         let name = part_name(content, from_here.then_some(path));
@@ -146,6 +139,7 @@ impl<D: Disk> Peer<D> {
             name,
             here,
             fetched: 0,
+            copied: 0,
             started: now.mono,
             told_by: self.slot_of(pending.told_by),
             wrong: PeerSet::EMPTY,
@@ -188,7 +182,7 @@ impl<D: Disk> Peer<D> {
             ))),
             None if small => Ok(State::Fetch),
             None if has_recipe(&self.store, content, size)? => {
-                self.verify_or_fetch(name, part.is_fresh())
+                self.verify_or_delta(name, part.is_fresh())
             }
             None => {
                 self.store.remove_recipe(content)?;
@@ -199,7 +193,7 @@ impl<D: Disk> Peer<D> {
 
     /// Opens the partial file. One that is linked elsewhere (a crash while it
     /// was swapped with a user's file) is left alone.
-    fn open_part(&self, name: &[u8], size: u64) -> Result<Part<D::File>, StepError> {
+    pub(super) fn open_part(&self, name: &[u8], size: u64) -> Result<Part<D::File>, StepError> {
         let at = download(name);
         let mut file = self.disk.create(at)?;
         if file.stat()?.links > 1 {
@@ -217,41 +211,93 @@ impl<D: Disk> Peer<D> {
         Ok(Part { file, found })
     }
 
-    /// Another file of ours that holds the content, with its recipe, if there is one.
+    /// Contents that are being copied from here.
+    pub(super) fn copies(&self) -> usize {
+        let copies =
+            |state: &State<D::File>| matches!(state, State::Copy(_) | State::Delta(Some(_)));
+        let transfers = self.transfers.iter();
+        transfers.filter(|transfer| copies(&transfer.state)).count()
+    }
+
+    /// Whether a content need not come over the network.
+    pub(in crate::peer) fn is_here(
+        &self,
+        content: ContentId,
+        size: u64,
+    ) -> Result<bool, StoreError> {
+        Ok(!self.distrusted.contains(&content) && self.find_here(content, size)?.is_some())
+    }
+
+    /// Whether a content could not be fetched for a path lately.
+    pub(in crate::peer) fn is_paused(&self, now: Now, path: &[u8], content: ContentId) -> bool {
+        let retries = &self.fetching.retries;
+        retries.pause(now.mono, path, content).is_some()
+    }
+
+    /// A file of ours that holds the content, with its recipe, if there is one.
     fn find_here(&self, content: ContentId, size: u64) -> Result<Option<D::File>, StoreError> {
+        let small = size <= u64::from(cut::SMALLEST_CHUNK);
+        if !small && !has_recipe(&self.store, content, size)? {
+            return Ok(None);
+        }
+        self.find_same(content, size)
+    }
+
+    /// A file in `share/` or in the trash that should hold the content.
+    pub(super) fn find_same(
+        &self,
+        content: ContentId,
+        size: u64,
+    ) -> Result<Option<D::File>, StoreError> {
         let mut source = None;
         let (store, disk) = (&self.store, &self.disk);
         store.paths_of(content, &mut |path| {
-            let Ok(Some(local)) = store.get(path).map(|row| row.and_then(|row| row.local)) else {
+            let local = store.get(path).map(|row| row.and_then(|row| row.local));
+            let Ok(Some(local)) = local else {
                 return ControlFlow::Continue(());
             };
-            let Ok(file) = disk.open(
-                At {
-                    place: Place::Share,
-                    path,
-                },
+            let place = Place::Share;
+            match open_same(
+                disk,
+                At { place, path },
                 local.link,
-            ) else {
-                return ControlFlow::Continue(());
-            };
-            if file
-                .stat()
-                .is_ok_and(|stat| stat.size == size && stat.mtime == local.mtime)
-            {
-                source = Some(file);
-                return ControlFlow::Break(());
+                size,
+                Some(local.mtime),
+            ) {
+                None => ControlFlow::Continue(()),
+                found => {
+                    source = found;
+                    ControlFlow::Break(())
+                }
             }
-            ControlFlow::Continue(())
         })?;
-        let small = size <= u64::from(cut::SMALLEST_CHUNK);
-        Ok(
-            if source.is_some() && (small || has_recipe(&self.store, content, size)?) {
-                source
+        if source.is_some() {
+            return Ok(source);
+        }
+        store.trashed(content, &mut |path| {
+            let place = Place::Trash;
+            source = open_same(disk, At { place, path }, false, size, None);
+            if source.is_some() {
+                ControlFlow::Break(())
             } else {
-                None
-            },
-        )
+                ControlFlow::Continue(())
+            }
+        })?;
+        Ok(source)
     }
+}
+
+/// Opens a file if it is there as it should be.
+fn open_same<D: Disk>(
+    disk: &D,
+    at: At<'_>,
+    follow: bool,
+    size: u64,
+    mtime: Option<Timestamp>,
+) -> Option<D::File> {
+    let file = disk.open(at, follow).ok()?;
+    let stat = file.stat().ok()?;
+    (stat.size == size && mtime.is_none_or(|mtime| stat.mtime == mtime)).then_some(file)
 }
 
 /// What the partial file of this name is, if it is one of ours.

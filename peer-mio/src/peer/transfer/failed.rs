@@ -1,7 +1,7 @@
 //! The end of a content that cannot be had now, and of a single pull.
 
-use super::Fetched;
 use super::retries::Cause;
+use super::{Fetched, PullUse};
 use crate::disk::Disk;
 use crate::peer::Peer;
 use proto_core::boundary::{PeerSlot, PullId};
@@ -15,10 +15,13 @@ impl<D: Disk> Peer<D> {
         let used = self.uses.take(pull);
         self.assembly.release(pull);
         let Some(used) = used else { return };
+        if let PullUse::Bundle(bundle) = used {
+            return self.part_failed(pull, bundle, failure);
+        }
         if let Some(place) = self
             .transfers
             .iter()
-            .position(|transfer| transfer.fetches(used.content()))
+            .position(|transfer| used.is_for(transfer))
         {
             match failure {
                 Failure::Gone => self.nobody_has(place),
@@ -100,6 +103,7 @@ impl<D: Disk> Peer<D> {
 
     /// Ends all; they begin again where they were.
     pub(in crate::peer) fn end_transfers(&mut self) {
+        self.drop_bundles();
         while !self.transfers.is_empty() {
             self.end_transfer(self.transfers.len() - 1);
         }
@@ -114,7 +118,7 @@ impl<D: Disk> Peer<D> {
         if transfer.chunks.is_some() {
             self.engine.end_fetch(transfer.content, false);
         }
-        for pull in self.uses.of(|used| transfer.fetches(used.content())) {
+        for pull in self.uses.of(|used| used.is_for(&transfer)) {
             self.engine.cancel(pull);
             self.assembly.release(pull);
             self.uses.take(pull);
@@ -123,7 +127,7 @@ impl<D: Disk> Peer<D> {
         self.plan.retry_later();
     }
 
-    pub(super) fn end_pull(&mut self, pull: PullId) {
+    pub(in crate::peer) fn end_pull(&mut self, pull: PullId) {
         self.engine.finish(pull);
         self.assembly.release(pull);
         self.uses.take(pull);

@@ -3,6 +3,7 @@
 
 mod begin;
 mod chunk_places;
+mod delta;
 mod failed;
 mod kept;
 mod pieces;
@@ -11,14 +12,16 @@ mod retries;
 mod serve;
 mod space;
 mod step;
+mod told;
 mod verify;
 mod write_out;
 
 use crate::disk::{At, Place};
 use crate::jobs::copy::CopyJob;
+use crate::jobs::delta::DeltaJob;
 use crate::jobs::verify::VerifyJob;
 use crate::store::{Store, StoreError};
-pub use begin::Begun;
+pub use begin::{Begun, part_name};
 use chunk_places::ChunkPlaces;
 use kept::Kept;
 use proto_core::boundary::PeerSlot;
@@ -26,9 +29,11 @@ use proto_core::content::recipe::ContentIdHasher;
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::pull::PeerSet;
 use proto_core::time::Instant;
+use proto_core::wire::BundleId;
 use recipe::Mixed;
 use retries::Retries;
 use space::SpaceGuard;
+pub use space::least_free;
 use std::io;
 
 /// Bytes verified or copied in one slice: two to four milliseconds.
@@ -69,6 +74,8 @@ pub struct Transfer<F> {
     pub here: u64,
     /// Bytes that came over the network.
     pub fetched: u64,
+    /// Bytes of chunks that other files held.
+    copied: u64,
     /// When it began.
     pub started: Instant,
     told_by: Option<PeerSlot>,
@@ -106,6 +113,8 @@ enum State<F> {
     Verify(VerifyJob<F>),
     /// All of it is in another file of ours.
     Copy(CopyJob<F>),
+    /// Which chunks do other files hold? `None`: this is to begin.
+    Delta(Option<Box<DeltaJob<F>>>),
     /// Chunks are asked for.
     Fetch,
     /// All chunks are in the file.
@@ -130,6 +139,8 @@ impl<F> State<F> {
 pub enum PullUse {
     /// Recipe blocks.
     Recipe(ContentId),
+    /// A part of a bundle.
+    Bundle(BundleId),
     /// A chunk; without a hash the content is this one chunk.
     Chunk {
         /// Of which content.
@@ -144,9 +155,10 @@ pub enum PullUse {
 }
 
 impl PullUse {
-    fn content(&self) -> ContentId {
+    fn is_for<F>(&self, transfer: &Transfer<F>) -> bool {
         match self {
-            Self::Recipe(content) | Self::Chunk { content, .. } => *content,
+            Self::Recipe(content) | Self::Chunk { content, .. } => transfer.fetches(*content),
+            Self::Bundle(_) => false,
         }
     }
 }

@@ -162,16 +162,20 @@ impl<D: Disk> Peer<D> {
             self.end_pull(pull);
             return;
         };
+        if let PullUse::Bundle(bundle) = used {
+            return self.part_came(pull, bundle);
+        }
         let Some(place) = self
             .transfers
             .iter()
-            .position(|transfer| transfer.fetches(used.content()))
+            .position(|transfer| used.is_for(transfer))
         else {
             self.end_pull(pull);
             return;
         };
         let taken = match used {
             PullUse::Recipe(_) => self.take_recipe(place, pull),
+            PullUse::Bundle(_) => Ok(()),
             PullUse::Chunk {
                 chunk,
                 place: number,
@@ -202,7 +206,16 @@ impl<D: Disk> Peer<D> {
         let Some(transfer) = self.transfers.get_mut(place) else {
             return Ok(());
         };
-        let bytes = self.assembly.bytes(pull);
+        let came = self.assembly.bytes(pull);
+        let bytes = match self.engine.encoded(pull) {
+            Some((encoding, len)) if encoding.is_shorter() => {
+                let encoded = came.get(..len).unwrap_or_default();
+                // What is no encoding of the piece is as wrong as other bytes.
+                let decoded = self.decoder.decode(encoded, came.len());
+                decoded.unwrap_or_default()
+            }
+            _ => came,
+        };
         let hash = recipe::hash_chunk(bytes);
         let len = bytes.len() as u32;
         let good = match chunk {

@@ -122,7 +122,7 @@ impl<D: Disk> Peer<D> {
                 let Some(transfer) = self.transfers.get(place) else {
                     return Ok(());
                 };
-                let state = self.verify_or_fetch(&transfer.name, transfer.fresh)?;
+                let state = self.verify_or_delta(&transfer.name, transfer.fresh)?;
                 if let Some(transfer) = self.transfers.get_mut(place) {
                     transfer.state = state;
                 }

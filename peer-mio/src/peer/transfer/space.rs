@@ -3,7 +3,7 @@
 
 use super::begin::{download_stat, part_name};
 use crate::clock::Now;
-use crate::disk::{At, Disk, DiskFile, Place};
+use crate::disk::{At, Disk, DiskFile, Place, Space};
 use crate::peer::Peer;
 use crate::peer::trash::{folders_by_age, held, remove_all};
 use proto_core::time::{Duration, Instant};
@@ -17,6 +17,12 @@ const LEAST_FREE_PART: u64 = 8;
 /// Trash that did not suffice is not counted again before this.
 const COUNTED_FOR: Duration = Duration::from_secs(60);
 
+/// Bytes that must stay free on a disk.
+#[must_use]
+pub fn least_free(space: &Space) -> u64 {
+    (space.total / 100).max(LEAST_FREE.min(space.total / LEAST_FREE_PART))
+}
+
 /// What the guard remembers.
 #[derive(Debug, Default)]
 pub struct SpaceGuard {
@@ -28,14 +34,15 @@ pub struct SpaceGuard {
 
 impl<D: Disk> Peer<D> {
     /// Whether there is room for a content of `size` bytes that gathers in `name`.
-    pub(super) fn has_room(&mut self, now: Now, name: &[u8], size: u64) -> bool {
+    pub(in crate::peer) fn has_room(&mut self, now: Now, name: &[u8], size: u64) -> bool {
         let Ok(space) = self.disk.space() else {
             return true;
         };
         // What is reserved or written already is not free any more.
         let allocated = download_stat(&self.disk, name).map_or(0, |stat| stat.allocated);
-        let least = (space.total / 100).max(LEAST_FREE.min(space.total / LEAST_FREE_PART));
-        let needed = least.saturating_add(size.saturating_sub(allocated));
+        let bundles = self.bundles.bytes();
+        let needed = least_free(&space).saturating_add(bundles);
+        let needed = needed.saturating_add(size.saturating_sub(allocated));
         // With plenty of room it does not matter how much of the running ones is there already.
         let running = self.transfers.iter().map(|transfer| transfer.size);
         if space.free >= running.fold(needed, u64::saturating_add) {
@@ -75,6 +82,7 @@ impl<D: Disk> Peer<D> {
             .collect();
         parts.retain(|part| {
             let runs = self.transfers.iter().any(|transfer| transfer.name == *part);
+            let runs = runs || self.bundles.has_name(part);
             part.ends_with(b".part") && part != name && !runs && !self.landing.has_name(part)
         });
         let mut after: Option<Vec<u8>> = None;

@@ -48,6 +48,7 @@ impl<D: Disk> Peer<D> {
                 Ok(false)
             }
             State::Verify(_) => self.step_verify(place),
+            State::Delta(_) => self.step_delta(place),
             State::Copy(job) => {
                 let store = &self.store;
                 let (content, at_hand) = (transfer.content, &mut transfer.block);

@@ -10,14 +10,14 @@ use proto_core::path::Escaped;
 use std::io;
 
 impl<D: Disk> Peer<D> {
-    /// A new file holds nothing to verify.
-    pub(super) fn verify_or_fetch(
+    /// What follows when the recipe is here. A new file holds nothing to verify.
+    pub(super) fn verify_or_delta(
         &self,
         name: &[u8],
         fresh: bool,
     ) -> Result<State<D::File>, StepError> {
         if fresh {
-            return Ok(State::Fetch);
+            return Ok(State::Delta(None));
         }
         Ok(State::Verify(VerifyJob::new(
             self.disk.open(download(name), false)?,
@@ -54,7 +54,7 @@ impl<D: Disk> Peer<D> {
                     transfer.size
                 );
             }
-            transfer.state = State::Fetch;
+            transfer.state = State::Delta(None);
         }
         Ok(true)
     }

@@ -1,12 +1,8 @@
 //! When what was asked for of a piece counts as lost (docs/protocol.md, "Flow").
 
-use super::Piece;
+use super::{BUILDING, Piece};
 use crate::flow::{Flow, whole_micros};
 use crate::time::{Duration, Instant};
-
-/// What was asked for counts as lost when an answer to a later request has come, and a round trip and a
-/// quarter and this much time went by without an answer: two cores of one machine deliver their datagrams in different order (RFC 8985 section 6.2, reordering window).
-const REORDERING_TIME: Duration = Duration::from_millis(5);
 
 /// A piece of which nothing came although answers to later requests did, this often in a row, is waited
 /// for by time.
@@ -24,6 +20,11 @@ impl Piece {
             return false;
         }
         if now.saturating_since(self.last_stir) >= self.timeout(flow) {
+            if self.is_building() {
+                // Asked for again in case that the REQUEST was lost; it says nothing of the source.
+                self.give_up(flow);
+                return false;
+            }
             self.timeouts += 1;
             self.give_up(flow);
             return self.timeouts >= STALLED;
@@ -43,7 +44,7 @@ impl Piece {
 
     /// What answers to later requests overtook again and again is not found by asking faster.
     fn waits_by_order(&self) -> bool {
-        self.timeouts == 0 && self.passed_over < PASSED_OVER
+        !self.is_building() && self.timeouts == 0 && self.passed_over < PASSED_OVER
     }
 
     fn give_up_overtaken(&mut self, now: Instant, flow: &mut Flow) {
@@ -95,6 +96,8 @@ impl Piece {
         let by_time = self.last_stir + self.timeout(flow);
         let by_order = (self.waits_by_order() && self.is_overtaken(flow, self.oldest))
             .then(|| patience_ends(flow, self.oldest));
+        let built = self.waits_since.filter(|_| self.is_building());
+        let by_time = built.map_or(by_time, |since| by_time.min(since + BUILDING));
         (self.outstanding > 0).then(|| by_order.map_or(by_time, |by_order| by_order.min(by_time)))
     }
 
@@ -118,12 +121,13 @@ impl Piece {
     }
 }
 
-/// When an answer to this request is late, if answers to later ones have come.
+/// When an answer to this request is late, if answers to later ones have come: a round trip and the reordering window
+/// after it.
 fn patience_ends(flow: &Flow, order: u64) -> Instant {
     let smoothed = flow.rtt.smoothed().unwrap_or_default();
     let sent = flow
         .requests
         .get(order)
         .map_or(Instant::ZERO, |sent| sent.at);
-    sent + whole_micros(smoothed + smoothed / 4 + REORDERING_TIME)
+    sent + whole_micros(smoothed + flow.reordering.window(smoothed))
 }

@@ -3,15 +3,15 @@
 use super::library::{Content, Library};
 use super::net::Net;
 use super::{instant, slot};
-use proto_core::boundary::{PeerSlot, PullId};
+use proto_core::boundary::{Mark, PeerSlot, PullId};
 use proto_core::content::ContentId;
 use proto_core::engine::{Delivery, Engine, Event, Own, Trouble};
 use proto_core::index::entry::{IndexId, Sequence};
 use proto_core::limits::MAX_DATAGRAM;
 use proto_core::pull::{Failure, Want};
 use proto_core::time::Instant;
-use proto_core::wire::ObjectId;
 use proto_core::wire::page::Page;
+use proto_core::wire::{ObjectId, announce};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The buffer that is given to [`Engine::poll_transmit`].
@@ -38,6 +38,8 @@ pub struct Host {
     pub troubles: Vec<(PeerSlot, Trouble)>,
     /// Entries read of each index, in the order of arrival.
     pub learned: BTreeMap<IndexId, Vec<(Sequence, Vec<u8>)>>,
+    /// Contents that came with announcements.
+    pub brought: Vec<Vec<u8>>,
     pub cursors: BTreeMap<IndexId, Sequence>,
     pub own: Own,
     /// Bytes that arrived and were new.
@@ -73,6 +75,7 @@ impl Host {
             failed: Vec::new(),
             troubles: Vec::new(),
             learned: BTreeMap::new(),
+            brought: Vec::new(),
             cursors: BTreeMap::new(),
             own: Own::default(),
             new_bytes: 0,
@@ -110,7 +113,7 @@ impl Host {
         {
             for datagram in buffer[..transmit.len].chunks(transmit.segment_size) {
                 assert!(datagram.len() <= MAX_DATAGRAM);
-                net.send(now, this, transmit.peer.place(), datagram);
+                net.send(now, this, transmit.peer.place(), datagram, transmit.ecn);
             }
             let takes = (transmit.len as u64 * 8_000_000).checked_div(self.uplink);
             self.writable_at = now + takes.unwrap_or(0);
@@ -143,10 +146,11 @@ impl Host {
             .map_or(0, |status| status.paddings)
     }
 
-    pub fn receive(&mut self, now: Instant, from: usize, bytes: &mut [u8]) {
+    pub fn receive(&mut self, now: Instant, from: usize, bytes: &mut [u8], mark: bool) {
+        let mark = if mark { Mark::Congestion } else { Mark::None };
         let len = bytes.len();
         let paddings = self.paddings(from);
-        match self.engine.handle_datagram(now, slot(from), bytes) {
+        match self.engine.handle_datagram(now, slot(from), bytes, mark) {
             Some(Delivery::Arrival(arrival)) => {
                 self.new_bytes += arrival.bytes.len() as u64;
                 let key = (arrival.pull.slot, arrival.pull.generation);
@@ -157,9 +161,15 @@ impl Host {
                 }
                 buffer[arrival.at..end].copy_from_slice(arrival.bytes);
             }
-            Some(Delivery::Page { peer, page }) => {
+            Some(Delivery::Page {
+                peer,
+                page,
+                contents,
+            }) => {
                 let through = page.through;
                 if !self.forgetful {
+                    self.brought
+                        .extend(announce::contents(contents).map(<[u8]>::to_vec));
                     self.learn(&page);
                     self.engine.set_cursor(now, peer, through);
                 }
@@ -232,7 +242,12 @@ impl Host {
 
     fn complete(&mut self, now: Instant, pull: PullId, want: Want, truth: &Truth) {
         let key = (pull.slot, pull.generation);
-        let bytes = self.buffers.remove(&key).unwrap_or_default();
+        let mut bytes = self.buffers.remove(&key).unwrap_or_default();
+        if let Some((encoding, len)) = self.engine.encoded(pull)
+            && encoding.is_shorter()
+        {
+            bytes.truncate(len);
+        }
         match want.object {
             ObjectId::Content(id) | ObjectId::Recipe(id) => {
                 if truth[&id].is_right(want.object, want.start, &bytes) {
@@ -242,6 +257,11 @@ impl Host {
                     self.corrupted += 1;
                     self.engine.corrupt(pull);
                 }
+            }
+            ObjectId::Bundle(_) => {
+                assert!(bytes.iter().all(|byte| *byte == 7));
+                self.engine.finish(pull);
+                self.done.push(want);
             }
             ObjectId::Journal(_) if self.forgetful => self.engine.finish(pull),
             ObjectId::Journal(_) => match Page::parse(&bytes) {

@@ -1,11 +1,12 @@
 //! What a host serves: contents and recipes made from a seed, and a journal.
 
 use super::random::Random;
-use proto_core::boundary::{Objects, Read};
+use proto_core::boundary::{Asked, Objects, Read};
 use proto_core::content::ContentId;
 use proto_core::index::entry::{Entry, IndexId, Kind, Sequence, Timestamp};
 use proto_core::index::version_vector::VersionVector;
 use proto_core::wire::ObjectId;
+use proto_core::wire::encoding::Encoding;
 use proto_core::wire::page::PageWriter;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -78,6 +79,19 @@ pub enum Serving {
     Corrupt,
 }
 
+/// What becomes of pieces that may be encoded; here an encoded piece is the beginning of the piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shrinking {
+    /// Nothing.
+    None,
+    /// So many bytes become one.
+    To(usize),
+    /// One of two becomes an eighth.
+    Half,
+    /// Each time that it is asked for, something else.
+    Never,
+}
+
 /// What one host serves.
 pub struct Library {
     pub contents: BTreeMap<ContentId, Content>,
@@ -90,7 +104,14 @@ pub struct Library {
     pub journal: Vec<(Entry, Vec<u8>)>,
     /// Whether the journal cannot be read.
     pub journal_gone: bool,
+    /// Bytes of every bundle of ours.
+    pub bundle: usize,
+    /// So often a bundle is looked for before it is built.
+    pub building: usize,
     page: (Sequence, usize, usize, Vec<u8>),
+    pub shrinking: Shrinking,
+    /// What was asked for to be encoded.
+    pub encodings: Vec<Asked>,
 }
 
 impl Library {
@@ -103,19 +124,28 @@ impl Library {
             index,
             journal: Vec::new(),
             journal_gone: false,
+            bundle: 0,
+            building: 0,
             page: (0, 0, 0, Vec::new()),
+            shrinking: Shrinking::None,
+            encodings: Vec::new(),
         }
     }
 
     /// Adds a change to the journal; its sequence.
     pub fn change(&mut self, path: &str) -> Sequence {
+        self.change_to(path, ContentId([1; 32]), 0)
+    }
+
+    /// The same for a file with a content.
+    pub fn change_to(&mut self, path: &str, content: ContentId, size: usize) -> Sequence {
         let sequence = self.journal.len() as u64 + 1;
         let entry = Entry {
             kind: Kind::File,
             mode: 0o644,
-            size: 0,
+            size: size as u64,
             mtime: Timestamp { sec: 1, nsec: 0 },
-            content: ContentId([1; 32]),
+            content,
             modified_by: self.index,
             version: VersionVector::from_sorted([(self.index, sequence)]).unwrap(),
             sequence,
@@ -176,7 +206,17 @@ impl Objects for Library {
             {
                 Read::Ready(self.page(start, length).len())
             }
-            ObjectId::Journal(_) => Read::Gone,
+            ObjectId::Bundle(bundle) if bundle.index == self.index && self.building > 0 => {
+                self.building -= 1;
+                Read::NotYet
+            }
+            ObjectId::Bundle(bundle) if bundle.index == self.index => {
+                match self.bundle.saturating_sub(start as usize) {
+                    0 => Read::Gone,
+                    rest => Read::Ready(rest.min(length)),
+                }
+            }
+            ObjectId::Journal(_) | ObjectId::Bundle(_) => Read::Gone,
         }
     }
 
@@ -206,6 +246,10 @@ impl Objects for Library {
                 }
                 Read::Ready(buffer.len())
             }
+            ObjectId::Bundle(_) => {
+                buffer.fill(7);
+                Read::Ready(buffer.len())
+            }
             // `length` is the page's as it was; the room it was made for is what a puller asks for.
             ObjectId::Journal(_) => {
                 let room = self.page.1.max(length);
@@ -217,5 +261,39 @@ impl Objects for Library {
                 Read::Ready(bytes.len())
             }
         }
+    }
+
+    fn encode(
+        &mut self,
+        _: ObjectId,
+        start: u64,
+        length: usize,
+        asked: Asked,
+    ) -> Option<(Encoding, usize)> {
+        self.encodings.push(asked);
+        let encoding = match asked.encoding {
+            Encoding::ANY => Encoding::SMALL,
+            begun => begun,
+        };
+        let length = match self.shrinking {
+            Shrinking::None => return None,
+            Shrinking::To(part) => length / part,
+            Shrinking::Half if start.is_multiple_of(2) => length / 8,
+            Shrinking::Half => return None,
+            Shrinking::Never => length - 1 - self.encodings.len() % 7,
+        };
+        Some((encoding, length))
+    }
+
+    fn read_encoded(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        _: Encoding,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read {
+        self.read(object, start, length, at, buffer)
     }
 }

@@ -97,6 +97,7 @@ impl Member {
                 echo: 0,
                 echo_delay: 0,
                 page: &[],
+                contents: &[],
             }
             .emit(&mut out)
             .unwrap();

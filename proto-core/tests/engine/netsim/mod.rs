@@ -8,7 +8,7 @@ mod net;
 mod random;
 
 pub use host::Host;
-pub use library::{Content, Library, Serving};
+pub use library::{Content, Library, Serving, Shrinking};
 pub use member::{Answer, Member};
 pub use net::{Net, Path};
 pub use random::Random;
@@ -178,10 +178,15 @@ impl Sim {
 
     /// Adds a change to the journal of a host and tells the others.
     pub fn change(&mut self, host: usize, path: &str) {
+        self.host(host).library.change(path);
+        self.tell_change(host);
+    }
+
+    /// Tells the others what was added last to the journal of a host.
+    pub fn tell_change(&mut self, host: usize) {
         let now = instant(self.now);
         let this = self.host(host);
-        let sequence = this.library.change(path);
-        this.own.sequence = sequence;
+        this.own.sequence = this.library.journal.len() as u64;
         let own = this.own;
         this.engine.set_own(now, own);
         self.work(host);
@@ -231,7 +236,9 @@ impl Sim {
         let net = &mut self.net;
         match &mut self.nodes[at] {
             Node::Member(member) => {
-                member.work(instant(now), |bytes, to| net.send(now, at, to, bytes));
+                member.work(instant(now), |bytes, to| {
+                    net.send(now, at, to, bytes, false);
+                });
             }
             Node::Host(host) if host.alive => host.work(now, at, &self.truth, net),
             Node::Host(_) => {}
@@ -259,7 +266,8 @@ impl Sim {
         // As a driver does it: first all that lies in the socket, then the work.
         let mut touched = BTreeSet::new();
         while let Some(mut flying) = self.net.arrived(self.now) {
-            self.receive(flying.from, flying.to, &mut flying.bytes);
+            let mark = flying.mark;
+            self.receive(flying.from, flying.to, &mut flying.bytes, mark);
             touched.insert(flying.to);
         }
         for at in 0..self.nodes.len() {
@@ -270,10 +278,10 @@ impl Sim {
         true
     }
 
-    fn receive(&mut self, from: usize, to: usize, bytes: &mut [u8]) {
+    fn receive(&mut self, from: usize, to: usize, bytes: &mut [u8], mark: bool) {
         let now = instant(self.now);
         match &mut self.nodes[to] {
-            Node::Host(host) if host.alive => host.receive(now, from, bytes),
+            Node::Host(host) if host.alive => host.receive(now, from, bytes, mark),
             Node::Host(_) => {}
             Node::Member(member) => member.receive(now, from, bytes),
         }
@@ -281,7 +289,7 @@ impl Sim {
 
     /// A datagram arrives, and its receiver works.
     pub fn deliver(&mut self, from: usize, to: usize, bytes: &mut [u8]) {
-        self.receive(from, to, bytes);
+        self.receive(from, to, bytes, false);
         self.work(to);
     }
 

@@ -26,6 +26,10 @@ pub struct Path {
     /// Datagrams longer than this many bytes of UDP payload are dropped.
     pub longest: usize,
     pub cut: bool,
+    /// Datagrams that say ECT are marked when so many bytes wait, themselves counted.
+    pub marks_at: u64,
+    /// Those that say ECT are dropped.
+    pub drops_ect: bool,
 }
 
 impl Default for Path {
@@ -41,6 +45,8 @@ impl Default for Path {
             queue: u64::MAX,
             longest: usize::MAX,
             cut: false,
+            marks_at: u64::MAX,
+            drops_ect: false,
         }
     }
 }
@@ -79,6 +85,8 @@ pub struct Count {
     pub bytes: u64,
     /// Dropped because the queue was full.
     pub overflown: u64,
+    /// Marked instead of dropped.
+    pub marked: u64,
     /// Most bytes that waited.
     pub queued: u64,
     /// Nanoseconds that datagrams waited for those before them: all together, and one at most.
@@ -93,6 +101,7 @@ impl Count {
             datagrams: self.datagrams - before.datagrams,
             bytes: self.bytes - before.bytes,
             overflown: self.overflown - before.overflown,
+            marked: self.marked - before.marked,
             waited: self.waited - before.waited,
             ..self
         }
@@ -104,6 +113,8 @@ struct Direction {
     path: Path,
     /// When the wire is free again, in nanoseconds.
     free_at: u64,
+    /// Whose wire it shares instead.
+    shares: Option<(usize, usize)>,
     count: Count,
 }
 
@@ -115,6 +126,7 @@ pub struct Flying {
     pub from: usize,
     pub to: usize,
     pub bytes: Vec<u8>,
+    pub mark: bool,
 }
 
 /// All directions and what is under way.
@@ -159,6 +171,16 @@ impl Net {
         self.set(b, a, path);
     }
 
+    /// From now on what goes one way waits in the queue of another, whose path has the same rate.
+    pub fn share(&mut self, way: (usize, usize), with: (usize, usize)) {
+        self.direction(way.0, way.1).shares = Some(with);
+    }
+
+    /// Microseconds that a datagram which is sent now waits for those before it.
+    pub fn wait(&mut self, now: u64, from: usize, to: usize) -> u64 {
+        self.direction(from, to).free_at.saturating_sub(now * 1000) / 1000
+    }
+
     pub fn count(&mut self, from: usize, to: usize) -> Count {
         self.direction(from, to).count
     }
@@ -170,16 +192,21 @@ impl Net {
     }
 
     /// A datagram is sent at `now` (microseconds).
-    pub fn send(&mut self, now: u64, from: usize, to: usize, bytes: &[u8]) {
+    /// `ect`: it says that it may be marked.
+    pub fn send(&mut self, now: u64, from: usize, to: usize, bytes: &[u8], ect: bool) {
         let mut random = self.random.clone();
+        let shared = self.direction(from, to).shares.unwrap_or((from, to));
+        let free_at = self.direction(shared.0, shared.1).free_at;
         let direction = self.direction(from, to);
         direction.count.datagrams += 1;
         direction.count.bytes += bytes.len() as u64;
         let path = direction.path;
         let mut leaves = now * 1000;
+        let mut mark = false;
+        let mut free_then = free_at;
         let size = bytes.len() as u64 + HEADERS;
         if let Some(on_wire) = (size * 8 * 1_000_000_000).checked_div(path.rate) {
-            let waits = direction.free_at.saturating_sub(leaves);
+            let waits = free_at.saturating_sub(leaves);
             let queued = waits * path.rate / 8 / 1_000_000_000 + size;
             if queued > path.queue {
                 direction.count.overflown += 1;
@@ -189,12 +216,16 @@ impl Net {
             count.queued = count.queued.max(queued);
             count.waited += waits;
             count.waited_most = count.waited_most.max(waits);
-            direction.free_at = direction.free_at.max(leaves) + on_wire;
-            leaves = direction.free_at;
+            mark = ect && queued > path.marks_at;
+            count.marked += u64::from(mark);
+            free_then = free_at.max(leaves) + on_wire;
+            leaves = free_then;
         }
+        self.direction(shared.0, shared.1).free_at = free_then;
         let copies = 1 + usize::from(random.chance(path.duplication));
         for _ in 0..copies {
-            let lost = path.cut || random.chance(path.loss) || bytes.len() > path.longest;
+            let dropped = path.cut || (ect && path.drops_ect);
+            let lost = dropped || random.chance(path.loss) || bytes.len() > path.longest;
             let mut at = leaves.div_ceil(1000) + path.delay + random.below(path.jitter + 1);
             if random.chance(path.reordering) {
                 at += path.held_back;
@@ -207,6 +238,7 @@ impl Net {
                     from,
                     to,
                     bytes: bytes.to_vec(),
+                    mark,
                 }));
             }
         }

@@ -1,0 +1,193 @@
+//! Encoding and decoding of pieces (docs/protocol.md, "Encodings"): raw DEFLATE. The state of each direction is
+//! made at its first use and used again, so that after it nothing is allocated.
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use proto_core::limits::MAX_PIECE;
+use proto_core::wire::encoding::Encoding;
+
+/// Of zlib's nine levels; docs/performance.md, "Encodings", has what they cost and give.
+const FAST: Compression = Compression::new(1);
+const SMALL: Compression = Compression::new(6);
+
+/// The most that an encoded piece of this length may have: an eighth less, else it travels as it is.
+#[must_use]
+pub fn longest(length: usize) -> usize {
+    length - length.div_ceil(8)
+}
+
+/// Room that encoding a piece of this length takes, also if that makes it longer: nine bits for each byte at most.
+#[must_use]
+pub const fn room(length: usize) -> usize {
+    length + length / 8 + 1024
+}
+
+/// Encodes pieces, each by itself. Some 300 KB for each encoding that was used.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    fast: Option<Compress>,
+    small: Option<Compress>,
+}
+
+impl Encoder {
+    /// Encodes a piece into the start of `out`, which has [`room`] for it: its length so, or `None` if that is more
+    /// than [`longest`].
+    pub fn encode(&mut self, encoding: Encoding, piece: &[u8], out: &mut [u8]) -> Option<usize> {
+        let (state, level) = match encoding {
+            Encoding::FAST => (&mut self.fast, FAST),
+            Encoding::SMALL => (&mut self.small, SMALL),
+            _ => return None,
+        };
+        // zlib-rs must always come to its end: a stream that had no room is not all gone with a reset, and the next
+        // ones fail for it.
+        if out.len() < room(piece.len()) {
+            return None;
+        }
+        let used = state.get_or_insert_with(|| Compress::new(level, false));
+        used.reset();
+        let ended = used.compress(piece, out, FlushCompress::Finish);
+        let len = usize::try_from(used.total_out()).ok();
+        if !matches!(ended, Ok(Status::StreamEnd)) {
+            *state = None;
+            return None;
+        }
+        len.filter(|len| *len <= longest(piece.len()))
+    }
+}
+
+/// Decodes pieces. Some 50 KB and the longest piece so far.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    state: Option<Decompress>,
+    bytes: Vec<u8>,
+}
+
+impl Decoder {
+    /// The piece of just this length; `None` if it is none. Not a byte more is ever unpacked.
+    pub fn decode(&mut self, encoded: &[u8], length: usize) -> Option<&[u8]> {
+        if length == 0 || length > MAX_PIECE {
+            return None;
+        }
+        if self.bytes.len() < length {
+            self.bytes.resize(length, 0);
+        }
+        let bytes = self.bytes.get_mut(..length)?;
+        let state = self.state.get_or_insert_with(|| Decompress::new(false));
+        state.reset(false);
+        let decoded = state.decompress(encoded, bytes, FlushDecompress::Finish);
+        let whole = decoded.is_ok_and(|status| status == Status::StreamEnd)
+            && state.total_in() == encoded.len() as u64
+            && state.total_out() == length as u64;
+        whole.then_some(&*bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encoded(encoding: Encoding, piece: &[u8]) -> Option<Vec<u8>> {
+        let mut out = vec![0; room(piece.len())];
+        let len = Encoder::default().encode(encoding, piece, &mut out)?;
+        out.truncate(len);
+        Some(out)
+    }
+
+    fn text(len: usize) -> Vec<u8> {
+        let words = b"one of the many words that a text has again and again, ";
+        words.iter().copied().cycle().take(len).collect()
+    }
+
+    #[test]
+    fn what_is_asked_for_twice_is_the_same_twice() {
+        let mut encoder = Encoder::default();
+        let pieces = [text(262_144), text(1_000), vec![0; MAX_PIECE]];
+        for encoding in [Encoding::FAST, Encoding::SMALL] {
+            for piece in &pieces {
+                let mut out = vec![0; room(piece.len())];
+                let len = encoder.encode(encoding, piece, &mut out).unwrap();
+                assert_eq!(encoded(encoding, piece).as_deref(), Some(&out[..len]));
+            }
+        }
+    }
+
+    #[test]
+    fn noise_has_no_room() {
+        let mut noise = vec![0; 65_536];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        assert_eq!(encoded(Encoding::FAST, &noise), None);
+        assert_eq!(encoded(Encoding::SMALL, &noise), None);
+        assert_eq!(encoded(Encoding::NONE, &text(1_000)), None);
+        assert_eq!(encoded(Encoding(3), &text(1_000)), None);
+    }
+
+    #[test]
+    fn one_encoder_takes_any_pieces_in_any_order() {
+        let mut noise = vec![0; 70_000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let (text, mut encoder, mut decoder) =
+            (text(70_000), Encoder::default(), Decoder::default());
+        let mut out = vec![0; room(70_000)];
+        for number in 0..2_000_usize {
+            let len = number * 7919 % 70_000;
+            let piece = if number % 3 == 0 { &text } else { &noise };
+            for encoding in [Encoding::FAST, Encoding::SMALL] {
+                let encoded = encoder.encode(encoding, &piece[..len], &mut out);
+                if let Some(encoded) = encoded {
+                    assert_eq!(decoder.decode(&out[..encoded], len), Some(&piece[..len]));
+                }
+            }
+        }
+        assert_eq!(
+            encoder.encode(Encoding::FAST, &text, &mut [0; 70_000]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_bomb_is_unpacked_to_the_length_that_was_asked_for_and_no_further() {
+        let bomb = encoded(Encoding::SMALL, &vec![0; MAX_PIECE]).unwrap();
+        assert!(bomb.len() < 2_000);
+        let mut decoder = Decoder::default();
+        assert_eq!(decoder.decode(&bomb, 1_000), None);
+        assert_eq!(decoder.bytes.len(), 1_000);
+        assert_eq!(decoder.decode(&bomb, MAX_PIECE - 1), None);
+        assert!(decoder.decode(&bomb, MAX_PIECE).is_some());
+        assert_eq!(decoder.decode(&bomb, MAX_PIECE + 1), None);
+        assert_eq!(decoder.decode(&bomb[..bomb.len() - 1], MAX_PIECE), None);
+        let more = [&bomb[..], &[0]].concat();
+        assert_eq!(decoder.decode(&more, MAX_PIECE), None);
+        assert_eq!(decoder.decode(&[], 1), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_comes_out_again(
+            words in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..20),
+            order in prop::collection::vec(any::<usize>(), 1..2_000),
+            small: bool,
+        ) {
+            let piece: Vec<u8> = order.iter().flat_map(|word| words[word % words.len()].clone()).collect();
+            let encoding = if small { Encoding::SMALL } else { Encoding::FAST };
+            if let Some(encoded) = encoded(encoding, &piece) {
+                prop_assert!(encoded.len() < piece.len());
+                let mut decoder = Decoder::default();
+                prop_assert_eq!(decoder.decode(&encoded, piece.len()), Some(&piece[..]));
+                prop_assert_eq!(decoder.decode(&encoded, piece.len() + 1), None);
+                prop_assert_eq!(decoder.decode(&encoded, piece.len() - 1), None);
+                // Once more: nothing is left of what went wrong.
+                prop_assert_eq!(decoder.decode(&encoded, piece.len()), Some(&piece[..]));
+            }
+        }
+
+        #[test]
+        fn anything_decodes_to_the_length_that_was_asked_for_or_not_at_all(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            length in 0usize..2_000,
+        ) {
+            if let Some(piece) = Decoder::default().decode(&bytes, length) {
+                prop_assert_eq!(piece.len(), length);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! How pieces are encoded for those who ask: whether it pays, and what was encoded last
+//! (docs/protocol.md, "Encodings").
+
+mod kept;
+mod speed;
+
+use crate::jobs::encode::{Encoder, room};
+use kept::Kept;
+pub use kept::PieceName;
+use proto_core::boundary::Asked;
+use proto_core::content::ContentId;
+use proto_core::time::{Duration, Instant};
+use proto_core::wire::encoding::Encoding;
+use speed::Speed;
+use std::collections::VecDeque;
+
+/// Tells how much time has gone by, to measure the encoder.
+pub type Stopwatch = fn() -> Duration;
+
+/// Bytes at the start of a piece that say whether it shrinks.
+const SAMPLE: usize = 4096;
+/// Contents of which it is known that they do not.
+const DULL_CONTENTS: usize = 32;
+/// Of such a content at most so many pieces go by before another sample; twice as many each time.
+const MOST_SKIPPED: u16 = 32;
+/// An encoder is used on links of at most this part of its speed: it shares a thread with all else.
+const FAST_MARGIN: u64 = 2;
+/// What the encoder takes in must also be this many times what comes out of it at the rate of the link.
+const SMALL_MARGIN: u64 = 3;
+/// So long after its last use the memory is given back.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// A content that did not shrink.
+#[derive(Debug)]
+struct Dull {
+    content: ContentId,
+    /// Pieces to go by before the next sample, now and after it.
+    left: u16,
+    skip: u16,
+}
+
+/// The encoder with what it knows.
+#[derive(Debug, Default)]
+pub struct Encodings {
+    /// Nothing is ever encoded.
+    off: bool,
+    stopwatch: Option<Stopwatch>,
+    encoder: Encoder,
+    fast: Speed,
+    small: Speed,
+    dull: VecDeque<Dull>,
+    kept: Kept,
+    was_used: bool,
+    used: Instant,
+}
+
+impl Encodings {
+    /// Whether anything is to be encoded, and what the encoder is measured with. Without that it counts as faster
+    /// than any link.
+    pub fn set(&mut self, allowed: bool, stopwatch: Option<Stopwatch>) {
+        self.off = !allowed;
+        self.stopwatch = stopwatch;
+    }
+
+    /// The encoding in which a piece goes, and its length so; `None`: as it is. `bytes` are the piece's.
+    pub fn choose(
+        &mut self,
+        name: PieceName,
+        asked: Asked,
+        bytes: &[u8],
+    ) -> Option<(Encoding, usize)> {
+        if self.off {
+            return None;
+        }
+        if asked.encoding != Encoding::ANY {
+            let len = self.encode(name, asked.encoding, bytes)?;
+            return Some((asked.encoding, len));
+        }
+        let encoding = self.affordable(asked.rate?)?;
+        if !self.may_shrink(name.content) {
+            return None;
+        }
+        let shrinks = bytes.len() <= 2 * SAMPLE || self.sample_shrinks(bytes);
+        let len = shrinks
+            .then(|| self.encode(name, encoding, bytes))
+            .flatten();
+        self.note(name.content, len.is_some());
+        Some((encoding, len?))
+    }
+
+    /// The bytes of an encoded piece, if they are kept.
+    pub fn kept(&self, name: PieceName, encoding: Encoding) -> Option<&[u8]> {
+        self.kept.find(name, encoding)
+    }
+
+    /// Encodes a piece and keeps it for a while: its length so, or `None` if it does not shrink.
+    pub fn encode(&mut self, name: PieceName, encoding: Encoding, bytes: &[u8]) -> Option<usize> {
+        if let Some(kept) = self.kept.find(name, encoding) {
+            return Some(kept.len());
+        }
+        self.was_used = true;
+        let out = self.kept.room(room(bytes.len()))?;
+        let begun = self.stopwatch.map(|stopwatch| stopwatch());
+        let len = self.encoder.encode(encoding, bytes, out);
+        if let (Some(stopwatch), Some(begun)) = (self.stopwatch, begun) {
+            let speed = if encoding == Encoding::SMALL {
+                &mut self.small
+            } else {
+                &mut self.fast
+            };
+            speed.measure(bytes.len(), stopwatch().saturating_sub(begun));
+        }
+        let len = len?;
+        self.kept.keep(name, encoding, len);
+        Some(len)
+    }
+
+    /// Gives the memory back to the system when it was not used for some seconds.
+    pub fn rest(&mut self, now: Instant) {
+        if std::mem::take(&mut self.was_used) {
+            self.used = now;
+        } else if now.saturating_since(self.used) >= IDLE {
+            self.kept = Kept::default();
+            self.encoder = Encoder::default();
+            self.used = Instant::FAR_FUTURE;
+        }
+    }
+
+    /// The best encoding that keeps up with a link of this rate.
+    fn affordable(&mut self, rate: u64) -> Option<Encoding> {
+        if self.small.reaches(rate.saturating_mul(SMALL_MARGIN)) {
+            return Some(Encoding::SMALL);
+        }
+        self.fast
+            .reaches(rate.saturating_mul(FAST_MARGIN))
+            .then_some(Encoding::FAST)
+    }
+
+    fn sample_shrinks(&mut self, bytes: &[u8]) -> bool {
+        let Some(sample) = bytes.get(..SAMPLE) else {
+            return true;
+        };
+        self.was_used = true;
+        let mut out = [0; room(SAMPLE)];
+        self.encoder
+            .encode(Encoding::FAST, sample, &mut out)
+            .is_some()
+    }
+
+    fn may_shrink(&mut self, content: ContentId) -> bool {
+        let dull = self.dull.iter_mut().find(|dull| dull.content == content);
+        match dull {
+            Some(dull) if dull.left > 0 => {
+                dull.left -= 1;
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn note(&mut self, content: ContentId, shrank: bool) {
+        let place = self.dull.iter().position(|dull| dull.content == content);
+        match (place, shrank) {
+            (Some(place), true) => drop(self.dull.remove(place)),
+            (None, true) => {}
+            (Some(place), false) => {
+                if let Some(dull) = self.dull.get_mut(place) {
+                    dull.skip = (dull.skip * 2).min(MOST_SKIPPED);
+                    dull.left = dull.skip;
+                }
+            }
+            (None, false) => {
+                if self.dull.len() >= DULL_CONTENTS {
+                    self.dull.pop_front();
+                }
+                self.dull.push_back(Dull {
+                    content,
+                    left: 1,
+                    skip: 1,
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! What scans cost, and what they make good.
+
+use peer_mio::disk::Place;
+use proto_core::time::Duration;
+use sim::cluster::Cluster;
+use sim::disk::Node;
+use sim::rng::Rng;
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn two(files: usize) -> Cluster {
+    let mut cluster = Cluster::new(2, &mut Rng::new(1));
+    cluster.set_clocks();
+    for number in 0..files {
+        let (folder, file) = (
+            format!("{}", number % 50),
+            format!("{}/{number}", number % 50),
+        );
+        let disk = &cluster.machines[0].disk;
+        let _there = disk.user_mkdir(folder.as_bytes());
+        disk.user_write(file.as_bytes(), file.as_bytes()).unwrap();
+    }
+    assert!(cluster.start(0) && cluster.start(1));
+    assert!(cluster.drive_until(Duration::from_secs(300), Cluster::in_sync));
+    cluster
+}
+
+fn is_on_both(cluster: &Cluster, path: &[u8], wanted: &[u8]) -> bool {
+    cluster.machines.iter().all(|machine| {
+        let node = machine.disk.tree(Place::Share).remove(path);
+        matches!(node, Some(Node::File(_, _, bytes)) if bytes == wanted)
+    })
+}
+
+#[test]
+fn a_start_with_unchanged_files_reads_none_of_them() {
+    let mut cluster = two(2_000);
+    // Until the index knows that the disk has them all.
+    cluster.drive(Duration::from_secs(400));
+    for place in 0..2 {
+        cluster.machines[place].peer.as_mut().unwrap().shut_down();
+        cluster.crash(place, false);
+    }
+    let read = |cluster: &Cluster| [0, 1].map(|place| cluster.machines[place].disk.share_read());
+    let before = read(&cluster);
+    assert!(before[0] > 0);
+    assert!(cluster.start(0) && cluster.start(1));
+    assert!(cluster.drive_until(SOON, Cluster::in_sync));
+    // Not by the start's scan, nor by later ones.
+    cluster.drive(Duration::from_secs(150));
+    assert_eq!(read(&cluster), before);
+    // What did change is read, and nothing else.
+    cluster.set_clocks();
+    cluster.machines[0]
+        .disk
+        .user_write(b"7/7", b"changed")
+        .unwrap();
+    assert!(cluster.drive_until(SOON, |cluster| is_on_both(cluster, b"7/7", b"changed")));
+    cluster.drive(Duration::from_secs(1));
+    let after = read(&cluster);
+    assert!(
+        (1..=100).contains(&(after[0] - before[0])),
+        "{after:?} {before:?}"
+    );
+}
+
+#[test]
+fn a_lost_event_costs_a_scan() {
+    let mut cluster = two(100);
+    cluster.machines[0].missed_events = 1000;
+    cluster.set_clocks();
+    cluster.machines[0]
+        .disk
+        .user_write(b"7/7", b"changed")
+        .unwrap();
+    cluster.machines[0].disk.user_remove_all(b"8/8").unwrap();
+    // The kernel says no more than that some were lost.
+    let begin = cluster.now();
+    cluster.step(begin + Duration::from_millis(1));
+    cluster.machines[0].peer.as_mut().unwrap().handle_overflow();
+    let arrived = cluster.drive_until(Duration::from_secs(5), |cluster| {
+        let tree = cluster.machines[1].disk.tree(Place::Share);
+        is_on_both(cluster, b"7/7", b"changed") && !tree.contains_key(b"8/8".as_slice())
+    });
+    assert!(arrived, "it waited for the next regular scan");
+}
+
+#[test]
+fn where_the_kernel_watches_too_little_scans_come_sooner_and_that_is_said() {
+    for limit in [usize::MAX, 10] {
+        let mut cluster = Cluster::new(2, &mut Rng::new(1));
+        cluster.machines[0].max_watches = limit;
+        for number in 0..20 {
+            let folder = format!("{number}");
+            cluster.machines[0]
+                .disk
+                .user_mkdir(folder.as_bytes())
+                .unwrap();
+        }
+        assert!(cluster.start(0) && cluster.start(1));
+        assert!(cluster.drive_until(SOON, Cluster::in_sync));
+        cluster.machines[0].missed_events = 1000;
+        cluster.set_clocks();
+        cluster.machines[0]
+            .disk
+            .user_write(b"19/f", b"text")
+            .unwrap();
+        let arrived = cluster.drive_until(Duration::from_secs(12), |cluster| {
+            is_on_both(cluster, b"19/f", b"text")
+        });
+        assert_eq!(arrived, limit == 10);
+        let errors = cluster.machines[0].peer.as_ref().unwrap().status().errors;
+        let said = errors
+            .iter()
+            .any(|error| error.contains("fs.inotify.max_user_watches"));
+        assert_eq!(said, limit == 10, "{errors:?}");
+        // Once there is room, all is as usual.
+        cluster.crash(0, false);
+        cluster.machines[0].max_watches = usize::MAX;
+        assert!(cluster.start(0));
+        assert!(cluster.drive_until(SOON, Cluster::in_sync));
+        let errors = cluster.machines[0].peer.as_ref().unwrap().status().errors;
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+}
