@@ -3,9 +3,10 @@
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod delta;
 mod bundles;
+mod delta;
 mod fetching;
+mod flushed;
 mod full_disk;
 mod guard;
 mod identity;

@@ -64,6 +64,8 @@ pub(super) struct Ready<F> {
     pub file: F,
     /// Its bytes are on the disk, and it has its mode and time.
     pub flushed: bool,
+    /// It was flushed by itself, as there were few.
+    alone: bool,
 }
 
 impl<F: DiskFile> Ready<F> {
@@ -104,6 +106,7 @@ impl<F> Landing<F> {
             started,
             file: transfer.into_file(),
             flushed: false,
+            alone: false,
         };
         if size > LARGE {
             self.flushing.add(ready);
@@ -129,6 +132,12 @@ impl<F> Landing<F> {
         self.ready.iter().filter(|ready| !ready.flushed).count()
     }
 
+    /// Whether some are not on the disk yet.
+    fn needs_flush(&self) -> bool {
+        let mut ready = self.ready.iter();
+        ready.any(|ready| !ready.flushed && !ready.alone)
+    }
+
     /// Adds a content that came with the announcement of its path.
     pub(super) fn add_told(
         &mut self,
@@ -148,6 +157,7 @@ impl<F> Landing<F> {
             started: now.mono,
             file,
             flushed: false,
+            alone: false,
         };
         self.add_ready(now, ready);
     }
@@ -171,6 +181,7 @@ impl<F> Landing<F> {
             started,
             file,
             flushed: false,
+            alone: false,
         };
         self.add_ready(now, ready);
     }
@@ -253,8 +264,9 @@ impl<D: Disk> Peer<D> {
             self.leave_all();
             return true;
         }
+        // Not by their number: it may have become less since they were readied.
         if !each
-            && self.landing.unflushed() > FLUSH_EACH
+            && self.landing.needs_flush()
             && let Err(error) = self.disk.sync_all()
         {
             self.errors
@@ -284,7 +296,10 @@ impl<D: Disk> Peer<D> {
                 return true;
             }
         };
-        let alone = self.config.flushing == Flushing::Each || self.landing.unflushed() <= FLUSH_EACH;
+        let alone =
+            self.config.flushing == Flushing::Each || self.landing.unflushed() <= FLUSH_EACH;
+        // One that is not pending now is not flushed by itself; perhaps it is pending again when the group lands.
+        let flushed = alone && entry.is_some();
         let prepared = entry.map_or(Ok(()), |entry| {
             ready.set_attributes(&entry)?;
             if alone {
@@ -300,6 +315,9 @@ impl<D: Disk> Peer<D> {
             self.errors.set_path(&ready.path, sentence);
             self.plan.retry_later();
         } else {
+            if let Some(ready) = self.landing.ready.get_mut(place) {
+                ready.alone = flushed;
+            }
             self.landing.prepared += 1;
         }
         alone

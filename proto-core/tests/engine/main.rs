@@ -4,9 +4,9 @@
 #![allow(clippy::indexing_slicing)]
 
 mod announcing;
+mod bundles;
 mod congestion;
 mod encodings;
-mod bundles;
 mod fairness;
 mod faults;
 mod hostile;
