@@ -6,6 +6,7 @@
 mod bundles;
 mod delta;
 mod fetching;
+mod flushed;
 mod full_disk;
 mod guard;
 mod identity;

@@ -70,6 +70,8 @@ pub(super) struct Ready<F> {
     pub file: F,
     /// Its bytes are on the disk, and it has its mode and time.
     pub flushed: bool,
+    /// It was flushed by itself, as there were few.
+    alone: bool,
 }
 
 impl<F: DiskFile> Ready<F> {
@@ -111,6 +113,7 @@ impl<F> Landing<F> {
             started,
             file: transfer.into_file(),
             flushed: false,
+            alone: false,
         };
         if size > LARGE {
             self.flushing.add(ready);
@@ -146,6 +149,12 @@ impl<F> Landing<F> {
         self.ready.iter().filter(|ready| !ready.flushed).count()
     }
 
+    /// Whether some are not on the disk yet.
+    fn needs_flush(&self) -> bool {
+        let mut ready = self.ready.iter();
+        ready.any(|ready| !ready.flushed && !ready.alone)
+    }
+
     /// Adds a content that came with the announcement of its path.
     pub(super) fn add_told(
         &mut self,
@@ -165,6 +174,7 @@ impl<F> Landing<F> {
             started: now.mono,
             file,
             flushed: false,
+            alone: false,
         };
         self.add_ready(now, ready);
     }
@@ -188,6 +198,7 @@ impl<F> Landing<F> {
             started,
             file,
             flushed: false,
+            alone: false,
         };
         self.add_ready(now, ready);
     }
@@ -271,8 +282,9 @@ impl<D: Disk> Peer<D> {
             self.leave_all();
             return true;
         }
+        // Not by their number: it may have become less since they were readied.
         if !each
-            && self.landing.unflushed() > FLUSH_EACH
+            && self.landing.needs_flush()
             && let Err(error) = self.disk.sync_all()
         {
             self.errors
@@ -304,6 +316,8 @@ impl<D: Disk> Peer<D> {
         };
         let alone =
             self.config.flushing == Flushing::Each || self.landing.unflushed() <= FLUSH_EACH;
+        // One that is not pending now is not flushed by itself; perhaps it is pending again when the group lands.
+        let flushed = alone && entry.is_some();
         let prepared = entry.map_or(Ok(()), |entry| {
             ready.set_attributes(&entry)?;
             if alone {
@@ -319,6 +333,9 @@ impl<D: Disk> Peer<D> {
             self.errors.set_path(&ready.path, sentence);
             self.plan.retry_later();
         } else {
+            if let Some(ready) = self.landing.ready.get_mut(place) {
+                ready.alone = flushed;
+            }
             self.landing.prepared += 1;
         }
         alone
