@@ -480,7 +480,7 @@ impl<D: Disk> Legacy<D> {
                     landing.content = hashed.content;
                     landing.hashing = None;
                 }
-                _ => return self.landed(now.mono, landing, Some(PATH_RETRY)),
+                _ => return self.landed(now.mono, *landing, Some(PATH_RETRY)),
             }
         }
         let Some(ancestor) = self.ancestors.get(landing.place) else {
@@ -490,18 +490,18 @@ impl<D: Disk> Legacy<D> {
         if landing.rest.is_none() && ancestor.told_at <= landing.came_at + SETTLED / 2 {
             // What came counts only if the file is still the same after it.
             if waited > PATIENCE {
-                return self.landed(now.mono, landing, Some(PATH_RETRY));
+                return self.landed(now.mono, *landing, Some(PATH_RETRY));
             }
             self.job = Job::Land(landing);
             return false;
         }
         let seen = ancestor.seen.get(&landing.path);
         if seen.is_none_or(|seen| !seen.here || seen.mtime != landing.mtime) {
-            return self.landed(now.mono, landing, Some(Duration::ZERO));
+            return self.landed(now.mono, *landing, Some(Duration::ZERO));
         }
         let Some((ours, local)) = peer.ours_at(&landing.path) else {
             if waited > PATIENCE {
-                return self.landed(now.mono, landing, Some(PATH_RETRY));
+                return self.landed(now.mono, *landing, Some(PATH_RETRY));
             }
             self.job = Job::Land(landing);
             return false;
@@ -519,12 +519,12 @@ impl<D: Disk> Legacy<D> {
                 if taking != Taking::Nothing {
                     log::debug!("{ip}: landed {} ({taking:?})", Escaped(&landing.path));
                 }
-                self.landed(now.mono, landing, None)
+                self.landed(now.mono, *landing, None)
             }
-            Ok(false) => self.landed(now.mono, landing, Some(SETTLED)),
+            Ok(false) => self.landed(now.mono, *landing, Some(SETTLED)),
             Err(error) => {
                 log::warn!("{} cannot be landed: {error}", Escaped(&landing.path));
-                self.landed(now.mono, landing, Some(PATH_RETRY))
+                self.landed(now.mono, *landing, Some(PATH_RETRY))
             }
         }
     }
@@ -533,7 +533,7 @@ impl<D: Disk> Legacy<D> {
     fn landed(
         &mut self,
         now: Instant,
-        landing: Box<Landing<D::File>>,
+        landing: Landing<D::File>,
         retry: Option<Duration>,
     ) -> bool {
         let Landing {
@@ -544,7 +544,7 @@ impl<D: Disk> Legacy<D> {
             content,
             rest,
             ..
-        } = *landing;
+        } = landing;
         self.reply_stale = true;
         let number = rest.as_ref().map(|rest| rest.number);
         for (other, ancestor) in self.ancestors.iter_mut().enumerate() {

@@ -382,10 +382,8 @@ mod tests {
         assert!(unpack(&good).is_ok());
         // Two members of one name: the second's name is changed in both places.
         let mut twice = good.clone();
-        for place in 0..twice.len() {
-            if twice[place] == b'b' {
-                twice[place] = b'a';
-            }
+        for byte in twice.iter_mut().filter(|byte| **byte == b'b') {
+            *byte = b'a';
         }
         assert!(unpack(&twice).is_err());
         let mut longer = good.clone();
