@@ -156,6 +156,6 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(flusher.under_way, 0, "there would be room");
-        assert_eq!(flusher.begin(&file), None);
+        assert_eq!(flusher.begin(file), None);
     }
 }
