@@ -251,9 +251,10 @@ impl<D: Disk> Peer<D> {
             return false;
         }
         let each = self.config.flushing == Flushing::Each;
+        let comes_more = !self.transfers.is_empty() || !self.bundles.is_empty();
         let waits = !each
             && !self.landing.is_full()
-            && !(self.transfers.is_empty() && self.bundles.is_empty())
+            && comes_more
             && now.mono < self.landing.since + GROUP_PAUSE;
         if waits {
             return false;
