@@ -124,12 +124,12 @@ type Lie = fn(&mut [u8]);
 fn lies() -> [(&'static str, Lie); 8] {
     [
         ("names beside share/", |head| {
-            head[46..49].copy_from_slice(b"../")
+            head[46..49].copy_from_slice(b"../");
         }),
         ("absolute names", |head| head[46] = b'/'),
         ("NUL in names", |head| head[47] = 0),
         ("one name for all", |head| {
-            head[46..52].copy_from_slice(b"file 1")
+            head[46..52].copy_from_slice(b"file 1");
         }),
         ("checksums", |head| head[16] ^= 1),
         ("sizes", |head| head[20..28].copy_from_slice(&[0xff; 8])),
