@@ -89,6 +89,16 @@ fn a_server_that_is_short_of_room_still_gives_all_its_files() {
 }
 
 #[test]
+fn who_has_room_for_the_files_but_not_for_a_bundle_gets_them() {
+    let mut cluster = cluster(2, Duration::from_millis(5));
+    let disk = &cluster.machines[1].disk;
+    // An eighth stays free; the files take 1.3 MB, and their bundle twice as much until it is unpacked.
+    disk.set_capacity((disk.used() + 2_300_000) / 7 * 8);
+    write_many(&cluster);
+    sync(&mut cluster, Duration::from_secs(60));
+}
+
+#[test]
 fn a_file_that_changes_while_it_is_wanted_comes_as_it_is_now() {
     let mut cluster = cluster(2, Duration::from_millis(20));
     write_many(&cluster);

@@ -11,7 +11,7 @@ pub mod unpack;
 pub mod verify;
 
 #[cfg(test)]
-mod memory_file;
+pub(crate) mod memory_file;
 mod piece_reader;
 
 use proto_core::content::ChunkRef;

@@ -186,7 +186,8 @@ impl<D: Disk> Peer<D> {
             return true;
         }
         if !self.has_room(now, &name, 2 * longest(run)) {
-            self.plan.retry_later();
+            // For a bundle twice the room is needed; perhaps there is enough for the files.
+            self.take_apart(now, run.id.index, run.id.sequences());
             return true;
         }
         let at = in_download(&name);

@@ -269,10 +269,8 @@ impl<D: Disk> Peer<D> {
         }
         let each = self.config.flushing == Flushing::Each;
         let last = self.transfers.is_empty() && self.bundles.is_empty();
-        let waits = !each
-            && !last
-            && !self.landing.is_full()
-            && now.mono < self.landing.group_due();
+        let waits =
+            !each && !last && !self.landing.is_full() && now.mono < self.landing.group_due();
         if waits {
             return false;
         }

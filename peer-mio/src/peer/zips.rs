@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
 
-/// Bundles kept or waiting to be built.
+/// Bundles kept, and as many that wait to be built in their place.
 const MAX_ZIPS: usize = 32;
 /// Bytes of them.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -94,7 +94,7 @@ impl<F: DiskFile> Zips<F> {
             Some(State::Wanted) => Read::NotYet,
             None => {
                 // With more wanted than there is room for, the request waits in its queue.
-                if self.kept.len() < MAX_ZIPS || self.has_idle() {
+                if self.kept.len() < MAX_ZIPS || self.wanted() < MAX_ZIPS && self.has_idle() {
                     self.kept.push_back(Zip {
                         id,
                         state: State::Wanted,
@@ -103,6 +103,13 @@ impl<F: DiskFile> Zips<F> {
                 Read::NotYet
             }
         }
+    }
+
+    /// How many are to be built.
+    fn wanted(&self) -> usize {
+        let kept = self.kept.iter();
+        kept.filter(|zip| matches!(zip.state, State::Wanted))
+            .count()
     }
 
     fn has_idle(&self) -> bool {
@@ -327,5 +334,30 @@ pub fn clear_zips<D: Disk>(disk: &D) {
             // If it cannot be removed now, the next start tries again.
             let _ = disk.remove_file(in_zip(&name));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::memory_file::MemoryFile;
+    use proto_core::index::entry::IndexId;
+
+    #[test]
+    fn what_is_asked_for_at_once_is_bounded_whatever_is_kept() {
+        let mut zips = Zips::<MemoryFile>::default();
+        let ask = |zips: &mut Zips<MemoryFile>, first| {
+            let id = BundleId::new(IndexId(1), first).unwrap();
+            assert_eq!(zips.read(id, 0, 1000, &mut Vec::new()), Read::NotYet);
+        };
+        ask(&mut zips, 1);
+        for zip in &mut zips.kept {
+            zip.state = State::Nothing;
+        }
+        for first in 2..1000 {
+            ask(&mut zips, first);
+        }
+        assert!(zips.kept.len() <= 2 * MAX_ZIPS, "{}", zips.kept.len());
+        assert_eq!(zips.wanted(), MAX_ZIPS);
     }
 }

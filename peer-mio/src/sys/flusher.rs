@@ -36,8 +36,8 @@ impl Flusher {
         })
     }
 
-    /// Begins an fdatasync; its number. `None`: not now, the caller has to do it. The kernel holds the file
-    /// until it is done, also if it is closed here meanwhile.
+    /// Begins an fdatasync; its number. `None`: not now, the caller has to do it. The file must stay open until
+    /// it has ended, if its result counts: some kernels look the descriptor up only when they begin.
     pub fn begin(&mut self, file: impl AsFd) -> Option<u64> {
         self.reap();
         if self.broken || self.under_way >= AT_ONCE {
@@ -114,7 +114,6 @@ mod tests {
         let good = flusher.begin(&file).unwrap();
         let (pipe, _end) = std::io::pipe().unwrap();
         let bad = flusher.begin(&pipe).unwrap();
-        drop(file);
         let begin = Instant::now();
         let mut wait = |number| loop {
             if let Some(result) = flusher.poll(number) {
@@ -156,6 +155,6 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(flusher.under_way, 0, "there would be room");
-        assert_eq!(flusher.begin(&file), None);
+        assert_eq!(flusher.begin(file), None);
     }
 }

@@ -132,6 +132,8 @@ impl<D: Disk> Peer<D> {
         }
         let (verified, here) = kept.unwrap_or_default();
         log::trace!("fetching {content} ({size} bytes) for {}", Escaped(path));
+        let told_by = self.slot_of(pending.told_by);
+        let told_by = self.first_source(&Fetched { path, content }, told_by);
         self.transfers.push(Transfer {
             content,
             size,
@@ -141,7 +143,7 @@ impl<D: Disk> Peer<D> {
             fetched: 0,
             copied: 0,
             started: now.mono,
-            told_by: self.slot_of(pending.told_by),
+            told_by,
             wrong: PeerSet::EMPTY,
             fresh: part.is_fresh(),
             file: part.file,

@@ -89,7 +89,7 @@ impl<D: Disk> Peer<D> {
         let Some(transfer) = self.transfers.get(place) else {
             return;
         };
-        let (path, content) = (transfer.path.clone(), transfer.content);
+        let (path, content, wrong) = (transfer.path.clone(), transfer.content, transfer.wrong);
         if transfer.reads_recipe(content) {
             self.fetching.mixed.next(content);
         }
@@ -98,6 +98,7 @@ impl<D: Disk> Peer<D> {
             content,
         };
         self.fetch_failed(&which, cause, sentence);
+        self.fetching.retries.note_wrong(&path, wrong);
         self.end_transfer(place);
     }
 

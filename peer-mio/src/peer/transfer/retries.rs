@@ -42,6 +42,8 @@ struct Retry {
     cause: Cause,
     failures: u32,
     not_before: Instant,
+    /// Who sent bytes that do not verify, the last time.
+    wrong: PeerSet,
 }
 
 impl Retries {
@@ -64,6 +66,7 @@ impl Retries {
                 cause,
                 failures: failures.saturating_add(1),
                 not_before: now + FIRST_PAUSE * (1 << failures.min(DOUBLINGS)),
+                wrong: PeerSet::EMPTY,
             },
         );
     }
@@ -74,6 +77,19 @@ impl Retries {
         let retry = self.paths.get(path)?;
         (retry.content == content && now < retry.not_before)
             .then_some((retry.not_before, retry.cause))
+    }
+
+    /// Who sent wrong bytes when it failed.
+    pub(super) fn note_wrong(&mut self, path: &[u8], wrong: PeerSet) {
+        if let Some(retry) = self.paths.get_mut(path) {
+            retry.wrong = wrong;
+        }
+    }
+
+    fn wrong(&self, path: &[u8], content: ContentId) -> PeerSet {
+        let retry = self.paths.get(path);
+        let retry = retry.filter(|retry| retry.content == content);
+        retry.map_or(PeerSet::EMPTY, |retry| retry.wrong)
     }
 
     /// A peer connected.
@@ -119,6 +135,18 @@ impl<D: Disk> Peer<D> {
         (0..self.config.peers.len())
             .filter_map(PeerSlot::new)
             .find(|peer| !wrong.contains(*peer) && self.engine.connected_index(*peer).is_some())
+    }
+
+    /// Whom to ask first: who told of it, or another one if that sent wrong bytes the last time.
+    pub(super) fn first_source(
+        &self,
+        which: &Fetched<'_>,
+        told_by: Option<PeerSlot>,
+    ) -> Option<PeerSlot> {
+        let wrong = self.fetching.retries.wrong(which.path, which.content);
+        let better = told_by.filter(|peer| wrong.contains(*peer));
+        let better = better.and_then(|_| self.better_source(wrong));
+        better.or(told_by)
     }
 
     /// What nobody had begins to come.

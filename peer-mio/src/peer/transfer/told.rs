@@ -6,6 +6,7 @@ use crate::clock::Now;
 use crate::disk::{Disk, DiskFile};
 use crate::peer::Peer;
 use crate::store::StoreError;
+use proto_core::content::cut::SMALLEST_CHUNK;
 use proto_core::content::{ContentId, recipe};
 use proto_core::index::entry::Kind;
 use proto_core::path::Escaped;
@@ -24,7 +25,10 @@ impl<D: Disk> Peer<D> {
         if !self.is_scanned() || self.disk.check_share().is_err() {
             return Ok(());
         }
-        for bytes in announce::contents(contents) {
+        // What is longer than the smallest chunk has a recipe, which would be missing.
+        for bytes in
+            announce::contents(contents).filter(|bytes| bytes.len() <= SMALLEST_CHUNK as usize)
+        {
             let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             let content = recipe::single_chunk(len, recipe::hash_chunk(bytes));
             let of_it = page
