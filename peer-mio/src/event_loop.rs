@@ -215,14 +215,16 @@ impl EventLoop {
                 return;
             }
             let (peer, legacy) = (&mut self.peer, &mut self.legacy);
-            match self.socket.receive(&mut |from, datagram, mark| match legacy {
-                // No datagram of ours begins with a 0.
-                Some((legacy, _)) if datagram.first() == Some(&0) => {
-                    legacy.handle_blocks(now, from, datagram);
-                    false
-                }
-                _ => peer.handle_datagram(now, from, datagram, mark),
-            }) {
+            match self
+                .socket
+                .receive(&mut |from, datagram, mark| match legacy {
+                    // No datagram of ours begins with a 0.
+                    Some((legacy, _)) if datagram.first() == Some(&0) => {
+                        legacy.handle_blocks(now, from, datagram);
+                        false
+                    }
+                    _ => peer.handle_datagram(now, from, datagram, mark),
+                }) {
                 Ok(more) => self.socket_ready = more,
                 Err(error) => {
                     log::warn!("receiving failed: {error}");

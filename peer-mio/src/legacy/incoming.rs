@@ -530,12 +530,7 @@ impl<D: Disk> Legacy<D> {
     }
 
     /// A landing is over; with `retry` it is to be tried again after so long.
-    fn landed(
-        &mut self,
-        now: Instant,
-        landing: Landing<D::File>,
-        retry: Option<Duration>,
-    ) -> bool {
+    fn landed(&mut self, now: Instant, landing: Landing<D::File>, retry: Option<Duration>) -> bool {
         let Landing {
             place,
             path,

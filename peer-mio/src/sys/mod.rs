@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod allocator;
-pub mod fragment;
 pub mod flusher;
+pub mod fragment;
 pub mod signals;
 pub mod writeback;
