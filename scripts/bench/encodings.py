@@ -8,17 +8,14 @@ import itertools
 import os
 import pathlib
 import random
-import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import traceback
 
 import rivals
-from network import Network, processor, peak
+from network import Network
 
 # Name, kind of files, Mbit/s, rivals.
 SCENARIOS = [
@@ -72,40 +69,12 @@ def tinypeer_plain(network, source, base, program):
     return rivals.tinypeer(network, source, base, plain)
 
 
-def rsync_az(network, source, base, _program, in_turn=False):
-    """Machine 1 is a daemon, the others pull, compressed."""
-    config = base / "rsyncd.conf"
-    config.write_text(f"use chroot = no\nuid = 0\ngid = 0\n[source]\npath = {source.path}\n")
-    words = ["rsync", "--daemon", "--no-detach", f"--config={config}", f"--address={network.address(1)}"]
-    daemon = network.start(1, words, base / "daemon.log")
-    subprocess.run(["sync"], check=True)
-    time.sleep(0.3)
-    sent, used = network.sent(1), resource.getrusage(resource.RUSAGE_CHILDREN)
-    begin = time.monotonic()
-    pulls = []
-    for machine in rivals.receivers(network):
-        (base / str(machine)).mkdir()
-        words = ["rsync", "-az", f"rsync://{network.address(1)}/source/", base / str(machine) / "source/"]
-        pulls.append(subprocess.Popen(network.within(machine, words)))
-        if in_turn:
-            pulls[-1].wait()
-    if any([pull.wait() for pull in pulls]):
-        raise RuntimeError("rsync failed")
-    wall = time.monotonic() - begin
-    time.sleep(0.2)
-    now = resource.getrusage(resource.RUSAGE_CHILDREN)
-    clients = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
-    rivals.same(source, [base / str(machine) / "source" for machine in rivals.receivers(network)])
-    return rivals.Seen(
-        wall=wall,
-        cpu=clients + processor(daemon),
-        memory=peak(daemon),
-        copies=(network.sent(1) - sent) / source.size,
-    )
+def rsync_az(network, source, base, program):
+    return rivals.rsync(network, source, base, program, ["-az"])
 
 
 def rsync_az_in_turn(network, source, base, program):
-    return rsync_az(network, source, base, program, in_turn=True)
+    return rivals.rsync(network, source, base, program, ["-az"], at_once=False)
 
 
 def measure(rate, rival, source, program, work):

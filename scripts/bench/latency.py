@@ -7,13 +7,12 @@ import os
 import pathlib
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import rivals
-from network import Network, processor, wait
+from network import Network, processor
 
 MACHINES = 3
 # Shares of a machine's folder are looked at this often, in seconds.
@@ -21,17 +20,7 @@ LOOK = 0.0002
 
 
 def tinypeer(network, base, program):
-    key = base / "key"
-    subprocess.run([program, "keygen", key], check=True, stdout=subprocess.DEVNULL)
-    processes = []
-    for machine in range(1, MACHINES + 1):
-        others = ",".join(network.address(other) for other in range(1, MACHINES + 1) if other != machine)
-        (base / str(machine) / "share").mkdir(parents=True)
-        words = [program, "--dir", base / str(machine), "--ip", others, "--key-file", key, "-q"]
-        processes.append(network.start(machine, words, base / f"{machine}.log"))
-    status = [program, "status", "--dir", base / "1", "--wait", "20"]
-    wait(lambda: subprocess.run(status, capture_output=True).returncode == 0, "peers in sync", 60)
-    return processes
+    return rivals.start_tinypeer(network, base, program)
 
 
 def syncthing(network, base, _program):

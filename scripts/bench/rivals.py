@@ -44,7 +44,8 @@ def same(source, places):
         subprocess.run(["diff", "-rq", source.path, place], check=True)
 
 
-def tinypeer(network, source, base, program):
+def start_tinypeer(network, base, program):
+    """One on each machine, connected; the processes."""
     key = base / "key"
     subprocess.run([program, "keygen", key], check=True, stdout=subprocess.DEVNULL)
     processes = []
@@ -55,6 +56,11 @@ def tinypeer(network, source, base, program):
         processes.append(network.start(machine, words, base / f"{machine}.log"))
     status = [program, "status", "--dir", base / "1", "--wait", "20"]
     wait(lambda: subprocess.run(status, capture_output=True).returncode == 0, "peers in sync", 60)
+    return processes
+
+
+def tinypeer(network, source, base, program):
+    processes = start_tinypeer(network, base, program)
     staged = stage(source, base)
     before, sent = sum(map(processor, processes)), network.sent(1)
     warm(source.size * network.count)
@@ -72,8 +78,8 @@ def rsync_each(network, source, base, program):
     return rsync(network, source, base, program, at_once=False)
 
 
-def rsync(network, source, base, _program, flush=(), at_once=True):
-    """Machine 1 is a daemon, the others pull all at once; whole files, plain, not flushed."""
+def rsync(network, source, base, _program, options=("-a", "--whole-file"), at_once=True):
+    """Machine 1 is a daemon, the others pull; as it comes: all at once, whole files, plain, not flushed."""
     config = base / "rsyncd.conf"
     config.write_text(f"use chroot = no\nuid = 0\ngid = 0\n[source]\npath = {source.path}\n")
     words = ["rsync", "--daemon", "--no-detach", f"--config={config}", f"--address={network.address(1)}"]
@@ -85,7 +91,7 @@ def rsync(network, source, base, _program, flush=(), at_once=True):
     begin = time.monotonic()
     pulls = []
     for machine in receivers(network):
-        words = ["rsync", "-a", "--whole-file", *flush, f"rsync://{network.address(1)}/source/", base / str(machine) / "source/"]
+        words = ["rsync", *options, f"rsync://{network.address(1)}/source/", base / str(machine) / "source/"]
         (base / str(machine)).mkdir()
         pulls.append(subprocess.Popen(network.within(machine, words)))
         if not at_once:
@@ -107,7 +113,7 @@ def rsync(network, source, base, _program, flush=(), at_once=True):
 
 def rsync_fsync(network, source, base, program):
     """The same with each file flushed, as tinypeer does before it gives a file its name."""
-    return rsync(network, source, base, program, ["--fsync"])
+    return rsync(network, source, base, program, ["-a", "--whole-file", "--fsync"])
 
 
 SYNCTHING = """<configuration version="35">
