@@ -82,6 +82,22 @@ pub struct Landing<F> {
     rest: Option<Box<Unpacking<F>>>,
 }
 
+impl<F: DiskFile> Landing<F> {
+    /// A file that has come and is not hashed yet.
+    fn new(now: Instant, place: usize, path: Vec<u8>, mtime: u64, file: F, size: u64) -> Self {
+        Self {
+            place,
+            path,
+            mtime,
+            size,
+            came_at: now,
+            hashing: Some(HashJob::new(file, size)),
+            content: ContentId([0; 32]),
+            rest: None,
+        }
+    }
+}
+
 /// What the bridge works on.
 pub enum Job<F: DiskFile> {
     /// Nothing.
@@ -345,16 +361,8 @@ impl<D: Disk> Legacy<D> {
             }
             (Goal::File(path, mtime), Some(file)) => {
                 let size = size.unwrap_or(0);
-                self.job = Job::Land(Box::new(Landing {
-                    place: fetching.place,
-                    path,
-                    mtime,
-                    size,
-                    came_at: now,
-                    hashing: Some(HashJob::new(file, size)),
-                    content: ContentId([0; 32]),
-                    rest: None,
-                }));
+                let landing = Landing::new(now, fetching.place, path, mtime, file, size);
+                self.job = Job::Land(Box::new(landing));
             }
             (Goal::Size(path, mtime, expected), _) => {
                 if size == Some(expected.size) {
@@ -398,15 +406,10 @@ impl<D: Disk> Legacy<D> {
                     .get(unpacking.place)
                     .and_then(|ancestor| ancestor.seen.get(&path))
                     .map_or(0, |seen| seen.mtime);
+                let landing = Landing::new(now, unpacking.place, path, mtime, file, size);
                 self.job = Job::Land(Box::new(Landing {
-                    place: unpacking.place,
-                    path,
-                    mtime,
-                    size,
-                    came_at: now,
-                    hashing: Some(HashJob::new(file, size)),
-                    content: ContentId([0; 32]),
                     rest: Some(unpacking),
+                    ..landing
                 }));
             }
             (Err(error), _) => {
