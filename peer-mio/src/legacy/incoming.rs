@@ -1,22 +1,17 @@
-//! What ancestors have and we do not know: fetched as a batch or by itself, hashed, and landed as the table of
-//! docs/legacy.md, "Taking", says. One job at a time.
+//! What ancestors have and we do not know: fetched as a batch or by itself and unpacked; `landing.rs` does the
+//! rest. One job at a time.
 
 use super::ancestor::{Expected, PATH_RETRY};
 use super::batch::BatchJob;
 use super::unpack::{Member, UnpackJob, members};
-use super::{Ancestor, Legacy, download};
+use super::{Legacy, download};
 use crate::clock::Now;
 use crate::disk::{Disk, DiskFile};
-use crate::jobs::Progress;
 use crate::jobs::hash::HashJob;
 use crate::peer::Peer;
-use crate::watch::scan::join;
 use proto_core::content::ContentId;
-use proto_core::index::conflict::conflict_name;
-use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
-use proto_core::index::version_vector::VersionVector;
-use proto_core::legacy::{Fetch, FetchError, Fetched, Reply, Taking, take};
-use proto_core::path::{self, Escaped};
+use proto_core::legacy::{Fetch, FetchError, Fetched, Reply};
+use proto_core::path::Escaped;
 use proto_core::time::{Duration, Instant};
 use std::io;
 
@@ -24,20 +19,16 @@ use std::io;
 pub const SLICE: usize = 2 * 1024 * 1024;
 /// Names in `download/`.
 const ARCHIVE: &[u8] = b"legacy-batch";
-const FILE: &[u8] = b"legacy-file";
+pub(super) const FILE: &[u8] = b"legacy-file";
 /// A path that an ancestor has changed must stay as it is for so long before it is fetched by itself: the
 /// ancestor may publish it, and a file that vanishes while it is fetched ends the ancestor's server.
 const CHANGED_GRACE: Duration = Duration::from_secs(3);
 /// The same for a path that is new, which an ancestor does publish in the end.
 const NEW_GRACE: Duration = Duration::from_secs(15);
 /// Before what we expect at a path counts.
-const SETTLED: Duration = Duration::from_secs(1);
-/// So long something may stand in the way of landing.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const SETTLED: Duration = Duration::from_secs(1);
 /// Room that is left on the disk.
 const ROOM: u64 = 64 << 20;
-/// Names that are tried for a conflict copy.
-const COPIES: u32 = 100;
 
 /// What is being fetched from an ancestor.
 enum Goal {
@@ -62,7 +53,7 @@ pub struct Fetching<F> {
 /// An archive that is being unpacked.
 pub struct Unpacking<F> {
     place: usize,
-    number: u32,
+    pub(super) number: u32,
     archive: Option<F>,
     waiting: Vec<Member>,
     current: Option<UnpackJob<F>>,
@@ -70,16 +61,16 @@ pub struct Unpacking<F> {
 
 /// A file on its way into `share/`.
 pub struct Landing<F> {
-    place: usize,
-    path: Vec<u8>,
-    mtime: u64,
-    size: u64,
+    pub(super) place: usize,
+    pub(super) path: Vec<u8>,
+    pub(super) mtime: u64,
+    pub(super) size: u64,
     /// When its last byte came.
-    came_at: Instant,
-    hashing: Option<HashJob<F>>,
-    content: ContentId,
+    pub(super) came_at: Instant,
+    pub(super) hashing: Option<HashJob<F>>,
+    pub(super) content: ContentId,
     /// What it was unpacked from.
-    rest: Option<Box<Unpacking<F>>>,
+    pub(super) rest: Option<Box<Unpacking<F>>>,
 }
 
 impl<F: DiskFile> Landing<F> {
@@ -183,15 +174,6 @@ fn is_time_of(member: i64, mtime: u64) -> bool {
     let apart = mtime as i64 - member;
     // Zones are quarters of an hour apart, up to 14 hours.
     apart.abs() <= 14 * 3600 + 1 && matches!(apart.rem_euclid(900), 0 | 1)
-}
-
-fn timestamp(mtime: u64) -> Timestamp {
-    let time = f64::from_bits(mtime);
-    let sec = time.floor().clamp(-1e15, 1e15);
-    Timestamp {
-        sec: sec as i64,
-        nsec: ((time - sec) * 1e9).clamp(0.0, 999_999_999.0) as u32,
-    }
 }
 
 impl<D: Disk> Legacy<D> {
@@ -466,167 +448,6 @@ impl<D: Disk> Legacy<D> {
         let _removed = peer.disk().remove_file(download(ARCHIVE));
         false
     }
-
-    fn step_land(
-        &mut self,
-        now: Now,
-        peer: &mut Peer<D>,
-        mut landing: Box<Landing<D::File>>,
-    ) -> bool {
-        if let Some(hashing) = &mut landing.hashing {
-            match hashing.step(SLICE, &mut |_, _| Ok(())) {
-                Ok(Progress::More) => {
-                    self.job = Job::Land(landing);
-                    return true;
-                }
-                Ok(Progress::Done(hashed)) if hashed.size == landing.size => {
-                    landing.content = hashed.content;
-                    landing.hashing = None;
-                }
-                _ => return self.landed(now.mono, *landing, Some(PATH_RETRY)),
-            }
-        }
-        let Some(ancestor) = self.ancestors.get(landing.place) else {
-            return false;
-        };
-        let waited = now.mono.saturating_since(landing.came_at);
-        if landing.rest.is_none() && ancestor.told_at <= landing.came_at + SETTLED / 2 {
-            // What came counts only if the file is still the same after it.
-            if waited > PATIENCE {
-                return self.landed(now.mono, *landing, Some(PATH_RETRY));
-            }
-            self.job = Job::Land(landing);
-            return false;
-        }
-        let seen = ancestor.seen.get(&landing.path);
-        if seen.is_none_or(|seen| !seen.here || seen.mtime != landing.mtime) {
-            return self.landed(now.mono, *landing, Some(Duration::ZERO));
-        }
-        let Some((ours, local)) = peer.ours_at(&landing.path) else {
-            if waited > PATIENCE {
-                return self.landed(now.mono, *landing, Some(PATH_RETRY));
-            }
-            self.job = Job::Land(landing);
-            return false;
-        };
-        let taking = take(ours, ancestor.foreign(&landing.path, landing.content));
-        let ip = ancestor.ip;
-        let put = match taking {
-            Taking::Nothing => Ok(true),
-            Taking::New => put(now, peer, &landing, None),
-            Taking::Replace => put(now, peer, &landing, local),
-            Taking::Copy => put_copy(now, peer, &landing, u32::from(ip)),
-        };
-        match put {
-            Ok(true) => {
-                if taking != Taking::Nothing {
-                    log::debug!("{ip}: landed {} ({taking:?})", Escaped(&landing.path));
-                }
-                self.landed(now.mono, *landing, None)
-            }
-            Ok(false) => self.landed(now.mono, *landing, Some(SETTLED)),
-            Err(error) => {
-                log::warn!("{} cannot be landed: {error}", Escaped(&landing.path));
-                self.landed(now.mono, *landing, Some(PATH_RETRY))
-            }
-        }
-    }
-
-    /// A landing is over; with `retry` it is to be tried again after so long.
-    fn landed(&mut self, now: Instant, landing: Landing<D::File>, retry: Option<Duration>) -> bool {
-        let Landing {
-            place,
-            path,
-            mtime,
-            size,
-            content,
-            rest,
-            ..
-        } = landing;
-        self.reply_stale = true;
-        let number = rest.as_ref().map(|rest| rest.number);
-        for (other, ancestor) in self.ancestors.iter_mut().enumerate() {
-            match retry {
-                Some(pause) if other == place => ancestor.postpone(&path, now + pause),
-                None if other == place => ancestor.resolve(now, &path, mtime, content),
-                None => expect_member(ancestor, &path, content, size, number),
-                Some(_) => {}
-            }
-        }
-        if let Some(rest) = rest {
-            self.job = Job::Unpack(rest);
-        }
-        true
-    }
-}
-
-/// The others unpack the same archive.
-fn expect_member(
-    ancestor: &mut Ancestor,
-    path: &[u8],
-    content: ContentId,
-    size: u64,
-    number: Option<u32>,
-) {
-    if let Some(number) = number
-        && let Some(seen) = ancestor.seen.get_mut(path)
-    {
-        seen.expected = Some(Expected {
-            content,
-            size,
-            number,
-        });
-    }
-}
-
-fn put<D: Disk>(
-    now: Now,
-    peer: &mut Peer<D>,
-    landing: &Landing<D::File>,
-    over: Option<crate::store::Fingerprint>,
-) -> io::Result<bool> {
-    prepare(peer, landing)?;
-    peer.put_from_legacy(now, FILE, &landing.path, over)
-}
-
-fn prepare<D: Disk>(peer: &Peer<D>, landing: &Landing<D::File>) -> io::Result<()> {
-    let file = peer.disk().open(download(FILE), false)?;
-    file.set_mtime(timestamp(landing.mtime))?;
-    file.sync_data()
-}
-
-/// What both have changed: the ancestor's goes beside ours.
-fn put_copy<D: Disk>(
-    now: Now,
-    peer: &mut Peer<D>,
-    landing: &Landing<D::File>,
-    who: u32,
-) -> io::Result<bool> {
-    prepare(peer, landing)?;
-    let loser = Entry {
-        kind: Kind::File,
-        mode: 0o644,
-        size: landing.size,
-        mtime: timestamp(landing.mtime),
-        content: landing.content,
-        modified_by: IndexId(u64::from(who)),
-        version: VersionVector::default(),
-        sequence: 0,
-    };
-    let parent = path::parent(&landing.path).unwrap_or_default();
-    let mut name = heapless::Vec::new();
-    for attempt in 0..COPIES {
-        conflict_name(path::name(&landing.path), &loser, attempt, &mut name);
-        if peer.put_from_legacy(now, FILE, &join(parent, &name), None)? {
-            log::info!(
-                "{} was changed by both sides: the other one is kept as {}",
-                Escaped(&landing.path),
-                Escaped(&name)
-            );
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod ancestor;
 mod batch;
 mod cursor;
 mod incoming;
+mod landing;
 mod publish;
 pub mod sockets;
 pub mod unpack;

@@ -1,0 +1,195 @@
+//! A file of an ancestor's gets into `share/` as if a user had written it (docs/legacy.md, "Taking").
+
+use super::ancestor::{Expected, PATH_RETRY};
+use super::incoming::{FILE, Job, Landing, SETTLED, SLICE};
+use super::{Ancestor, Legacy, download};
+use crate::clock::Now;
+use crate::disk::{Disk, DiskFile};
+use crate::jobs::Progress;
+use crate::peer::Peer;
+use crate::watch::scan::join;
+use proto_core::content::ContentId;
+use proto_core::index::conflict::conflict_name;
+use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
+use proto_core::index::version_vector::VersionVector;
+use proto_core::legacy::{Taking, take};
+use proto_core::path::{self, Escaped};
+use proto_core::time::{Duration, Instant};
+use std::io;
+
+/// So long something may stand in the way of landing.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Names that are tried for a conflict copy.
+const COPIES: u32 = 100;
+
+impl<D: Disk> Legacy<D> {
+    pub(super) fn step_land(
+        &mut self,
+        now: Now,
+        peer: &mut Peer<D>,
+        mut landing: Box<Landing<D::File>>,
+    ) -> bool {
+        if let Some(hashing) = &mut landing.hashing {
+            match hashing.step(SLICE, &mut |_, _| Ok(())) {
+                Ok(Progress::More) => {
+                    self.job = Job::Land(landing);
+                    return true;
+                }
+                Ok(Progress::Done(hashed)) if hashed.size == landing.size => {
+                    landing.content = hashed.content;
+                    landing.hashing = None;
+                }
+                _ => return self.landed(now.mono, *landing, Some(PATH_RETRY)),
+            }
+        }
+        let Some(ancestor) = self.ancestors.get(landing.place) else {
+            return false;
+        };
+        let waited = now.mono.saturating_since(landing.came_at);
+        if landing.rest.is_none() && ancestor.told_at <= landing.came_at + SETTLED / 2 {
+            // What came counts only if the file is still the same after it.
+            if waited > PATIENCE {
+                return self.landed(now.mono, *landing, Some(PATH_RETRY));
+            }
+            self.job = Job::Land(landing);
+            return false;
+        }
+        let seen = ancestor.seen.get(&landing.path);
+        if seen.is_none_or(|seen| !seen.here || seen.mtime != landing.mtime) {
+            return self.landed(now.mono, *landing, Some(Duration::ZERO));
+        }
+        let Some((ours, local)) = peer.ours_at(&landing.path) else {
+            if waited > PATIENCE {
+                return self.landed(now.mono, *landing, Some(PATH_RETRY));
+            }
+            self.job = Job::Land(landing);
+            return false;
+        };
+        let taking = take(ours, ancestor.foreign(&landing.path, landing.content));
+        let ip = ancestor.ip;
+        let put = match taking {
+            Taking::Nothing => Ok(true),
+            Taking::New => put(now, peer, &landing, None),
+            Taking::Replace => put(now, peer, &landing, local),
+            Taking::Copy => put_copy(now, peer, &landing, u32::from(ip)),
+        };
+        match put {
+            Ok(true) => {
+                if taking != Taking::Nothing {
+                    log::debug!("{ip}: landed {} ({taking:?})", Escaped(&landing.path));
+                }
+                self.landed(now.mono, *landing, None)
+            }
+            Ok(false) => self.landed(now.mono, *landing, Some(SETTLED)),
+            Err(error) => {
+                log::warn!("{} cannot be landed: {error}", Escaped(&landing.path));
+                self.landed(now.mono, *landing, Some(PATH_RETRY))
+            }
+        }
+    }
+
+    /// A landing is over; with `retry` it is to be tried again after so long.
+    fn landed(&mut self, now: Instant, landing: Landing<D::File>, retry: Option<Duration>) -> bool {
+        let Landing {
+            place,
+            path,
+            mtime,
+            size,
+            content,
+            rest,
+            ..
+        } = landing;
+        self.reply_stale = true;
+        let number = rest.as_ref().map(|rest| rest.number);
+        for (other, ancestor) in self.ancestors.iter_mut().enumerate() {
+            match retry {
+                Some(pause) if other == place => ancestor.postpone(&path, now + pause),
+                None if other == place => ancestor.resolve(now, &path, mtime, content),
+                None => expect_member(ancestor, &path, content, size, number),
+                Some(_) => {}
+            }
+        }
+        if let Some(rest) = rest {
+            self.job = Job::Unpack(rest);
+        }
+        true
+    }
+}
+
+/// The others unpack the same archive.
+fn expect_member(
+    ancestor: &mut Ancestor,
+    path: &[u8],
+    content: ContentId,
+    size: u64,
+    number: Option<u32>,
+) {
+    if let Some(number) = number
+        && let Some(seen) = ancestor.seen.get_mut(path)
+    {
+        seen.expected = Some(Expected {
+            content,
+            size,
+            number,
+        });
+    }
+}
+
+fn put<D: Disk>(
+    now: Now,
+    peer: &mut Peer<D>,
+    landing: &Landing<D::File>,
+    over: Option<crate::store::Fingerprint>,
+) -> io::Result<bool> {
+    prepare(peer, landing)?;
+    peer.put_from_legacy(now, FILE, &landing.path, over)
+}
+
+fn prepare<D: Disk>(peer: &Peer<D>, landing: &Landing<D::File>) -> io::Result<()> {
+    let file = peer.disk().open(download(FILE), false)?;
+    file.set_mtime(timestamp(landing.mtime))?;
+    file.sync_data()
+}
+
+/// What both have changed: the ancestor's goes beside ours.
+fn put_copy<D: Disk>(
+    now: Now,
+    peer: &mut Peer<D>,
+    landing: &Landing<D::File>,
+    who: u32,
+) -> io::Result<bool> {
+    prepare(peer, landing)?;
+    let loser = Entry {
+        kind: Kind::File,
+        mode: 0o644,
+        size: landing.size,
+        mtime: timestamp(landing.mtime),
+        content: landing.content,
+        modified_by: IndexId(u64::from(who)),
+        version: VersionVector::default(),
+        sequence: 0,
+    };
+    let parent = path::parent(&landing.path).unwrap_or_default();
+    let mut name = heapless::Vec::new();
+    for attempt in 0..COPIES {
+        conflict_name(path::name(&landing.path), &loser, attempt, &mut name);
+        if peer.put_from_legacy(now, FILE, &join(parent, &name), None)? {
+            log::info!(
+                "{} was changed by both sides: the other one is kept as {}",
+                Escaped(&landing.path),
+                Escaped(&name)
+            );
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn timestamp(mtime: u64) -> Timestamp {
+    let time = f64::from_bits(mtime);
+    let sec = time.floor().clamp(-1e15, 1e15);
+    Timestamp {
+        sec: sec as i64,
+        nsec: ((time - sec) * 1e9).clamp(0.0, 999_999_999.0) as u32,
+    }
+}
