@@ -19,7 +19,7 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
 demo: release ## three real peers on this machine, step by step; SIZE=60 (MB) or SIZE=650
-	@TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo run --quiet --package tests --example demo -- $(SIZE) demo
+	@TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo run --quiet --release --package tests --example demo -- $(SIZE) demo
 
 test: ## everything that must pass, cheap first; installs what it needs; under 20 minutes on 2 cores
 	@scripts/test.sh
