@@ -34,8 +34,10 @@ const LEGACY: Token = Token(4);
 const RECEIVE_BUDGET: usize = 1;
 /// Datagrams taken in one turn from the sockets of ancestors.
 const LEGACY_BUDGET: usize = 64;
-/// Bursts sent in one turn before arrivals are looked at again.
+/// Bursts sent in one turn before arrivals are looked at again ...
 const SEND_BUDGET: usize = 64;
+/// ... and how long that may take: pieces are read and encoded on the way.
+const SEND_TIME: Duration = Duration::from_millis(2);
 /// File system events in one turn.
 const WATCH_BUDGET: usize = 1024;
 /// Largest burst: what one sendmsg takes.
@@ -303,7 +305,11 @@ impl EventLoop {
 
     /// Sends until nothing is left, the kernel has no room, or the budget is used up. True in the last case.
     fn send(&mut self, now: Now) -> bool {
-        for _ in 0..SEND_BUDGET {
+        let begin = self.clock.now().mono;
+        for sent in 0..SEND_BUDGET {
+            if sent > 0 && self.clock.now().mono.saturating_since(begin) > SEND_TIME {
+                return true;
+            }
             let (to, from, end, segment, ecn) = match self.unsent.take() {
                 Some(unsent) => unsent,
                 None => match self.peer.poll_transmit(now, &mut self.burst) {

@@ -1,6 +1,7 @@
 //! When local changes become durable, and what happens if they cannot.
 
 use super::Peer;
+use super::hashing::Lane;
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::{Durability, StoreError};
@@ -89,8 +90,8 @@ impl<D: Disk> Peer<D> {
             return;
         }
         self.changes.since.get_or_insert(now.mono);
-        let quiet =
-            self.hashing.is_none() && self.dirty.next_due().is_none_or(|due| due > now.mono);
+        let quiet = !self.hashings.has(Lane::Small)
+            && self.dirty.next_due().is_none_or(|due| due > now.mono);
         let due = self.changes.due(!self.scans.is_idle());
         if self.changes.is_full() || quiet && due.is_some_and(|due| now.mono >= due) {
             if self.changes.count > 0 || self.changes.taken_back {
@@ -154,7 +155,7 @@ impl<D: Disk> Peer<D> {
     pub(super) fn take_changes_back(&mut self) {
         self.store.abandon();
         // With it went the parts of recipes that were gathering there.
-        self.hashing = None;
+        self.stop_hashing(self.now);
         self.end_transfers();
         // If it cannot be read now, neither is anything else that follows.
         let _ = self.recheck.taken_back(&self.store);

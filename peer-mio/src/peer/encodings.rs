@@ -25,8 +25,12 @@ const DULL_CONTENTS: usize = 32;
 const MOST_SKIPPED: u16 = 32;
 /// An encoder is used on links of at most this part of its speed: it shares a thread with all else.
 const FAST_MARGIN: u64 = 2;
-/// What the encoder takes in must also be this many times what comes out of it at the rate of the link.
-const SMALL_MARGIN: u64 = 3;
+/// What the small encoder takes in is to be so many tenths of the rate of the link, that of what it makes three times
+/// smaller, ...
+const SMALL_MARGIN: u64 = 30;
+/// ... and once it is used, it stays in use down to what the fast one would bring, which makes it two times smaller: pieces
+/// that come now in this and now in that encoding help nobody.
+const SMALL_KEPT: u64 = 22;
 /// So long after its last use the memory is given back.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -48,6 +52,8 @@ pub struct Encodings {
     encoder: Encoder,
     fast: Speed,
     small: Speed,
+    /// The small encoder is in use on links of at most this rate.
+    small_up_to: u64,
     dull: VecDeque<Dull>,
     kept: Kept,
     was_used: bool,
@@ -128,9 +134,16 @@ impl Encodings {
 
     /// The best encoding that keeps up with a link of this rate.
     fn affordable(&mut self, rate: u64) -> Option<Encoding> {
-        if self.small.reaches(rate.saturating_mul(SMALL_MARGIN)) {
+        let margin = if rate <= self.small_up_to {
+            SMALL_KEPT
+        } else {
+            SMALL_MARGIN
+        };
+        if self.small.reaches(rate.saturating_mul(margin) / 10) {
+            self.small_up_to = self.small_up_to.max(rate);
             return Some(Encoding::SMALL);
         }
+        self.small_up_to = self.small_up_to.min(rate.saturating_sub(1));
         self.fast
             .reaches(rate.saturating_mul(FAST_MARGIN))
             .then_some(Encoding::FAST)

@@ -161,7 +161,7 @@ impl<D: Disk> Peer<D> {
             return self.step_census(now);
         }
         let quiet = self.scans.is_idle()
-            && self.hashing.is_none()
+            && !self.hashings.any()
             && self
                 .dirty
                 .next_due()

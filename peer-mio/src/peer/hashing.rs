@@ -1,9 +1,10 @@
-//! Hashing a file that differs from the index, as a job, with the same stat before and after.
+//! Hashing a file that differs from the index, as a job, with the same stat before and after. A large file is hashed beside
+//! what else changes, so that nothing waits for it.
 
 use super::Peer;
 use super::pickup::never_matching;
 use crate::clock::Now;
-use crate::disk::{At, Disk, DiskFile, FileKind, Place};
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat};
 use crate::jobs::Progress;
 use crate::jobs::hash::{HashJob, Hashed};
 use crate::store::{Fingerprint, StoreError};
@@ -14,29 +15,85 @@ use proto_core::index::entry::Kind;
 use proto_core::index::reconcile::Found;
 use std::io;
 
-/// Where a recipe gathers while the content's name is not known yet.
-const UNNAMED: ContentId = ContentId([0xff; 32]);
+/// Where a recipe gathers while the content's name is not known yet, by [`Lane`].
+const UNNAMED: [ContentId; 2] = [ContentId([0xff; 32]), ContentId([0xfe; 32])];
+/// A file of more bytes (some ten milliseconds) is hashed beside what else changes.
+const LARGE: u64 = 16 * 1024 * 1024;
 /// Bytes hashed in one slice: about half a millisecond, so that what others ask for meanwhile does not wait.
 const HASH_SLICE: usize = 512 * 1024;
-/// The file that is being hashed.
+
+/// Which of the two files that are hashed at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lane {
+    /// One that holds up what else changed.
+    Small,
+    /// A large one: while it is hashed, other changes are picked up.
+    Large,
+}
+
+/// The files that are being hashed, by [`Lane`].
 #[derive(Debug)]
-pub struct Hashing<F> {
+pub(super) struct Hashings<F>([Option<Hashing<F>>; 2]);
+
+impl<F> Default for Hashings<F> {
+    fn default() -> Self {
+        Self([None, None])
+    }
+}
+
+impl<F> Hashings<F> {
+    /// Whether a file of this kind is hashed.
+    pub fn has(&self, lane: Lane) -> bool {
+        self.get(lane).is_some()
+    }
+
+    /// Whether any is.
+    pub fn any(&self) -> bool {
+        self.0.iter().any(Option::is_some)
+    }
+
+    /// Whether the file at a path is.
+    pub fn is_at(&self, path: &[u8]) -> bool {
+        self.0.iter().flatten().any(|hashing| hashing.path == path)
+    }
+
+    fn get(&self, lane: Lane) -> Option<&Hashing<F>> {
+        self.0.get(lane as usize)?.as_ref()
+    }
+
+    fn take(&mut self, lane: Lane) -> Option<Hashing<F>> {
+        self.0.get_mut(lane as usize)?.take()
+    }
+
+    fn set(&mut self, lane: Lane, hashing: Hashing<F>) {
+        if let Some(place) = self.0.get_mut(lane as usize) {
+            *place = Some(hashing);
+        }
+    }
+}
+
+/// A file that is being hashed.
+#[derive(Debug)]
+struct Hashing<F> {
     path: Vec<u8>,
+    lane: Lane,
     before: Fingerprint,
     /// A later write may have left no other fingerprint.
     racy: bool,
     mode: u16,
     job: HashJob<F>,
-    /// The first recipe block; further ones gather in the store under [`UNNAMED`].
+    /// The first recipe block; further ones gather in the store ([`UNNAMED`]).
     first_block: Vec<u8>,
     blocks: u32,
 }
 
 impl<F> Hashing<F> {
-    /// The path of the file.
-    #[must_use]
-    pub fn path(&self) -> &[u8] {
-        &self.path
+    /// Where its recipe gathers.
+    fn unnamed(&self) -> ContentId {
+        match self.lane {
+            Lane::Small => UNNAMED[0],
+            Lane::Large => UNNAMED[1],
+        }
     }
 
     /// The fingerprint that the index notes: one that the file never has, if it must be hashed again in any case,
@@ -50,31 +107,75 @@ impl<F> Hashing<F> {
 }
 
 impl<D: Disk> Peer<D> {
-    /// Begins to hash what was opened at a path; `racy`: its times may not show a later write.
+    /// Begins to hash what was opened at a path; `racy`: its times may not show a later write. A large file waits while
+    /// another one is hashed.
     pub(super) fn begin_hash(
         &mut self,
+        now: Now,
         path: &[u8],
         before: Fingerprint,
         racy: bool,
         mode: u16,
         file: D::File,
-    ) {
-        self.hashing = Some(Hashing {
+    ) -> Result<(), StoreError> {
+        let lane = if before.size > LARGE {
+            Lane::Large
+        } else {
+            Lane::Small
+        };
+        if self.hashings.has(lane) {
+            self.dirty.park(path);
+            return Ok(());
+        }
+        let hashing = Hashing {
             path: path.to_vec(),
+            lane,
             before,
             racy,
             mode,
             job: HashJob::new(file, before.size),
             first_block: Vec::new(),
             blocks: 0,
-        });
+        };
+        self.hashings.set(lane, hashing);
+        self.hash_slice(now, lane)
+    }
+
+    /// Whether the file at this path is hashed already, and is still what it was then. If it is not, it is left.
+    pub(super) fn is_being_hashed(
+        &mut self,
+        path: &[u8],
+        stat: Option<&Stat>,
+    ) -> Result<bool, StoreError> {
+        let Some(hashing) = self.hashings.get(Lane::Large) else {
+            return Ok(false);
+        };
+        if hashing.path != path {
+            return Ok(false);
+        }
+        // What a link leads to is looked at when all of it is hashed.
+        let before = hashing.before;
+        if before.link || stat.is_some_and(|stat| fingerprint(stat, false) == before) {
+            return Ok(true);
+        }
+        self.hashings.take(Lane::Large);
+        self.dirty.unpark(self.now.mono);
+        self.store.remove_recipe(UNNAMED[Lane::Large as usize])?;
+        Ok(false)
+    }
+
+    /// Nothing is hashed any more: what had gathered in the index is gone.
+    pub(super) fn stop_hashing(&mut self, now: Now) {
+        self.hashings = Hashings::default();
+        self.dirty.unpark(now.mono);
     }
 
     /// Hashes a slice of it.
-    pub(super) fn hash_slice(&mut self, now: Now) -> Result<(), StoreError> {
-        let Some(mut hashing) = self.hashing.take() else {
+    pub(super) fn hash_slice(&mut self, now: Now, lane: Lane) -> Result<(), StoreError> {
+        let Some(mut hashing) = self.hashings.take(lane) else {
             return Ok(());
         };
+        let unnamed = hashing.unnamed();
         let store = &mut self.store;
         let (first, blocks) = (&mut hashing.first_block, &mut hashing.blocks);
         let progress = hashing.job.step(HASH_SLICE, &mut |number, block| {
@@ -85,17 +186,24 @@ impl<D: Disk> Peer<D> {
                 return Ok(());
             }
             store
-                .put_recipe_block(UNNAMED, number, block)
+                .put_recipe_block(unnamed, number, block)
                 .map_err(io::Error::other)
         });
-        match progress {
+        let hashed = match progress {
             Ok(Progress::More) => {
-                self.hashing = Some(hashing);
-                Ok(())
+                self.hashings.set(lane, hashing);
+                return Ok(());
             }
-            Ok(Progress::Done(hashed)) => self.hashed(now, &hashing, hashed),
+            Ok(Progress::Done(hashed)) => Ok(hashed),
+            Err(error) => Err(error),
+        };
+        if lane == Lane::Large {
+            self.dirty.unpark(now.mono);
+        }
+        match hashed {
+            Ok(hashed) => self.hashed(now, &hashing, hashed),
             Err(error) => {
-                self.store.remove_recipe(UNNAMED)?;
+                self.store.remove_recipe(unnamed)?;
                 self.look_failed(now, &hashing.path, &error);
                 Ok(())
             }
@@ -124,7 +232,7 @@ impl<D: Disk> Peer<D> {
             && size != hashing.before.size
         {
             // As in /proc and /sys.
-            self.store.remove_recipe(UNNAMED)?;
+            self.store.remove_recipe(hashing.unnamed())?;
             self.skipped.note(
                 &hashing.path,
                 format_args!("a file that has another size than it says"),
@@ -136,7 +244,7 @@ impl<D: Disk> Peer<D> {
         });
         if !unchanged || size != hashing.before.size {
             // Somebody writes: when it is quiet, again.
-            self.store.remove_recipe(UNNAMED)?;
+            self.store.remove_recipe(hashing.unnamed())?;
             self.dirty
                 .mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
             return Ok(());
@@ -178,14 +286,14 @@ impl<D: Disk> Peer<D> {
             self.store
                 .put_recipe_block(content, 0, &hashing.first_block)?;
             for number in 1..hashing.blocks {
-                let Some(block) = self.store.recipe_block(UNNAMED, number)? else {
+                let Some(block) = self.store.recipe_block(hashing.unnamed(), number)? else {
                     return Ok(false);
                 };
                 self.store.put_recipe_block(content, number, &block)?;
             }
         }
         if hashing.blocks > 1 {
-            self.store.remove_recipe(UNNAMED)?;
+            self.store.remove_recipe(hashing.unnamed())?;
         }
         Ok(true)
     }

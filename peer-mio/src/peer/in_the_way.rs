@@ -28,7 +28,7 @@ impl<D: Disk> Peer<D> {
         path: &[u8],
         row: Option<&Row>,
     ) -> Result<There, NotLanded> {
-        if self.hashing_path() == Some(path) {
+        if self.hashings.is_at(path) {
             return Err(NotLanded::Blocked);
         }
         let at = At {

@@ -74,7 +74,7 @@ impl<D: Disk> Peer<D> {
     #[must_use]
     pub fn ours_at(&self, path: &[u8]) -> Option<(Ours, Option<Fingerprint>)> {
         let busy = self.dirty.contains(path)
-            || self.hashing_path() == Some(path)
+            || self.hashings.is_at(path)
             || !self.is_scanned()
             || self.store.pending(path).ok()?.is_some();
         if busy {

@@ -60,7 +60,7 @@ use commit::{Changes, STORE_TRIES};
 pub use encodings::Stopwatch;
 use errors::Errors;
 use guard::Guard;
-use hashing::Hashing;
+use hashing::Hashings;
 pub use land_group::Flushing;
 use land_group::Landing;
 use objects::{Served, Serving};
@@ -145,7 +145,7 @@ pub struct Peer<D: Disk> {
     came: Came,
     burying: Option<Burying>,
     guard: Guard,
-    hashing: Option<Hashing<D::File>>,
+    hashings: Hashings<D::File>,
     scans: Scans,
     /// Directories that could not be removed because of something unknown in them.
     leftovers: BTreeSet<Vec<u8>>,
@@ -421,17 +421,13 @@ impl<D: Disk> Peer<D> {
             || self.scans.is_partial()
             || !self.dirty.is_empty()
             || self.guard.is_busy()
-            || self.hashing.is_some()
+            || self.hashings.any()
             || !self.landing.is_empty()
             || self.changes.any()
     }
 
     fn is_scanned(&self) -> bool {
         self.scans.first_done()
-    }
-
-    fn hashing_path(&self) -> Option<&[u8]> {
-        self.hashing.as_ref().map(Hashing::path)
     }
 
     /// Sentences about what is not pending any more go.

@@ -2,6 +2,7 @@
 //! (docs/architecture.md, "Picking up a change").
 
 use super::errors::unread_sentence;
+use super::hashing::Lane;
 use super::{AT_ONCE, Peer};
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat, is_absent};
@@ -33,14 +34,26 @@ pub(super) enum Looked {
 }
 
 impl<D: Disk> Peer<D> {
-    /// Looks at some dirty paths, or hashes one slice. True if there is more to do now.
+    /// Hashes a slice of a large file, and looks at some dirty paths or hashes a slice of another file. True if there is
+    /// more to do now.
     pub(super) fn pick_up(&mut self, now: Now) -> bool {
-        if self.hashing.is_some() {
-            if let Err(error) = self.hash_slice(now) {
-                self.store_failed(&error);
+        let mut more = false;
+        for lane in [Lane::Large, Lane::Small] {
+            if self.hashings.has(lane) {
+                if let Err(error) = self.hash_slice(now, lane) {
+                    self.store_failed(&error);
+                    return true;
+                }
+                more = true;
             }
+        }
+        if self.hashings.has(Lane::Small) {
             return true;
         }
+        self.look_at_dirty(now) || more
+    }
+
+    fn look_at_dirty(&mut self, now: Now) -> bool {
         let hashed_before = self.changes.hashed_bytes();
         for _ in 0..SLICE {
             let Some(dirty) = self.dirty.take_due(now.mono) else {
@@ -63,7 +76,7 @@ impl<D: Disk> Peer<D> {
                 }
             }
             let hashed = self.changes.hashed_bytes().saturating_sub(hashed_before);
-            if self.hashing.is_some() || hashed >= SLICE_BYTES {
+            if self.hashings.has(Lane::Small) || hashed >= SLICE_BYTES {
                 return true;
             }
         }
@@ -80,6 +93,9 @@ impl<D: Disk> Peer<D> {
             Err(error) if is_absent(&error) => None,
             Err(error) => return Ok(self.look_failed(now, dirty, &error)),
         };
+        if self.is_being_hashed(dirty, stat.as_ref())? {
+            return Ok(Looked::Later);
+        }
         if path::check(dirty).is_err() {
             if stat.is_none() {
                 return Ok(Looked::Done);
@@ -210,8 +226,7 @@ impl<D: Disk> Peer<D> {
                 Ok(Looked::Later)
             }
             Ok(file) => {
-                self.begin_hash(dirty, before, racy, stat.mode & MODE_MASK, file);
-                self.hash_slice(now)?;
+                self.begin_hash(now, dirty, before, racy, stat.mode & MODE_MASK, file)?;
                 Ok(Looked::Later)
             }
             Err(error) if is_absent(&error) => {

@@ -1,5 +1,6 @@
 //! Starting a peer: its index is opened or begun anew, `download/` is put in order, the engine is made.
 
+use super::hashing::Hashings;
 use super::recheck::Recheck;
 use super::recover::recover_downloads;
 use super::zips::clear_zips;
@@ -136,7 +137,7 @@ impl<D: Disk> Peer<D> {
             came: super::Came::default(),
             burying: None,
             guard: super::Guard::default(),
-            hashing: None,
+            hashings: Hashings::default(),
             scans: super::Scans::default(),
             leftovers: std::collections::BTreeSet::new(),
             changes: super::Changes::default(),

@@ -69,6 +69,20 @@ impl Dirty {
         self.mark(now, marked, pause);
     }
 
+    /// `path` is to be looked at when something else is done, and [`Self::unpark`] says so.
+    pub fn park(&mut self, parked: &[u8]) {
+        self.paths.insert(key(parked), Instant::FAR_FUTURE);
+    }
+
+    /// What was parked is due now.
+    pub fn unpark(&mut self, now: Instant) {
+        for due in self.paths.values_mut() {
+            if *due == Instant::FAR_FUTURE {
+                *due = now;
+            }
+        }
+    }
+
     /// Marks `path` unless it is marked already.
     pub fn mark_if_clean(&mut self, now: Instant, marked: &[u8], pause: Duration) {
         if !self.paths.contains_key(&key(marked)) {
@@ -159,6 +173,19 @@ mod tests {
         assert_eq!(dirty.take_due(at(1_019_999)), None);
         dirty.mark_closed(at(1_020_000), b"z");
         assert!(dirty.take_due(at(1_020_000)).is_some());
+    }
+
+    #[test]
+    fn what_is_parked_is_due_when_it_is_said() {
+        let mut dirty = Dirty::default();
+        let at = Instant::from_micros;
+        dirty.park(b"large");
+        dirty.mark(at(0), b"small", SETTLED_PAUSE);
+        assert_eq!(dirty.take_due(at(1_000_000)), Some(b"small".to_vec()));
+        assert_eq!(dirty.take_due(at(1_000_000)), None);
+        assert_eq!(dirty.next_due(), Some(Instant::FAR_FUTURE));
+        dirty.unpark(at(1_000_000));
+        assert_eq!(dirty.take_due(at(1_000_000)), Some(b"large".to_vec()));
     }
 
     #[test]

@@ -259,8 +259,7 @@ impl Flow {
 
     /// Bytes per second that the path carries; `None` while that is being found out.
     pub fn link_rate(&mut self, now: Instant) -> Option<u64> {
-        let rate = self.delivery.rate()?;
-        self.model.is_started().then(|| self.link.update(now, rate))
+        self.link.update(now, self.delivery.delivered())
     }
 
     /// Nothing at all came back within the retransmission timeout: what was measured holds no more.

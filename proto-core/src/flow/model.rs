@@ -184,12 +184,6 @@ impl Model {
         self.phase_began = now;
     }
 
-    /// Whether the rate of the path has been found.
-    #[must_use]
-    pub fn is_started(&self) -> bool {
-        self.state != State::Startup
-    }
-
     /// Bytes that the path itself holds at the measured rate.
     #[must_use]
     pub fn in_flight(&self, min_rtt: Duration) -> usize {

@@ -70,7 +70,9 @@ fn mostly(rate: u64) -> Option<Encoding> {
 fn the_encoding_is_what_the_encoder_can_keep_up_with() {
     assert_eq!(mostly(1_000_000), Some(Encoding::SMALL));
     assert_eq!(mostly(20_000_000), Some(Encoding::SMALL));
-    assert_eq!(mostly(25_000_000), Some(Encoding::FAST));
+    // It was tried before its speed was known, and is kept: 65 MB/s of it are more than twice these 28.
+    assert_eq!(mostly(28_000_000), Some(Encoding::SMALL));
+    assert_eq!(mostly(31_000_000), Some(Encoding::FAST));
     assert_eq!(mostly(125_000_000), None);
     assert_eq!(mostly(u64::MAX), None);
 }
