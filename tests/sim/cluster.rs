@@ -17,7 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 const SLICE: Duration = Duration::from_micros(50);
 /// How often the kernels write everything to the disks by themselves.
 const WRITEBACK: Duration = Duration::from_secs(30);
-/// Slices in a row before the clock goes on anyway: a livelock ends at a bound of time.
+/// Slices in a row before others have their turn: a livelock ends at a bound of time.
 const SLICES: usize = 2_000;
 /// Time of day at the start.
 const START: i64 = 1_700_000_000;
@@ -50,6 +50,10 @@ pub struct Cluster {
     pub max_delete: u8,
     /// `--durability` of every peer.
     pub flushing: Flushing,
+    /// Slices of work that a machine does before the others have their turn.
+    pub slices: usize,
+    /// Whether one had more to do after them.
+    busy: bool,
     now: Instant,
     rng: Rng,
     buffer: Vec<u8>,
@@ -72,6 +76,8 @@ impl Cluster {
         Self {
             machines: machines.collect(),
             network: Network::new(rng.fork()),
+            slices: SLICES,
+            busy: false,
             max_delete: guard::HALF,
             flushing: Flushing::default(),
             now: Instant::from_micros(1_000_000),
@@ -195,7 +201,9 @@ impl Cluster {
             .machines
             .iter()
             .filter_map(|machine| machine.peer.as_ref().map(Peer::next_wake));
+        let busy = std::mem::take(&mut self.busy).then_some(self.now);
         let next = wakes
+            .chain(busy)
             .chain(self.network.next_arrival())
             .min()
             .unwrap_or(limit)
@@ -232,7 +240,7 @@ impl Cluster {
 
     /// One machine does what it has to do.
     fn turn(&mut self, place: usize) {
-        for _ in 0..SLICES {
+        for _ in 0..self.slices {
             let now = self.now_at(place);
             let Some(machine) = self.machines.get_mut(place) else {
                 return;
@@ -271,6 +279,7 @@ impl Cluster {
             self.now += SLICE;
             self.set_clocks();
         }
+        self.busy = true;
     }
 
     /// Lets time pass.

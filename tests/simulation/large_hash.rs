@@ -1,0 +1,69 @@
+//! A large file that is being hashed holds nothing else up (docs/architecture.md, "Picking up a change").
+
+use crate::fetching::{cluster, random, write};
+use peer_mio::disk::Place;
+use proto_core::time::Duration;
+use sim::cluster::Cluster;
+
+/// Some hundred slices of hashing.
+const LARGE: u64 = 100_000_000;
+
+fn has(cluster: &Cluster, place: usize, path: &[u8]) -> bool {
+    cluster.machines[place]
+        .disk
+        .tree(Place::Share)
+        .contains_key(path)
+}
+
+/// Live files in the index of machine 0.
+fn indexed(cluster: &Cluster) -> u64 {
+    let peer = cluster.machines[0].peer.as_ref().unwrap();
+    peer.status().files
+}
+
+/// Two machines; the first has begun to hash a large file, of which a slice or two are done.
+fn hashing() -> Cluster {
+    let mut cluster = cluster(2, Duration::from_micros(100));
+    cluster.slices = 1;
+    write(&cluster, 0, b"large", &random(LARGE));
+    let begun = |cluster: &Cluster| cluster.machines[0].disk.share_read() > 0;
+    assert!(cluster.drive_until(Duration::from_secs(10), begun));
+    cluster
+}
+
+#[test]
+fn a_small_file_does_not_wait_for_it() {
+    let mut cluster = hashing();
+    write(&cluster, 0, b"note", b"a line");
+    let arrived = |cluster: &Cluster| has(cluster, 1, b"note");
+    assert!(cluster.drive_until(Duration::from_secs(10), arrived));
+    let read = cluster.machines[0].disk.share_read();
+    assert!(read < LARGE, "the large one was first");
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    assert!(has(&cluster, 1, b"large"));
+}
+
+#[test]
+fn another_large_one_waits_and_a_change_begins_anew() {
+    let mut cluster = hashing();
+    let (second, newer) = (random(LARGE / 2), random(LARGE / 3));
+    write(&cluster, 0, b"second", &second);
+    write(&cluster, 0, b"large", &newer);
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        cluster.in_sync() && has(cluster, 1, b"second") && has(cluster, 1, b"large")
+    }));
+    let bytes = |place: usize| cluster.machines[place].disk.tree(Place::Share);
+    assert!(bytes(0) == bytes(1));
+}
+
+#[test]
+fn what_is_deleted_meanwhile_is_gone() {
+    let mut cluster = hashing();
+    cluster.machines[0].disk.user_remove_all(b"large").unwrap();
+    write(&cluster, 0, b"note", b"a line");
+    let arrived = |cluster: &Cluster| has(cluster, 1, b"note");
+    assert!(cluster.drive_until(Duration::from_secs(10), arrived));
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    assert_eq!(indexed(&cluster), 1);
+    assert!(!has(&cluster, 1, b"large"));
+}
