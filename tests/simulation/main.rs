@@ -17,6 +17,8 @@ mod overhead;
 mod renames;
 mod same_tick;
 mod scanning;
+mod shelf;
+mod stalling;
 mod swarm;
 mod wrong_bytes;
 

@@ -2,6 +2,7 @@
 //! to landing (docs/protocol.md, "Bundles"). Whatever is wrong with one, its files come one by one.
 
 use super::Peer;
+use super::backlog::IN_THE_WAY;
 use super::landing_name::in_download;
 use super::runs::{Gathered, LEAST, Run, Runs};
 use super::transfer::{PullUse, part_name};
@@ -22,6 +23,8 @@ use std::io;
 
 /// Bundles under way at once.
 const MAX_COMING: usize = 8;
+/// Of these from one peer while others are connected.
+const MAX_OF_ONE: usize = MAX_COMING / 2;
 /// Pulls that bundles leave free for others: half of what a large content leaves for them.
 const PULLS_FOR_OTHERS: usize = 4;
 /// Bytes of a zip file for each member besides its bytes and twice its name, with room to spare; deflated members never become
@@ -53,6 +56,8 @@ struct Coming<F: DiskFile> {
     /// Bytes that are here.
     here: u64,
     started: Instant,
+    /// When something of it last came.
+    came_at: Instant,
     pull: Option<PullId>,
     /// All of it is here.
     whole: bool,
@@ -82,6 +87,11 @@ impl<F: DiskFile> Bundles<F> {
                 let id = coming.run.id;
                 id.index == index && id.contains(sequence) && !coming.arrived.contains(&sequence)
             })
+    }
+
+    /// How many come from a peer.
+    fn of(&self, peer: PeerSlot) -> usize {
+        self.coming.iter().filter(|it| it.peer == peer).count()
     }
 
     /// Whether none is under way.
@@ -154,14 +164,43 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// All pending files were looked at: what has gathered is fetched. False: there is no room for all of it now.
-    pub(super) fn begin_bundles(&mut self, now: Now) -> bool {
-        while let Some(run) = self.bundles.runs.first() {
-            if !self.begin_bundle(now, &run) {
-                return false;
+    /// All pending files, or all that a peer told, were looked at: what has gathered of them is fetched. False: there is no
+    /// room for all of it now.
+    pub(super) fn begin_bundles(&mut self, now: Now, of: Option<PeerSlot>) -> bool {
+        let mut all = true;
+        for run in self.bundles.runs.all() {
+            if of.is_none() || self.slot_of(run.id.index) == of {
+                all &= self.begin_bundle(now, &run);
             }
         }
-        true
+        all
+    }
+
+    /// Whose files gather.
+    pub(super) fn gathering_peers(&self) -> Vec<PeerSlot> {
+        let runs = self.bundles.runs.all();
+        runs.iter()
+            .filter_map(|run| self.slot_of(run.id.index))
+            .collect()
+    }
+
+    /// Whether one more bundle may come from a peer: while others are connected, half of all are left to them.
+    pub(super) fn has_room_for_bundle(&self, peer: PeerSlot) -> bool {
+        let fits = self.bundles.of(peer) < MAX_OF_ONE || !self.engine.has_several_connected();
+        let is_free = self.bundles.coming.len() < MAX_COMING;
+        fits && (is_free || self.bundle_in_the_way(peer).is_some())
+    }
+
+    /// A bundle that makes way for one from this peer: nothing comes of it, and it is one of more than its own peer may have.
+    fn bundle_in_the_way(&self, of: PeerSlot) -> Option<usize> {
+        let waits = |it: &Coming<D::File>| {
+            !it.whole
+                && self.now.mono.saturating_since(it.came_at) >= IN_THE_WAY
+                && self.bundles.of(it.peer) > MAX_OF_ONE
+        };
+        let mut coming = self.bundles.coming.iter();
+        let others = coming.position(|it| it.peer != of && waits(it));
+        others.filter(|_| self.engine.has_several_connected())
     }
 
     /// False: there is no room for it now.
@@ -171,14 +210,21 @@ impl<D: Disk> Peer<D> {
             self.take_apart(now, run.id.index, run.id.sequences());
             return true;
         }
-        if self.bundles.coming.len() >= MAX_COMING {
-            return false;
-        }
-        self.bundles.runs.remove(run);
         let Some(peer) = self.slot_of(run.id.index) else {
+            self.bundles.runs.remove(run);
             self.plan.retry_later();
             return true;
         };
+        if !self.has_room_for_bundle(peer) {
+            return false;
+        }
+        if self.bundles.coming.len() >= MAX_COMING
+            && let Some(place) = self.bundle_in_the_way(peer)
+        {
+            self.drop_bundle(place);
+            self.plan.restart();
+        }
+        self.bundles.runs.remove(run);
         let name = format!("bundle-{}-{}.part", run.id.index, run.id.first).into_bytes();
         if self.bundles.has_name(&name) {
             // Another one begins with the same file: these are what was told anew meanwhile.
@@ -207,6 +253,7 @@ impl<D: Disk> Peer<D> {
                 file,
                 here: 0,
                 started: now.mono,
+                came_at: now.mono,
                 pull: None,
                 whole: false,
                 unpack: None,
@@ -267,7 +314,10 @@ impl<D: Disk> Peer<D> {
         let Some(coming) = self.bundles.coming.get_mut(place) else {
             return;
         };
-        if coming.pull.is_some() || self.engine.free_pulls() <= PULLS_FOR_OTHERS {
+        if coming.pull.is_some()
+            || self.engine.free_pulls() <= PULLS_FOR_OTHERS
+            || !self.engine.has_place_for(coming.peer)
+        {
             return;
         }
         let rest = longest(&coming.run)
@@ -301,6 +351,7 @@ impl<D: Disk> Peer<D> {
                 coming.pull = None;
                 let start = coming.here;
                 coming.here += bytes.len() as u64;
+                coming.came_at = self.now.mono;
                 coming.whole = (bytes.len() as u64) < PART || coming.here >= longest(&coming.run);
                 coming.file.write_all_at(start, bytes)
             }
@@ -325,7 +376,7 @@ impl<D: Disk> Peer<D> {
         match failure {
             // The one before was the last one, and as long as any other.
             Failure::Gone if coming.here > 0 => coming.whole = true,
-            Failure::Gone => self.end_bundle(self.now, place),
+            Failure::Gone | Failure::Silent => self.end_bundle(self.now, place),
             Failure::Disconnected => {
                 self.drop_bundle(place);
                 self.plan.restart();

@@ -6,6 +6,7 @@
 
 mod act;
 pub mod assembly;
+mod backlog;
 mod bundles;
 mod bury;
 mod came;

@@ -387,6 +387,7 @@ impl<K: CipherKey> Engine<K> {
         // Who refused in an earlier life may have it now.
         for (_, piece) in self.pulls.iter_mut() {
             piece.refused_by.remove(peer);
+            piece.silent.remove(peer);
         }
         Some(Event::Connected { peer, index })
     }

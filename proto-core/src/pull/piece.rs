@@ -46,7 +46,7 @@ pub struct Piece {
     /// As its first BLOCK said.
     encoding: Encoding,
     /// How often that changed.
-    changes: u32,
+    changes: u8,
     /// Bytes of each segment but the last.
     segment: usize,
     here: SegmentBitmap,
@@ -55,8 +55,10 @@ pub struct Piece {
     outstanding: usize,
     /// Whom it was asked from last.
     pub source: Option<PeerSlot>,
-    /// Who refused it.
+    /// Who refused it, or was given up.
     pub refused_by: PeerSet,
+    /// Who of these was given up: it sends nothing of it.
+    pub silent: PeerSet,
     /// Who sent what is here of it.
     pub senders: PeerSet,
     /// For each segment the last 16 bits of the place of its latest request in the order of all requests
@@ -73,6 +75,8 @@ pub struct Piece {
     /// How often in a row all that was asked for was overtaken.
     passed_over: u32,
     timeouts: u32,
+    /// The same from all sources together since the last one was given up.
+    unheard: u8,
     /// How often in a row somebody was busy.
     busy: u32,
     not_before: Instant,
@@ -114,6 +118,7 @@ impl Piece {
             outstanding: 0,
             source: None,
             refused_by: PeerSet::EMPTY,
+            silent: PeerSet::EMPTY,
             senders: PeerSet::EMPTY,
             orders: [0; MAX_SEGMENTS],
             repeated: SegmentBitmap::new(),
@@ -122,6 +127,7 @@ impl Piece {
             last_stir: Instant::ZERO,
             passed_over: 0,
             timeouts: 0,
+            unheard: 0,
             busy: 0,
             not_before: Instant::ZERO,
             waits_since: None,
@@ -396,6 +402,7 @@ impl Piece {
         let order = order.filter(|_| once || age.is_some_and(|age| age >= least));
         flow.arrived(now, order, len, counted, once);
         self.timeouts = 0;
+        self.unheard = 0;
         self.passed_over = 0;
         self.busy = 0;
         self.last_stir = now;

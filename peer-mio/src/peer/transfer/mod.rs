@@ -78,6 +78,8 @@ pub struct Transfer<F> {
     copied: u64,
     /// When it began.
     pub started: Instant,
+    /// When something of it last came.
+    came_at: Instant,
     told_by: Option<PeerSlot>,
     /// Who sent bytes of it that do not verify.
     wrong: PeerSet,

@@ -7,7 +7,7 @@ use crate::wire::ObjectId;
 use crate::wire::encoding::Encoding;
 
 /// So often a source may change its mind about the encoding of a piece; more holds it up for good.
-const MOST_CHANGES: u32 = 3;
+const MOST_CHANGES: u8 = 3;
 
 impl Piece {
     /// A piece of a content may come in any encoding, and of a length that is not known.
@@ -64,7 +64,7 @@ impl Piece {
 
     pub(super) fn changes_too_often(&mut self) -> bool {
         if self.length_known && matches!(self.want.object, ObjectId::Content(_)) {
-            self.changes += 1;
+            self.changes = self.changes.saturating_add(1);
         }
         self.changes > MOST_CHANGES
     }
