@@ -17,6 +17,9 @@ use proto_core::wire::{BundleId, ObjectId};
 use sim::disk::SimDisk;
 use std::collections::BTreeMap;
 
+/// Bytes of a part of a bundle.
+const PART: u64 = 262_144;
+
 /// How a machine serves its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Manner {
@@ -24,6 +27,10 @@ pub enum Manner {
     Honest,
     /// Of each piece the first segment, and then nothing.
     Beginnings,
+    /// So many times it has no later part of a bundle.
+    Forgets(usize),
+    /// So many times a bundle was built anew, in another way, before a later part.
+    Rebuilds(usize),
 }
 
 struct File {
@@ -37,7 +44,10 @@ struct File {
 pub struct Files {
     /// How they are served.
     pub manner: Manner,
+    /// Bundles whose first part was asked for.
+    pub begun: usize,
     index: IndexId,
+    size: u64,
     files: Vec<File>,
     places: BTreeMap<ContentId, usize>,
     bundles: BTreeMap<BundleId, Vec<u8>>,
@@ -47,42 +57,40 @@ pub struct Files {
 impl Files {
     /// `count` files of `size` bytes below a folder.
     pub fn new(index: IndexId, manner: Manner, folder: &str, count: u64, size: u64) -> Self {
-        let entry = |kind, size, content, sequence| Entry {
-            kind,
-            mode: 0o755,
-            size,
-            mtime: Timestamp::default(),
-            content,
-            modified_by: index,
-            version: VersionVector::from_sorted([(index, sequence)]).unwrap(),
-            sequence,
-        };
-        let mut files = vec![File {
+        let root = File {
             path: folder.to_owned(),
-            entry: entry(Kind::Directory, 0, ContentId::default(), 1),
+            entry: entry(index, Kind::Directory, 0, ContentId::default(), 1),
             bytes: Vec::new(),
             recipe: Vec::new(),
-        }];
-        let mut places = BTreeMap::new();
-        for number in 0..count {
-            let mut bytes = random(size);
-            bytes[..8].copy_from_slice(&(index.0 << 32 | number).to_be_bytes());
+        };
+        let mut files = Self {
+            manner,
+            begun: 0,
+            index,
+            size,
+            files: vec![root],
+            places: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+            page: Vec::new(),
+        };
+        files.add(count);
+        files
+    }
+
+    /// More of them.
+    pub fn add(&mut self, count: u64) {
+        for _ in 0..count {
+            let sequence = self.newest() + 1;
+            let mut bytes = random(self.size);
+            bytes[..8].copy_from_slice(&(self.index.0 << 32 | sequence).to_be_bytes());
             let (content, recipe) = content_of(&bytes);
-            places.insert(content, files.len());
-            files.push(File {
-                path: format!("{folder}/{number:05}"),
-                entry: entry(Kind::File, size, content, number + 2),
+            self.places.insert(content, self.files.len());
+            self.files.push(File {
+                path: format!("{}/{sequence:05}", self.files[0].path),
+                entry: entry(self.index, Kind::File, self.size, content, sequence),
                 bytes,
                 recipe,
             });
-        }
-        Self {
-            manner,
-            index,
-            files,
-            places,
-            bundles: BTreeMap::new(),
-            page: Vec::new(),
         }
     }
 
@@ -101,7 +109,8 @@ impl Files {
         self.page = page;
     }
 
-    fn bundle(&self, id: BundleId) -> Vec<u8> {
+    /// Builds a bundle, with its members in their order or the other way round.
+    fn bundle(&self, id: BundleId, reversed: bool) -> Vec<u8> {
         let wanted = self.files.iter();
         let wanted = wanted.filter(|file| id.contains(file.entry.sequence));
         let member = |file: &File| Member {
@@ -115,7 +124,10 @@ impl Files {
                 link: false,
             },
         };
-        let members: Vec<Member> = wanted.map(member).collect();
+        let mut members: Vec<Member> = wanted.map(member).collect();
+        if reversed {
+            members.reverse();
+        }
         let disk = SimDisk::new();
         let at = At {
             place: Place::Zip,
@@ -153,7 +165,7 @@ impl Files {
             }
             ObjectId::Bundle(id) if id.index == self.index => {
                 if !self.bundles.contains_key(&id) {
-                    self.bundles.insert(id, self.bundle(id));
+                    self.bundles.insert(id, self.bundle(id, false));
                 }
                 let zip = self.bundles[&id].get(from..).unwrap_or_default();
                 zip.get(..length.min(zip.len())).unwrap_or_default()
@@ -165,6 +177,21 @@ impl Files {
 
 impl Objects for Files {
     fn piece(&mut self, object: ObjectId, start: u64, length: usize) -> Read {
+        if let ObjectId::Bundle(id) = object {
+            self.begun += usize::from(start == 0);
+            match self.manner {
+                Manner::Forgets(left) if left > 0 && start >= PART => {
+                    self.manner = Manner::Forgets(left - 1);
+                    return Read::Gone;
+                }
+                Manner::Rebuilds(left) if left > 0 && start >= PART => {
+                    self.manner = Manner::Rebuilds(left - 1);
+                    let zip = self.bundle(id, left % 2 == 1);
+                    self.bundles.insert(id, zip);
+                }
+                _ => {}
+            }
+        }
         match self.find(object, start, length).len() {
             0 => Read::Gone,
             len => Read::Ready(len),
@@ -202,6 +229,19 @@ impl Shelf for Files {
 
     fn newest(&self) -> Sequence {
         self.files.len() as u64
+    }
+}
+
+fn entry(index: IndexId, kind: Kind, size: u64, content: ContentId, sequence: u64) -> Entry {
+    Entry {
+        kind,
+        mode: 0o755,
+        size,
+        mtime: Timestamp::default(),
+        content,
+        modified_by: index,
+        version: VersionVector::from_sorted([(index, sequence)]).unwrap(),
+        sequence,
     }
 }
 

@@ -10,7 +10,7 @@ use super::zips::{MAX_MEMBER, PART};
 use crate::clock::Now;
 use crate::disk::{Disk, DiskFile};
 use crate::jobs::hash::content_of;
-use crate::jobs::unpack::{UnpackJob, Unpacked};
+use crate::jobs::unpack::{UnpackJob, Unpacked, check_end};
 use crate::store::{Pending, StoreError};
 use proto_core::boundary::{PeerSlot, PullId};
 use proto_core::content::{ContentId, cut};
@@ -30,6 +30,8 @@ const PULLS_FOR_OTHERS: usize = 4;
 /// Bytes of a zip file for each member besides its bytes and twice its name, with room to spare; deflated members never become
 /// longer than stored ones.
 const HEADS: u64 = 256;
+/// So often a bundle is asked for from its beginning again that is not whole: its server has dropped it or built it anew meanwhile.
+const MOST_RESTARTS: u32 = 2;
 /// Files unpacked in one slice: three to five milliseconds.
 const SLICE: usize = 64;
 /// Bytes unpacked in one slice.
@@ -55,6 +57,8 @@ struct Coming<F: DiskFile> {
     file: F,
     /// Bytes that are here.
     here: u64,
+    /// How often it was begun anew.
+    restarts: u32,
     started: Instant,
     /// When something of it last came.
     came_at: Instant,
@@ -64,6 +68,8 @@ struct Coming<F: DiskFile> {
     unpack: Option<UnpackJob<F>>,
     /// What was unpacked of it.
     arrived: Vec<Sequence>,
+    /// If nothing of it is of use, that is not its server's fault.
+    excused: bool,
 }
 
 impl<F: DiskFile> Default for Bundles<F> {
@@ -252,12 +258,14 @@ impl<D: Disk> Peer<D> {
                 name,
                 file,
                 here: 0,
+                restarts: 0,
                 started: now.mono,
                 came_at: now.mono,
                 pull: None,
                 whole: false,
                 unpack: None,
                 arrived: Vec::new(),
+                excused: false,
             }),
             Err(error) => {
                 log::warn!("no bundle can be fetched: {error}");
@@ -374,8 +382,15 @@ impl<D: Disk> Peer<D> {
         };
         coming.pull = None;
         match failure {
-            // The one before was the last one, and as long as any other.
-            Failure::Gone if coming.here > 0 => coming.whole = true,
+            // The one before was the last one, and as long as any other; or there is none any more.
+            Failure::Gone if coming.here > 0 => {
+                let file = self.disk.open(in_download(&coming.name), false);
+                if file.is_ok_and(|file| check_end(&file, coming.here).is_ok()) {
+                    coming.whole = true;
+                } else {
+                    self.begin_again(self.now, place);
+                }
+            }
             Failure::Gone | Failure::Silent => self.end_bundle(self.now, place),
             Failure::Disconnected => {
                 self.drop_bundle(place);
@@ -520,13 +535,37 @@ impl<D: Disk> Peer<D> {
         Ok(file)
     }
 
+    /// A bundle that is not whole is asked for from its beginning; if that was done before, its files come one by one.
+    fn begin_again(&mut self, now: Now, place: usize) {
+        let Some(coming) = self.bundles.coming.get_mut(place) else {
+            return;
+        };
+        coming.restarts += 1;
+        coming.here = 0;
+        coming.whole = false;
+        coming.unpack = None;
+        if coming.restarts <= MOST_RESTARTS && coming.file.set_len(0).is_ok() {
+            return;
+        }
+        coming.excused = true;
+        self.end_bundle(now, place);
+    }
+
     /// Nothing more comes of a bundle: what is missing is fetched by itself.
     fn end_bundle(&mut self, now: Now, place: usize) {
+        let Some(coming) = self.bundles.coming.get(place) else {
+            return;
+        };
+        let useless = coming.arrived.is_empty() && !coming.excused;
+        if useless && coming.whole && coming.here > PART && coming.restarts < MOST_RESTARTS {
+            // Its parts may be those of two that were built one after the other.
+            return self.begin_again(now, place);
+        }
         let Some((run, arrived)) = self.drop_bundle(place) else {
             return;
         };
         let index = run.id.index;
-        if arrived.is_empty() {
+        if useless {
             self.bundles.runs.shun(now.mono, index);
         }
         if arrived.len() < run.id.len() {
