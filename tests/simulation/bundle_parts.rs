@@ -1,8 +1,8 @@
-//! Bundles of several parts whose server is not the same for all of them.
+//! Bundles that come, and are not all of use: a server that is not the same for all parts, members that cannot be written.
 
 use crate::liar::{Meeting, index_of};
 use crate::shelf::{Files, Manner};
-use peer_mio::disk::Place;
+use peer_mio::disk::{At, Disk, Place};
 use proto_core::time::Duration;
 
 /// Bundles of 1.3 MB.
@@ -36,4 +36,26 @@ fn a_bundle_whose_server_forgets_or_rebuilds_it_is_begun_anew_and_the_server_not
             assert!((2..10).contains(&first), "{manner:?}: {first}");
         }
     }
+}
+
+#[test]
+fn a_member_that_cannot_be_written_comes_by_itself_and_the_bundle_not_again() {
+    let files = Files::new(index_of(0), Manner::Honest, "a", FILES as u64, SIZE);
+    let names: Vec<String> = files.member_names().take(20).collect();
+    let mut meeting = Meeting::with([files]);
+    let disk = meeting.disk.handle();
+    for name in &names {
+        // A folder is where the file would be written.
+        let at = At {
+            place: Place::Download,
+            path: name.as_bytes(),
+        };
+        disk.make_dir(at, 0o700).unwrap();
+    }
+    let landed = |meeting: &Meeting<Files>| meeting.disk.tree(Place::Share).len();
+    let all = meeting.drive_until(Duration::from_secs(30), |it| landed(it) == FILES + 1);
+    assert!(all, "{} files", landed(&meeting));
+    // A few by which it was told in parts.
+    let begun = meeting.liars[0].shelf.begun;
+    assert!(begun <= 4, "{begun} bundles");
 }

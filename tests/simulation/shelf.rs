@@ -77,6 +77,15 @@ impl Files {
         files
     }
 
+    /// What members of a bundle are called in `download/`.
+    pub fn member_names(&self) -> impl Iterator<Item = String> {
+        let files = self.files.iter().skip(1);
+        files.map(|file| {
+            let path = blake3::hash(file.path.as_bytes()).to_hex();
+            format!("{}-{}.part", file.entry.content, &path[..16])
+        })
+    }
+
     /// More of them.
     pub fn add(&mut self, count: u64) {
         for _ in 0..count {

@@ -295,7 +295,7 @@ impl<D: Disk> Peer<D> {
                 place += 1;
                 continue;
             }
-            if files == 0 || self.landing.is_full() {
+            if files == 0 || self.is_landing_full() {
                 more |= files == 0;
                 place += 1;
                 continue;
@@ -306,7 +306,7 @@ impl<D: Disk> Peer<D> {
                     more = true;
                 }
                 Ok(false) => {
-                    more |= !self.landing.is_full();
+                    more |= !self.is_landing_full();
                     place += 1;
                 }
                 Err(error) => {
@@ -368,6 +368,9 @@ impl<D: Disk> Peer<D> {
         self.end_pull(pull);
         if let (Err(error), Some(place)) = (written, place) {
             log::warn!("a bundle cannot be written: {error}");
+            if let Some(coming) = self.bundles.coming.get_mut(place) {
+                coming.excused = true;
+            }
             self.end_bundle(self.now, place);
         }
     }
@@ -409,7 +412,7 @@ impl<D: Disk> Peer<D> {
         let mut budget = SLICE_BYTES;
         let mut bytes = std::mem::take(&mut self.bundles.bytes);
         let done = loop {
-            if *files == 0 || budget == 0 || self.landing.is_full() {
+            if *files == 0 || budget == 0 || self.is_landing_full() {
                 break Ok(false);
             }
             *files -= 1;
@@ -434,8 +437,15 @@ impl<D: Disk> Peer<D> {
             return Ok(false);
         };
         if coming.unpack.is_none() {
-            let file = self.disk.open(in_download(&coming.name), false);
-            match file.and_then(|file| UnpackJob::new(file, coming.here)) {
+            let file = match self.disk.open(in_download(&coming.name), false) {
+                Ok(file) => file,
+                Err(error) => {
+                    log::warn!("a bundle cannot be unpacked: {error}");
+                    coming.excused = true;
+                    return Ok(false);
+                }
+            };
+            match UnpackJob::new(file, coming.here) {
                 Ok(job) => coming.unpack = Some(job),
                 Err(error) => {
                     let peer = coming.peer;
@@ -473,8 +483,12 @@ impl<D: Disk> Peer<D> {
             (Some(Unpacked::File(path)), Some(pending)) => {
                 let (content, recipe) = content_of(bytes);
                 if content == pending.entry.content {
-                    coming.arrived.push(pending.entry.sequence);
-                    self.take_member(now, started, path, (content, recipe), bytes)?;
+                    let sequence = pending.entry.sequence;
+                    coming.arrived.push(sequence);
+                    if !self.take_member(now, started, path, (content, recipe), bytes)? {
+                        // The next bundle would not help it.
+                        self.take_apart(now, run.id.index, std::iter::once(sequence));
+                    }
                 } else {
                     let peer = coming.peer;
                     log::warn!(
@@ -489,7 +503,7 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// A file of a bundle is as it must be.
+    /// A file of a bundle is as it must be. False if it cannot be written.
     fn take_member(
         &mut self,
         now: Now,
@@ -497,10 +511,10 @@ impl<D: Disk> Peer<D> {
         path: Vec<u8>,
         (content, recipe): (ContentId, Vec<u8>),
         bytes: &[u8],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let name = part_name(content, Some(&path));
         if self.landing.has_path(&path) || self.landing.has_name(&name) {
-            return Ok(());
+            return Ok(true);
         }
         match self.write_member(&name, bytes) {
             Ok(file) => {
@@ -510,13 +524,13 @@ impl<D: Disk> Peer<D> {
                 let size = bytes.len() as u64;
                 self.landing
                     .add_unpacked(now, path, name, (content, size), started, file);
+                Ok(true)
             }
             Err(error) => {
                 log::warn!("{} cannot be unpacked: {error}", Escaped(&path));
-                self.plan.retry_later();
+                Ok(false)
             }
         }
-        Ok(())
     }
 
     fn write_member(&self, name: &[u8], bytes: &[u8]) -> io::Result<D::File> {

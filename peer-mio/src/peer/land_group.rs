@@ -13,9 +13,6 @@ use proto_core::path::Escaped;
 use proto_core::time::{Duration, Instant};
 use std::io;
 
-/// Files that make a group. No content is begun while so many wait (`peer/transfer/begin.rs`), so that there are never more
-/// than this and those under way.
-const GROUP: usize = 512;
 /// Files that get mode and time in one slice.
 const PREPARED: usize = 64;
 /// Up to so many files are flushed one by one, more by one flush of the file system.
@@ -234,10 +231,10 @@ impl<F> Landing<F> {
         self.all().next().is_none()
     }
 
-    /// Whether so many wait that no more should be begun.
+    /// How many wait.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.all().count() >= GROUP
+    pub fn len(&self) -> usize {
+        self.all().count()
     }
 
     /// When the group is landed even if it is small.
@@ -270,7 +267,7 @@ impl<D: Disk> Peer<D> {
         let each = self.config.flushing == Flushing::Each;
         let last = self.transfers.is_empty() && self.bundles.is_empty();
         let waits =
-            !each && !last && !self.landing.is_full() && now.mono < self.landing.group_due();
+            !each && !last && !self.is_landing_full() && now.mono < self.landing.group_due();
         if waits {
             return false;
         }

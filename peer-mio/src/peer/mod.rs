@@ -25,6 +25,7 @@ mod landed_as;
 mod landing_name;
 pub mod legacy_files;
 mod objects;
+mod open_files;
 mod open_way;
 mod pickup;
 mod pickup_links;
@@ -65,6 +66,7 @@ use hashing::Hashing;
 pub use land_group::Flushing;
 use land_group::Landing;
 use objects::{Served, Serving};
+use open_files::OpenFiles;
 use plan::Plan;
 use proto_core::boundary::{Mark, PeerSlot, Transmit};
 use proto_core::content::ContentId;
@@ -141,6 +143,7 @@ pub struct Peer<D: Disk> {
     /// Contents of which our own file is not what the index says: fetched, not copied.
     distrusted: BTreeSet<ContentId>,
     landing: Landing<D::File>,
+    open_files: OpenFiles,
     plan: Plan,
     dirty: Dirty,
     came: Came,

@@ -81,13 +81,15 @@ impl<D: Disk> Peer<D> {
         path: &[u8],
         pending: &Pending,
     ) -> Result<Begun, StoreError> {
-        if self.landing.is_full() {
+        if self.is_landing_full() {
             return Ok(Begun::Full);
         }
         let (content, size) = (pending.entry.content, pending.entry.size);
         let told_by = self.slot_of(pending.told_by);
         let told_by = self.first_source(&Fetched { path, content }, told_by);
-        if self.transfers.len() >= MAX_TRANSFERS && self.transfer_in_the_way(told_by).is_none() {
+        if self.transfers.len() >= self.open_files.transfers
+            && self.transfer_in_the_way(told_by).is_none()
+        {
             return Ok(Begun::Crowded);
         }
         let pause = self.fetching.retries.pause(now.mono, path, content);
@@ -121,7 +123,7 @@ impl<D: Disk> Peer<D> {
         if !self.has_room(now, &name, size) {
             return Ok(Begun::NoRoom);
         }
-        if self.transfers.len() >= MAX_TRANSFERS
+        if self.transfers.len() >= self.open_files.transfers
             && let Some(place) = self.transfer_in_the_way(told_by)
         {
             self.end_transfer(place);
@@ -180,8 +182,9 @@ impl<D: Disk> Peer<D> {
     pub(in crate::peer) fn has_room_for_transfer(&self, from: Option<PeerSlot>) -> bool {
         let fits = from.is_none()
             || !self.engine.has_several_connected()
-            || self.fetched_from(from) < MAX_TRANSFERS / 2;
-        fits && (self.transfers.len() < MAX_TRANSFERS || self.transfer_in_the_way(from).is_some())
+            || self.fetched_from(from) < self.open_files.transfers / 2;
+        fits && (self.transfers.len() < self.open_files.transfers
+            || self.transfer_in_the_way(from).is_some())
     }
 
     fn fetched_from(&self, peer: Option<PeerSlot>) -> usize {
@@ -196,7 +199,7 @@ impl<D: Disk> Peer<D> {
         let waits = |it: &Transfer<D::File>| {
             it.fetches(it.content)
                 && self.now.mono.saturating_since(it.came_at) >= IN_THE_WAY
-                && self.fetched_from(it.told_by) > MAX_TRANSFERS / 2
+                && self.fetched_from(it.told_by) > self.open_files.transfers / 2
         };
         let others = self
             .transfers
