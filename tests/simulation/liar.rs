@@ -203,12 +203,14 @@ impl Objects for Library {
 
     fn encode(
         &mut self,
-        _: ObjectId,
+        object: ObjectId,
         _: u64,
         length: usize,
         _: Asked,
     ) -> Option<(Encoding, usize)> {
-        self.encoded(length)
+        matches!(object, ObjectId::Content(_))
+            .then(|| self.encoded(length))
+            .flatten()
     }
 
     fn read_encoded(
