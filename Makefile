@@ -19,7 +19,7 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
 demo: release ## three real peers on this machine, step by step; SIZE=60 (MB) or SIZE=650
-	@TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo run --quiet --package tests --example demo -- $(SIZE) demo
+	@TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo run --quiet --release --package tests --example demo -- $(SIZE) demo
 
 test: ## everything that must pass, cheap first; installs what it needs; under 20 minutes on 2 cores
 	@scripts/test.sh
@@ -28,7 +28,7 @@ check: ## formatting, clippy without warnings, documentation without warnings
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/no-alloc-probe/Cargo.toml --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cargo clippy --quiet --workspace --all-targets --test sim --test replay --test e2e -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps --document-private-items
 
 fmt: ## formats all code
@@ -36,25 +36,23 @@ fmt: ## formats all code
 	cargo fmt --manifest-path tests/no-alloc-probe/Cargo.toml
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-unit: ## unit and property tests of the two crates
-	cargo test --quiet --package proto-core --package peer-mio
+unit: ## unit and property tests of the crates
+	cargo test --quiet --workspace
 
 sim: ## the simulator; SEEDS=1000 seeds, or SEED=n for one of them
-	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --package tests --test sim -- --nocapture
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) cargo test --quiet --workspace --test sim -- --nocapture
 
 replay: ## the fuzzers' corpus, replayed by an ordinary test
-	@if grep -q 'name = "replay"' tests/Cargo.toml; then \
-	    cargo test --quiet --package tests --test replay; \
-	else scripts/skip.sh replay 'there is no corpus test yet'; fi
+	cargo test --quiet --workspace --test replay
 
 no-alloc: ## proves that proto-core links without std and without an allocator
 	@scripts/check-no-alloc.sh
 
 e2e: release ## end-to-end tests with real peers; CASES=word runs those with the word in their name
-	TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo test --quiet --package tests --test e2e -- $(CASES)
+	TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo test --quiet --workspace --test e2e -- $(CASES)
 
 legacy-plan: release ## the ancestor's whole plan, which does not pass yet (docs/legacy.md, section 9)
-	TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo test --quiet --package tests --test e2e -- --ignored legacy
+	TINYPEER_BIN=$(CURDIR)/target/release/tinypeer cargo test --quiet --workspace --test e2e -- --ignored legacy
 
 fuzz: ## each fuzz target for FUZZ_SECONDS=20, on nightly
 	@scripts/fuzz.sh $(FUZZ_SECONDS)

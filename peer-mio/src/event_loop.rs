@@ -165,6 +165,7 @@ impl EventLoop {
                 }
             }
             let now = self.clock.now();
+            self.peer.begin_turn();
             self.receive(now);
             self.receive_legacy(now);
             self.take_changes(now);
@@ -175,6 +176,7 @@ impl EventLoop {
                 // A change that was made before the question counts in the answer.
                 more |= control.serve(self.poll.registry(), now.mono, &mut self.peer);
             }
+            self.peer.end_turn();
             self.progress.show(&mut self.peer);
             stalls::TURNS.note(self.clock.now().mono.saturating_since(now.mono));
             if self.peer.must_restart() {

@@ -8,6 +8,7 @@
 mod birth;
 mod chmod;
 pub mod instance_lock;
+mod kept;
 pub mod preflight;
 pub mod real;
 pub mod real_file;
@@ -113,6 +114,11 @@ pub trait Disk: 'static {
     /// An open regular file.
     type File: DiskFile;
 
+    /// A turn of the loop begins: what is opened to reach a path may stay open until [`Self::end_turn`], so that what is done
+    /// to a path is done as if at the begin of the turn.
+    fn begin_turn(&self) {}
+    /// It ends.
+    fn end_turn(&self) {}
     /// Whether `share/` is still the folder that was opened at the start (it may have been
     /// unmounted, moved or deleted); an error that says what is wrong if not.
     fn check_share(&self) -> io::Result<()>;

@@ -2,6 +2,7 @@
 
 use super::birth::birth;
 use super::chmod::change_mode;
+use super::kept::Kept;
 use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
@@ -44,6 +45,8 @@ pub struct RealDisk {
     pub(super) resolver: Resolver,
     /// Whether renameat2(2) may be asked; tests turn it off.
     pub(super) rename_flags: bool,
+    /// Directories of `share/` that are open in this turn.
+    kept: Kept,
     /// `None`: the kernel flushes nothing beside us.
     flusher: Mutex<Option<Flusher>>,
 }
@@ -77,6 +80,7 @@ impl RealDisk {
             made_share,
             resolver,
             rename_flags: true,
+            kept: Kept::default(),
             flusher: Mutex::new(Flusher::new().ok()),
         };
         disk.check_one_file_system()?;
@@ -119,7 +123,8 @@ impl RealDisk {
 
     /// The parent of what is at a path, and its name there.
     fn locate<'a>(&'a self, at: At<'a>) -> io::Result<(Directory<'a>, &'a [u8])> {
-        root::parent(self.resolver, self.folder(at.place), at.path)
+        let kept = (at.place == Place::Share).then_some(&self.kept);
+        root::parent(self.resolver, self.folder(at.place), at.path, kept)
     }
 
     /// The same for what must not be done to a folder of tinypeer itself.
@@ -161,6 +166,14 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     type File = RealFile;
+
+    fn begin_turn(&self) {
+        self.kept.begin();
+    }
+
+    fn end_turn(&self) {
+        self.kept.end();
+    }
 
     fn check_share(&self) -> io::Result<()> {
         let path = self.directory.join("share");
@@ -274,7 +287,9 @@ impl Disk for RealDisk {
 
     fn remove_dir(&self, at: At<'_>) -> io::Result<()> {
         let (directory, name) = self.locate_below(at)?;
-        Ok(rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR)?)
+        rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR)?;
+        self.kept.forget();
+        Ok(())
     }
 
     fn remove_file(&self, at: At<'_>) -> io::Result<()> {
@@ -313,7 +328,12 @@ impl Disk for RealDisk {
         };
         let nested = from.place == to.place
             && (is_below(from.path, to.path) || is_below(to.path, from.path));
-        rename::rename(old, new, mode, nested, self.rename_flags)
+        let renamed = rename::rename(old, new, mode, nested, self.rename_flags);
+        // What was at a path of a directory may be at another one now.
+        if from.place == Place::Share || mode == RenameMode::Exchange {
+            self.kept.forget();
+        }
+        renamed
     }
 
     fn set_mode(&self, at: At<'_>, mode: u16) -> io::Result<()> {

@@ -5,11 +5,13 @@
 //! in the directory that was opened. So no moment is left in which a directory that becomes a
 //! symlink could lead an operation elsewhere.
 
+use super::kept::Kept;
 use proto_core::limits::MAX_PATH;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// A descriptor that only names a directory: enough for every *at call, needs no read permission.
 pub(super) const NAME_DIRECTORY: OFlags = OFlags::PATH
@@ -72,15 +74,15 @@ impl Resolver {
 pub(super) enum Directory<'a> {
     /// The folder itself.
     Held(BorrowedFd<'a>),
-    /// One below it, opened for this operation. None is kept: it could be renamed away meanwhile.
-    Opened(OwnedFd),
+    /// One below it, opened for this operation or in this turn (`kept.rs`).
+    Opened(Arc<OwnedFd>),
 }
 
 impl AsFd for Directory<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Held(fd) => *fd,
-            Self::Opened(fd) => fd.as_fd(),
+            Self::Opened(fd) => fd.as_ref().as_fd(),
         }
     }
 }
@@ -95,15 +97,17 @@ pub(super) fn directory<'a>(
         return Ok(Directory::Held(folder));
     }
     check(path)?;
-    resolver.open_beneath(folder, path).map(Directory::Opened)
+    let fd = resolver.open_beneath(folder, path)?;
+    Ok(Directory::Opened(Arc::new(fd)))
 }
 
 /// Opens the parent of what is at `path` below `folder` and gives the last component beside it;
-/// for an empty path the folder and ".".
+/// for an empty path the folder and ".". `kept`: where it is looked for and stays for the turn.
 pub(super) fn parent<'a, 'p>(
     resolver: Resolver,
     folder: BorrowedFd<'a>,
     path: &'p [u8],
+    kept: Option<&Kept>,
 ) -> io::Result<(Directory<'a>, &'p [u8])> {
     if path.is_empty() {
         return Ok((Directory::Held(folder), b"."));
@@ -117,10 +121,17 @@ pub(super) fn parent<'a, 'p>(
         None => Ok((Directory::Held(folder), path)),
         Some((parent, name)) => {
             let name = name.strip_prefix(b"/").unwrap_or(name);
-            Ok((
-                Directory::Opened(resolver.open_beneath(folder, parent)?),
-                name,
-            ))
+            let opened = match kept.and_then(|kept| kept.find(parent)) {
+                Some(opened) => opened,
+                None => {
+                    let fd = resolver.open_beneath(folder, parent)?;
+                    match kept {
+                        Some(kept) => kept.keep(parent, fd),
+                        None => Arc::new(fd),
+                    }
+                }
+            };
+            Ok((Directory::Opened(opened), name))
         }
     }
 }

@@ -264,6 +264,16 @@ impl<D: Disk> Peer<D> {
         Some((*self.config.peers.get(transmit.peer.place())?, transmit))
     }
 
+    /// A turn of the loop begins ([`Disk::begin_turn`]).
+    pub fn begin_turn(&self) {
+        self.disk.begin_turn();
+    }
+
+    /// It ends.
+    pub fn end_turn(&self) {
+        self.disk.end_turn();
+    }
+
     /// Due timers and one slice of each kind of work. True if there is more to do at once.
     pub fn work(&mut self, now: Now) -> bool {
         self.now = now;
