@@ -2,7 +2,7 @@
 
 use super::encodings::{Encodings, PieceName};
 use super::journal;
-use super::land_group::Landing;
+use super::landing::Landing;
 use super::transfer::Transfer;
 use super::zips::Zips;
 use crate::disk::{At, Disk, DiskFile, Place};
