@@ -4,7 +4,7 @@
 use crate::time::{Duration, Instant};
 
 /// One REQUEST asks for what the path carries in this time, so that answers come in short bursts ...
-const QUANTUM: Duration = Duration::from_micros(250);
+const QUANTUM: Duration = Duration::from_micros(400);
 /// ... or in this part of a round trip, if that is longer: what waits for it is as long.
 const ROUND_PARTS: u32 = 64;
 /// Most of one REQUEST in bytes: few datagrams then wake the other side.
