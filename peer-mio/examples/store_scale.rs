@@ -3,7 +3,7 @@
 //! `store_scale FOLDER fill ROWS BATCH` writes rows into a new index, `store_scale FOLDER read ROWS`
 //! opens and reads them. Two runs, because the peak of resident memory is that of a whole process.
 
-use peer_mio::disk::real::RealDisk;
+use peer_mio::disk::folders::RealDisk;
 use peer_mio::disk::{At, Disk, Place};
 use peer_mio::store::{Durability, Fingerprint, Pending, Row, Store};
 use proto_core::content::ContentId;

@@ -3,7 +3,7 @@
 
 use crate::clock::{Now, SystemClock};
 use crate::control::ControlSocket;
-use crate::disk::real::RealDisk;
+use crate::disk::folders::RealDisk;
 use crate::legacy::sockets::Sockets;
 use crate::legacy::{Legacy, Via};
 use crate::net::send_errors::{News, SendErrors};

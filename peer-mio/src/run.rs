@@ -5,9 +5,9 @@ use crate::cli::RunOptions;
 use crate::clock::{SystemClock, stopwatch};
 use crate::control::{self, ControlSocket};
 use crate::disk::Disk;
+use crate::disk::folders::RealDisk;
 use crate::disk::instance_lock::InstanceLock;
 use crate::disk::preflight;
-use crate::disk::real::RealDisk;
 use crate::event_loop::{Ended, EventLoop};
 use crate::key;
 use crate::legacy::Legacy;
@@ -19,6 +19,7 @@ use crate::watch::inotify::{WatchResult, Watcher};
 use proto_core::path::Escaped;
 use proto_core::session;
 use proto_core::time::Duration;
+use rustix::process::{Resource, getrlimit};
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
@@ -134,6 +135,9 @@ fn start(options: &RunOptions) -> Result<Running, String> {
     started
         .peer
         .set_encodings(!options.no_compress, Some(stopwatch));
+    started
+        .peer
+        .set_open_files(getrlimit(Resource::Nofile).current);
     key::warn_if_exposed(&key_file);
     if started.new_index {
         log::info!("a new index is made from share/");

@@ -113,7 +113,7 @@ pub trait Objects {
         buffer: &mut [u8],
     ) -> Read;
 
-    /// The encoding in which the piece of a content (as named to [`Self::piece`], which was
+    /// The encoding in which the piece of a content or a journal (as named to [`Self::piece`], which was
     /// [`Read::Ready`]) is sent, and its length so; `None`: as it is.
     fn encode(
         &mut self,

@@ -282,7 +282,7 @@ impl Burst {
     }
 
     fn choose_encoding(&mut self, objects: &mut impl Objects) {
-        let may_be = matches!(self.object, ObjectId::Content(_)) && self.asked != Encoding::NONE;
+        let may_be = self.object.may_be_encoded() && self.asked != Encoding::NONE;
         let asked = Asked {
             encoding: self.asked,
             rate: rate(self.rate),

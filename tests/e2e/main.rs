@@ -28,6 +28,7 @@ mod limit;
 mod lossy;
 mod marks;
 mod membership;
+mod open_files;
 mod own_addresses;
 mod quiet;
 mod restart;

@@ -7,7 +7,7 @@ use proto_core::legacy::{
     InformationQuery, InformationReply, MAX_DICT_ENTRIES, MAX_INFORMATION_REPLY, Reply,
     ReplyWriter, Request as LegacyRequest, parse_dict,
 };
-use proto_core::limits::{MAX_NAME, MAX_PATH, MAX_PIECE};
+use proto_core::limits::{MAX_NAME, MAX_PAGE, MAX_PATH, MAX_PIECE};
 use proto_core::path;
 use proto_core::session::{
     Config, DatagramKind, Entropy, INITIATION_LEN, Incoming, PeerSessions, receiver_prefix,
@@ -324,6 +324,13 @@ pub fn decode_piece(data: &[u8]) {
     };
     let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
     let mut decoder = Decoder::default();
+    // A journal page is as long as it becomes.
+    if let Some(page) = decoder.decode_at_most(came, MAX_PAGE) {
+        assert!(page.len() <= MAX_PAGE);
+        if let Ok(page) = Page::parse(page) {
+            assert!(page.entries().count() <= MAX_PAGE);
+        }
+    }
     let Some(piece) = decoder.decode(came, length).map(<[u8]>::to_vec) else {
         return;
     };

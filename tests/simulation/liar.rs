@@ -10,7 +10,7 @@ use proto_core::content::ContentId;
 use proto_core::content::cut::{Params, cut};
 use proto_core::content::recipe::{self, ContentIdHasher};
 use proto_core::engine::{self, Engine, Limits, Own};
-use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
+use proto_core::index::entry::{Entry, IndexId, Kind, Sequence, Timestamp};
 use proto_core::index::version_vector::VersionVector;
 use proto_core::limits::MAX_PIECE;
 use proto_core::session::{self, Entropy};
@@ -44,7 +44,7 @@ pub enum Lie {
 }
 
 /// A file and its lies.
-struct Library {
+pub struct Library {
     lie: Lie,
     content: ContentId,
     bytes: Vec<u8>,
@@ -57,20 +57,40 @@ struct Library {
     served: u64,
 }
 
-/// Somebody who has the file.
-pub struct Liar {
+/// What somebody serves.
+pub trait Shelf {
+    /// The objects.
+    fn objects(&mut self) -> &mut dyn Objects;
+    /// The newest sequence of its journal.
+    fn newest(&self) -> Sequence;
+}
+
+impl Shelf for Library {
+    fn objects(&mut self) -> &mut dyn Objects {
+        self
+    }
+
+    fn newest(&self) -> Sequence {
+        1
+    }
+}
+
+/// Somebody who has something.
+pub struct Liar<S> {
     engine: Box<Engine>,
-    library: Library,
+    /// What.
+    pub shelf: S,
     on: bool,
 }
 
 /// A peer and those whom it fetches from.
-pub struct Meeting {
+pub struct Meeting<S = Library> {
     /// The peer.
     pub peer: Peer<SimDisk>,
     /// Its disk.
     pub disk: SimDisk,
-    liars: Vec<Liar>,
+    /// The others.
+    pub liars: Vec<Liar<S>>,
     now: Instant,
     buffer: Vec<u8>,
 }
@@ -183,12 +203,14 @@ impl Objects for Library {
 
     fn encode(
         &mut self,
-        _: ObjectId,
+        object: ObjectId,
         _: u64,
         length: usize,
         _: Asked,
     ) -> Option<(Encoding, usize)> {
-        self.encoded(length)
+        matches!(object, ObjectId::Content(_))
+            .then(|| self.encoded(length))
+            .flatten()
     }
 
     fn read_encoded(
@@ -210,9 +232,14 @@ impl Objects for Library {
     }
 }
 
-impl Liar {
-    fn new(place: usize, lie: Lie) -> Self {
-        let index = IndexId(100 + place as u64);
+/// The index of one of the others.
+pub fn index_of(place: usize) -> IndexId {
+    IndexId(100 + place as u64)
+}
+
+impl<S: Shelf> Liar<S> {
+    fn new(place: usize, shelf: S) -> Self {
+        let index = index_of(place);
         let config = engine::Config {
             session: session::Config {
                 key: KEY,
@@ -229,14 +256,14 @@ impl Liar {
         assert!(engine.add_peer(slot(0), 1, None));
         Self {
             engine,
-            library: Library::new(lie, index, IndexId(100)),
+            shelf,
             on: true,
         }
     }
 
     fn work(&mut self, now: Instant) {
         let own = Own {
-            sequence: 1,
+            sequence: self.shelf.newest(),
             pending: 0,
             busy: false,
         };
@@ -250,9 +277,24 @@ impl Liar {
 impl Meeting {
     /// A peer and one machine for each lie.
     pub fn new(lies: &[Lie]) -> Self {
+        let lies = lies.iter().enumerate();
+        Self::with(lies.map(|(place, lie)| Library::new(*lie, index_of(place), index_of(0))))
+    }
+
+    /// Bytes of pieces that somebody sent.
+    pub fn served(&self, place: usize) -> u64 {
+        self.liars[place].shelf.served
+    }
+}
+
+impl<S: Shelf> Meeting<S> {
+    /// A peer and one machine for each of these.
+    pub fn with(shelves: impl IntoIterator<Item = S>) -> Self {
+        let shelves = shelves.into_iter().enumerate();
+        let liars: Vec<_> = shelves.map(|(at, shelf)| Liar::new(at, shelf)).collect();
         let disk = SimDisk::new();
         let config = Config {
-            peers: (0..lies.len()).map(address).collect(),
+            peers: (0..liars.len()).map(address).collect(),
             key: KEY,
             symlinks: Symlinks::Follow,
             scan_interval: Duration::from_secs(60),
@@ -270,11 +312,10 @@ impl Meeting {
         let Ok(started) = started else {
             panic!("cannot start")
         };
-        let liars = lies.iter().enumerate();
         Self {
             peer: started.peer,
             disk,
-            liars: liars.map(|(place, lie)| Liar::new(place, *lie)).collect(),
+            liars,
             now,
             buffer: vec![0; 65_507],
         }
@@ -285,9 +326,13 @@ impl Meeting {
         self.liars[place].on = on;
     }
 
-    /// Bytes of pieces that somebody sent.
-    pub fn served(&self, place: usize) -> u64 {
-        self.liars[place].library.served
+    /// Lets time pass until something holds, or all of it; whether it holds.
+    pub fn drive_until(&mut self, time: Duration, holds: impl Fn(&Self) -> bool) -> bool {
+        let until = self.now + time;
+        while self.now < until && !holds(self) {
+            self.drive(Duration::from_millis(10));
+        }
+        holds(self)
     }
 
     /// Lets time pass.
@@ -312,9 +357,10 @@ impl Meeting {
             }
             for (place, liar) in self.liars.iter_mut().enumerate().filter(|(_, l)| l.on) {
                 liar.work(self.now);
+                let mut objects = Lent(liar.shelf.objects());
                 while let Some(transmit) =
                     liar.engine
-                        .poll_transmit(self.now, &mut self.buffer, &mut liar.library)
+                        .poll_transmit(self.now, &mut self.buffer, &mut objects)
                 {
                     for datagram in self.buffer[..transmit.len].chunks_mut(transmit.segment_size) {
                         self.peer.handle_datagram(
@@ -327,6 +373,49 @@ impl Meeting {
                 }
             }
         }
+    }
+}
+
+/// Objects of a type that is not known here.
+struct Lent<'a>(&'a mut dyn Objects);
+
+impl Objects for Lent<'_> {
+    fn piece(&mut self, object: ObjectId, start: u64, length: usize) -> Read {
+        self.0.piece(object, start, length)
+    }
+
+    fn read(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read {
+        self.0.read(object, start, length, at, buffer)
+    }
+
+    fn encode(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        asked: Asked,
+    ) -> Option<(Encoding, usize)> {
+        self.0.encode(object, start, length, asked)
+    }
+
+    fn read_encoded(
+        &mut self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+        encoding: Encoding,
+        at: usize,
+        buffer: &mut [u8],
+    ) -> Read {
+        self.0
+            .read_encoded(object, start, length, encoding, at, buffer)
     }
 }
 

@@ -3,6 +3,7 @@
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod bundle_parts;
 mod bundles;
 mod delta;
 mod fetching;
@@ -18,6 +19,8 @@ mod overhead;
 mod renames;
 mod same_tick;
 mod scanning;
+mod shelf;
+mod stalling;
 mod swarm;
 mod wrong_bytes;
 

@@ -88,3 +88,34 @@ fn many_small_files_are_flushed_together() {
         assert!(spent < files as u64 / 10, "{spent} flushes at {place}");
     }
 }
+
+#[test]
+fn a_folder_that_is_moved_costs_what_is_new_of_its_entries() {
+    let files = 2000;
+    let mut cluster = Cluster::new(2, &mut Rng::new(1));
+    assert!(cluster.start(0) && cluster.start(1));
+    assert!(cluster.drive_until(Duration::from_secs(30), Cluster::in_sync));
+    cluster.machines[0].disk.user_mkdir(b"photos").unwrap();
+    for number in 0..files {
+        let name = format!("photos/picture {number:05}.jpg");
+        let disk = &cluster.machines[0].disk;
+        disk.user_write(name.as_bytes(), name.as_bytes()).unwrap();
+    }
+    let moved = |cluster: &Cluster, folder: &str| {
+        let landed = cluster.machines[1].disk.tree(peer_mio::disk::Place::Share);
+        landed.len() == files + 1 && landed.contains_key(folder.as_bytes())
+    };
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        moved(cluster, "photos") && cluster.in_sync()
+    }));
+    let before = cluster.network.bytes;
+    let disk = &cluster.machines[0].disk;
+    disk.user_rename(b"photos", b"pictures").unwrap();
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        moved(cluster, "pictures") && cluster.in_sync()
+    }));
+    // Each is told as a deletion and a creation, and told back. The content id alone has 32 bytes.
+    let each = (cluster.network.bytes - before) / files as u64;
+    println!("{each} bytes for each file that is moved");
+    assert!(each < 250, "{each} bytes for each file");
+}

@@ -13,7 +13,7 @@ fn errors(meeting: &Meeting) -> Vec<String> {
     meeting.peer.status().errors
 }
 
-/// The liar is there alone for long, then an honest one comes.
+/// The liar is there alone for long, then an honest one comes, and gives all but what is here.
 fn alone_then_not(lie: Lie, most: u64) {
     let mut meeting = Meeting::new(&[lie, Lie::None]);
     meeting.set_on(1, false);
@@ -27,10 +27,13 @@ fn alone_then_not(lie: Lie, most: u64) {
     meeting.drive(Duration::from_secs(300));
     let served = meeting.served(0) - before;
     assert!(served < most, "{served} bytes for nothing");
+    let before = meeting.served(0);
     meeting.set_on(1, true);
     meeting.drive(Duration::from_secs(10));
     assert!(has_file(&meeting));
     assert_eq!(errors(&meeting), Vec::<String>::new());
+    // The next try remembers who sent wrong bytes in the last one.
+    assert_eq!(meeting.served(0), before);
 }
 
 #[test]

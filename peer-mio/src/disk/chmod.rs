@@ -1,7 +1,8 @@
 //! chmod of a name, never through a symlink.
 
 use super::FileKind;
-use super::real::{OPEN, identity, open_fd};
+use super::folders::identity;
+use super::real::{OPEN, open_fd};
 use super::real_file::{kind, permissions, unsigned};
 use super::root::Directory;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};

@@ -1,6 +1,6 @@
 //! One tinypeer for one directory.
 
-use super::real::RealDisk;
+use super::folders::RealDisk;
 use super::{At, Disk, Place};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::{Errno, retry_on_intr};

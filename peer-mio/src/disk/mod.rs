@@ -7,10 +7,11 @@
 
 mod birth;
 mod chmod;
+pub mod folders;
 pub mod instance_lock;
 mod kept;
 pub mod preflight;
-pub mod real;
+mod real;
 pub mod real_file;
 mod rename;
 mod root;

@@ -1,22 +1,20 @@
-//! [`RealDisk`]: the folders of tinypeer in a directory of the operating system.
+//! [`RealDisk`] as a [`Disk`]: what is done in the folders of tinypeer by the operating system.
 
 use super::birth::birth;
 use super::chmod::change_mode;
-use super::kept::Kept;
+use super::folders::{RealDisk, explain};
 use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
 use super::rename::{self, Name};
-use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
+use super::root::Directory;
 use super::{At, Birth, Disk, FileKind, FlushId, Place, RenameMode, Space, Stat};
 use crate::stalls::FLUSHES;
-use crate::sys::flusher::Flusher;
 use proto_core::index::entry::Timestamp;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::PoisonError;
 
 /// What every file is opened with: never waits for a fifo, never takes a terminal.
 pub(super) const OPEN: OFlags = OFlags::CLOEXEC
@@ -28,141 +26,6 @@ const LIST_BUFFER: usize = 8 * 1024;
 
 /// How often a file that appears and disappears is tried again by [`Disk::create`].
 const CREATE_TRIES: usize = 8;
-
-/// The folders of tinypeer, each held by a descriptor; a path is only ever looked up below one of
-/// them. A thing may be renamed or replaced at any time: an operation then fails or hits what is
-/// there now, but it never leaves the folder.
-#[derive(Debug)]
-pub struct RealDisk {
-    directory: PathBuf,
-    base: OwnedFd,
-    share: OwnedFd,
-    download: OwnedFd,
-    zip: OwnedFd,
-    state: OwnedFd,
-    trash: OwnedFd,
-    made_share: bool,
-    pub(super) resolver: Resolver,
-    /// Whether renameat2(2) may be asked; tests turn it off.
-    pub(super) rename_flags: bool,
-    /// Directories of `share/` that are open in this turn.
-    kept: Kept,
-    /// `None`: the kernel flushes nothing beside us.
-    flusher: Mutex<Option<Flusher>>,
-}
-
-impl RealDisk {
-    /// Opens the folders in `directory`, making those that are missing.
-    ///
-    /// # Errors
-    /// If `directory` is missing, one of the folders cannot be made, is no directory (a symlink is
-    /// none either), or lies on another file system than `share/`, so that nothing could be renamed
-    /// into it. The error's text is a sentence for the user that names the path.
-    pub fn open(directory: &Path) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let base = openat(CWD, directory, flags, Mode::empty())
-            .map_err(|errno| explain(errno, "cannot open the folder", directory))?;
-        let full = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_path_buf());
-        let (share, made_share) = folder(&base, "share", 0o777, &full)?;
-        let (download, _) = folder(&base, "download", 0o777, &full)?;
-        let (zip, _) = folder(&base, "zip", 0o777, &full)?;
-        let (state, _) = folder(&base, ".tinypeer", 0o700, &full)?;
-        let (trash, _) = folder(&state, "trash", 0o700, &full.join(".tinypeer"))?;
-        let resolver = Resolver::detect(share.as_fd());
-        let disk = Self {
-            directory: full,
-            base,
-            share,
-            download,
-            zip,
-            state,
-            trash,
-            made_share,
-            resolver,
-            rename_flags: true,
-            kept: Kept::default(),
-            flusher: Mutex::new(Flusher::new().ok()),
-        };
-        disk.check_one_file_system()?;
-        Ok(disk)
-    }
-
-    /// The directory that holds the folders, as an absolute path if it has one. For messages.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Device and inode of `share/`.
-    ///
-    /// # Errors
-    /// Those of fstat.
-    pub fn share_identity(&self) -> io::Result<(u64, u64)> {
-        identity(&self.share)
-    }
-
-    /// The directory that holds the folders.
-    pub(crate) fn base(&self) -> BorrowedFd<'_> {
-        self.base.as_fd()
-    }
-
-    /// A descriptor that names the directory at a path.
-    pub(crate) fn directory_at(&self, at: At<'_>) -> io::Result<impl AsFd> {
-        root::directory(self.resolver, self.folder(at.place), at.path)
-    }
-
-    fn folder(&self, place: Place) -> BorrowedFd<'_> {
-        match place {
-            Place::Share => self.share.as_fd(),
-            Place::Download => self.download.as_fd(),
-            Place::Zip => self.zip.as_fd(),
-            Place::State => self.state.as_fd(),
-            Place::Trash => self.trash.as_fd(),
-        }
-    }
-
-    /// The parent of what is at a path, and its name there.
-    fn locate<'a>(&'a self, at: At<'a>) -> io::Result<(Directory<'a>, &'a [u8])> {
-        let kept = (at.place == Place::Share).then_some(&self.kept);
-        root::parent(self.resolver, self.folder(at.place), at.path, kept)
-    }
-
-    /// The same for what must not be done to a folder of tinypeer itself.
-    fn locate_below<'a>(&'a self, at: At<'a>) -> io::Result<(Directory<'a>, &'a [u8])> {
-        if at.path.is_empty() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        self.locate(at)
-    }
-
-    fn check_one_file_system(&self) -> io::Result<()> {
-        let (device, _) = identity(&self.share)?;
-        let others = [
-            (&self.download, "download"),
-            (&self.zip, "zip"),
-            (&self.state, ".tinypeer"),
-            (&self.trash, ".tinypeer/trash"),
-        ];
-        for (fd, name) in others {
-            if identity(fd)?.0 != device {
-                let path = self.directory.join(name);
-                let text = format!(
-                    "{path:?} is on another file system than share/: files could not be renamed"
-                );
-                return Err(io::Error::new(io::ErrorKind::CrossesDevices, text));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether what is at a name may be opened; only a hint, what was opened is looked at again.
-    fn check_regular(directory: &Directory<'_>, name: &[u8], flags: AtFlags) -> io::Result<()> {
-        match kind(&statat(directory, name, flags)?) {
-            FileKind::File => Ok(()),
-            _ => Err(not_regular()),
-        }
-    }
-}
 
 impl Disk for RealDisk {
     type File = RealFile;
@@ -176,7 +39,7 @@ impl Disk for RealDisk {
     }
 
     fn check_share(&self) -> io::Result<()> {
-        let path = self.directory.join("share");
+        let path = self.directory().join("share");
         let held = rustix::fs::fstat(&self.share)?;
         let gone = |what: &str| io::Error::new(io::ErrorKind::NotFound, format!("{path:?} {what}"));
         if unsigned(held.st_nlink) == 0 {
@@ -215,7 +78,7 @@ impl Disk for RealDisk {
         } else {
             (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW)
         };
-        Self::check_regular(&directory, name, look)?;
+        check_regular(&directory, name, look)?;
         regular(open_fd(&directory, name, OPEN | link | OFlags::RDONLY)?)
     }
 
@@ -236,7 +99,7 @@ impl Disk for RealDisk {
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            let there = Self::check_regular(&directory, name, AtFlags::SYMLINK_NOFOLLOW)
+            let there = check_regular(&directory, name, AtFlags::SYMLINK_NOFOLLOW)
                 .and_then(|()| regular(open_fd(&directory, name, flags)?));
             match there {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -406,6 +269,14 @@ pub(super) fn open_fd(
     }
 }
 
+/// Whether what is at a name may be opened; only a hint, what was opened is looked at again.
+fn check_regular(directory: &Directory<'_>, name: &[u8], flags: AtFlags) -> io::Result<()> {
+    match kind(&statat(directory, name, flags)?) {
+        FileKind::File => Ok(()),
+        _ => Err(not_regular()),
+    }
+}
+
 /// Takes what was opened only if it is a regular file.
 fn regular(fd: OwnedFd) -> io::Result<RealFile> {
     match kind(&rustix::fs::fstat(&fd)?) {
@@ -416,37 +287,6 @@ fn regular(fd: OwnedFd) -> io::Result<RealFile> {
 
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
-}
-
-/// Device and inode.
-pub(super) fn identity(fd: impl AsFd) -> io::Result<(u64, u64)> {
-    let stat = rustix::fs::fstat(fd)?;
-    Ok((unsigned(stat.st_dev), unsigned(stat.st_ino)))
-}
-
-/// Makes and opens one of our folders; says whether it was missing.
-fn folder(base: &OwnedFd, name: &str, mode: u32, full: &Path) -> io::Result<(OwnedFd, bool)> {
-    let path = full.join(name);
-    let made = match rustix::fs::mkdirat(base, name, Mode::from_raw_mode(mode)) {
-        Ok(()) => true,
-        Err(Errno::EXIST) => false,
-        Err(errno) => return Err(explain(errno, "cannot make the folder", &path)),
-    };
-    match openat(base, name, NAME_DIRECTORY, Mode::empty()) {
-        Ok(fd) => Ok((fd, made)),
-        Err(Errno::NOTDIR | Errno::LOOP) => {
-            let text = format!(
-                "{path:?} is not a folder; tinypeer needs a real one there, not a file or a symlink"
-            );
-            Err(io::Error::new(io::ErrorKind::NotADirectory, text))
-        }
-        Err(errno) => Err(explain(errno, "cannot open the folder", &path)),
-    }
-}
-
-fn explain(errno: Errno, what: &str, path: &Path) -> io::Error {
-    let error = io::Error::from(errno);
-    io::Error::new(error.kind(), format!("{what} {path:?}: {error}"))
 }
 
 fn is_below(path: &[u8], ancestor: &[u8]) -> bool {

@@ -9,7 +9,7 @@ use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// An open regular file of a [`super::real::RealDisk`].
+/// An open regular file of a [`super::folders::RealDisk`].
 #[derive(Debug)]
 pub struct RealFile(OwnedFd);
 

@@ -6,7 +6,7 @@ mod operations;
 mod race;
 mod renames;
 
-use super::real::RealDisk;
+use super::folders::RealDisk;
 use super::root::Resolver;
 use super::{At, Disk, DiskFile, Place};
 use std::path::{Path, PathBuf};

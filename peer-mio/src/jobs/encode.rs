@@ -64,20 +64,26 @@ pub struct Decoder {
 impl Decoder {
     /// The piece of just this length; `None` if it is none. Not a byte more is ever unpacked.
     pub fn decode(&mut self, encoded: &[u8], length: usize) -> Option<&[u8]> {
-        if length == 0 || length > MAX_PIECE {
+        self.decode_at_most(encoded, length)
+            .filter(|piece| piece.len() == length)
+    }
+
+    /// The piece of a length that is not known, at most `most`; `None` if it is none. Not a byte more is ever unpacked.
+    pub fn decode_at_most(&mut self, encoded: &[u8], most: usize) -> Option<&[u8]> {
+        if most == 0 || most > MAX_PIECE {
             return None;
         }
-        if self.bytes.len() < length {
-            self.bytes.resize(length, 0);
+        if self.bytes.len() < most {
+            self.bytes.resize(most, 0);
         }
-        let bytes = self.bytes.get_mut(..length)?;
+        let bytes = self.bytes.get_mut(..most)?;
         let state = self.state.get_or_insert_with(|| Decompress::new(false));
         state.reset(false);
         let decoded = state.decompress(encoded, bytes, FlushDecompress::Finish);
         let whole = decoded.is_ok_and(|status| status == Status::StreamEnd)
-            && state.total_in() == encoded.len() as u64
-            && state.total_out() == length as u64;
-        whole.then_some(&*bytes)
+            && state.total_in() == encoded.len() as u64;
+        let length = usize::try_from(state.total_out()).ok()?;
+        bytes.get(..length).filter(|_| whole)
     }
 }
 
@@ -155,7 +161,10 @@ mod tests {
         assert!(decoder.decode(&bomb, MAX_PIECE).is_some());
         assert_eq!(decoder.decode(&bomb, MAX_PIECE + 1), None);
         assert_eq!(decoder.decode(&bomb[..bomb.len() - 1], MAX_PIECE), None);
+        assert_eq!(decoder.decode_at_most(&bomb, MAX_PIECE - 1), None);
+        assert_eq!(decoder.decode_at_most(&bomb, MAX_PIECE + 1), None);
         let more = [&bomb[..], &[0]].concat();
+        assert_eq!(decoder.decode_at_most(&more, MAX_PIECE), None);
         assert_eq!(decoder.decode(&more, MAX_PIECE), None);
         assert_eq!(decoder.decode(&[], 1), None);
     }
@@ -174,6 +183,8 @@ mod tests {
                 let mut decoder = Decoder::default();
                 prop_assert_eq!(decoder.decode(&encoded, piece.len()), Some(&piece[..]));
                 prop_assert_eq!(decoder.decode(&encoded, piece.len() + 1), None);
+                prop_assert_eq!(decoder.decode_at_most(&encoded, piece.len() + 1), Some(&piece[..]));
+                prop_assert_eq!(decoder.decode_at_most(&encoded, piece.len() - 1), None);
                 prop_assert_eq!(decoder.decode(&encoded, piece.len() - 1), None);
                 // Once more: nothing is left of what went wrong.
                 prop_assert_eq!(decoder.decode(&encoded, piece.len()), Some(&piece[..]));
@@ -187,6 +198,9 @@ mod tests {
         ) {
             if let Some(piece) = Decoder::default().decode(&bytes, length) {
                 prop_assert_eq!(piece.len(), length);
+            }
+            if let Some(piece) = Decoder::default().decode_at_most(&bytes, length) {
+                prop_assert!(piece.len() <= length);
             }
         }
     }

@@ -107,7 +107,10 @@ impl<F: DiskFile> Debug for UnpackJob<F> {
 }
 
 /// Whether a zip file ends as a bundle does, so that what is read of it stays small.
-fn check_end<F: DiskFile>(file: &F, size: u64) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the disk; `InvalidData` if it does not.
+pub fn check_end<F: DiskFile>(file: &F, size: u64) -> io::Result<()> {
     let mut end = [0; (END + ZIP64_LOCATOR) as usize];
     let from = size.saturating_sub(END + ZIP64_LOCATOR);
     let len = usize::try_from(size - from).map_err(io::Error::other)?;

@@ -319,7 +319,7 @@ fn write<F: DiskFile>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::real::RealDisk;
+    use crate::disk::folders::RealDisk;
     use std::io::Write as _;
     use zip::write::SimpleFileOptions;
 

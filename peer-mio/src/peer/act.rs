@@ -9,6 +9,7 @@ use proto_core::boundary::{Arrival, Mark, PeerSlot, PullId};
 use proto_core::content::ContentId;
 use proto_core::engine::{Delivery, Event};
 use proto_core::index::entry::{IndexId, Kind};
+use proto_core::limits::MAX_PAGE;
 use proto_core::pull::Want;
 use proto_core::session::Seen;
 use proto_core::time::Duration;
@@ -127,7 +128,7 @@ impl<D: Disk> Peer<D> {
     }
 
     fn page_complete(&mut self, now: Now, pull: PullId, want: Want) {
-        let bytes = self.assembly.bytes(pull).to_vec();
+        let bytes = self.page_bytes(pull, want).unwrap_or_default();
         let page = Page::parse(&bytes).ok().filter(|page| {
             ObjectId::Journal(page.index_id) == want.object && page.after == want.start
         });
@@ -140,6 +141,19 @@ impl<D: Disk> Peer<D> {
             _ => self.engine.finish(pull),
         }
         self.assembly.release(pull);
+    }
+
+    /// A journal page as it was before it was encoded, if it was; `None` if it is no encoding of one.
+    fn page_bytes(&mut self, pull: PullId, want: Want) -> Option<Vec<u8>> {
+        let came = self.assembly.bytes(pull);
+        match self.engine.encoded(pull) {
+            Some((encoding, length)) if encoding.is_shorter() => {
+                let most = (want.length as usize).min(MAX_PAGE);
+                let page = self.decoder.decode_at_most(came.get(..length)?, most);
+                page.map(<[u8]>::to_vec)
+            }
+            _ => Some(came.to_vec()),
+        }
     }
 
     /// After the store went back to its last commit, so do the cursors.

@@ -10,6 +10,7 @@ pub use kept::PieceName;
 use proto_core::boundary::Asked;
 use proto_core::content::ContentId;
 use proto_core::time::{Duration, Instant};
+use proto_core::wire::ObjectId;
 use proto_core::wire::encoding::Encoding;
 use speed::Speed;
 use std::collections::VecDeque;
@@ -31,6 +32,8 @@ const SMALL_MARGIN: u64 = 30;
 /// ... and once it is used, it stays in use down to what the fast one would bring, which makes it two times smaller: pieces
 /// that come now in this and now in that encoding help nobody.
 const SMALL_KEPT: u64 = 22;
+/// How journal pages are encoded.
+const PAGES: Encoding = Encoding::FAST;
 /// So long after its last use the memory is given back.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -82,16 +85,27 @@ impl Encodings {
             let len = self.encode(name, asked.encoding, bytes)?;
             return Some((asked.encoding, len));
         }
+        let ObjectId::Content(content) = name.object else {
+            return self.encode_page(name, bytes);
+        };
         let encoding = self.affordable(asked.rate?)?;
-        if !self.may_shrink(name.content) {
+        if !self.may_shrink(content) {
             return None;
         }
         let shrinks = bytes.len() <= 2 * SAMPLE || self.sample_shrinks(bytes);
         let len = shrinks
             .then(|| self.encode(name, encoding, bytes))
             .flatten();
-        self.note(name.content, len.is_some());
+        self.note(content, len.is_some());
         Some((encoding, len?))
+    }
+
+    /// A journal page shrinks to a half or less, whatever it tells of, and there are few of them: it goes encoded on any link. It is
+    /// told anew to who begins to read it, and kept as it was for who reads on.
+    fn encode_page(&mut self, name: PieceName, bytes: &[u8]) -> Option<(Encoding, usize)> {
+        self.kept.forget(name);
+        let len = self.encode(name, PAGES, bytes)?;
+        Some((PAGES, len))
     }
 
     /// The bytes of an encoded piece, if they are kept.

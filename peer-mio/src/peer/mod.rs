@@ -6,10 +6,12 @@
 
 mod act;
 pub mod assembly;
+mod backlog;
 mod bundles;
 mod bury;
 mod came;
 mod commit;
+mod config;
 mod directory;
 mod encodings;
 mod errors;
@@ -21,10 +23,13 @@ mod journal;
 mod land;
 mod land_group;
 mod landed_as;
+mod landing;
 mod landing_name;
 pub mod legacy_files;
 mod objects;
+mod open_files;
 mod open_way;
+mod overview;
 mod pickup;
 mod pickup_links;
 mod plan;
@@ -48,30 +53,30 @@ use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
 use crate::jobs::encode::Decoder;
 use crate::net::cipher::RingKey;
-use crate::stalls;
 use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
-use crate::watch::scan::Symlinks;
 use assembly::Assembly;
 use bundles::Bundles;
 use bury::Burying;
 use came::Came;
 use commit::{Changes, STORE_TRIES};
+pub use config::Config;
 pub use encodings::Stopwatch;
 use errors::Errors;
 use guard::Guard;
 use hashing::Hashings;
-pub use land_group::Flushing;
-use land_group::Landing;
+pub use landing::Flushing;
+use landing::Landing;
 use objects::{Served, Serving};
+use open_files::OpenFiles;
 use plan::Plan;
 use proto_core::boundary::{Mark, PeerSlot, Transmit};
 use proto_core::content::ContentId;
-use proto_core::engine::{Engine, Limits, Own};
+use proto_core::engine::Engine;
 use proto_core::index::entry::{IndexId, Sequence};
 use proto_core::time::{Duration, Instant};
 use recheck::Recheck;
-use report::{Landed, PeerLine, Report, Status};
+use report::Report;
 use scans::Scans;
 use skipped::Skipped;
 pub use start::{StartError, Started};
@@ -80,36 +85,6 @@ use std::net::SocketAddr;
 use transfer::{Fetching, Transfer};
 use uses::Uses;
 use zips::Zips;
-
-/// How a peer is set up.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The other peers.
-    pub peers: Vec<SocketAddr>,
-    /// The group key.
-    pub key: [u8; 32],
-    /// How symlinks in `share/` are treated.
-    pub symlinks: Symlinks,
-    /// Between two full scans.
-    pub scan_interval: Duration,
-    /// A local change that deletes more of the files, in percent, waits for [`Peer::resume`];
-    /// [`guard::ALL`]: none does.
-    pub max_delete: u8,
-    /// How many files share the flushes of a landing.
-    pub flushing: Flushing,
-    /// 32 random bytes, different at each start.
-    pub seed: [u8; 32],
-    /// Bytes that the kernel buffers of what arrives.
-    pub receive_buffer: usize,
-    /// Bytes of UDP payload of the longest datagrams to ask for.
-    pub datagram: usize,
-    /// How much of the network may be used.
-    pub limits: Limits,
-    /// Whether this processor has AES instructions.
-    pub aes: bool,
-    /// Whether an address is one of this machine's own.
-    pub is_own_address: fn(SocketAddr) -> bool,
-}
 
 /// A file of at most so many bytes is looked at as soon as it is closed, and again when its times can be believed.
 const AT_ONCE: u64 = 128 * 1024;
@@ -140,6 +115,7 @@ pub struct Peer<D: Disk> {
     /// Contents of which our own file is not what the index says: fetched, not copied.
     distrusted: BTreeSet<ContentId>,
     landing: Landing<D::File>,
+    open_files: OpenFiles,
     plan: Plan,
     dirty: Dirty,
     came: Came,
@@ -333,70 +309,6 @@ impl<D: Disk> Peer<D> {
         self.commit_changes(Durability::Durable);
     }
 
-    /// Whether every configured peer is connected, and all have what all have.
-    #[must_use]
-    pub fn in_sync(&self) -> bool {
-        self.is_idle() && !self.errors.any_unread() && self.engine.in_sync()
-    }
-
-    /// Whether nothing is left to scan, hash, fetch or land here.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        !self.is_busy() && self.store.pending_len() == 0 && self.committed == self.store.sequence()
-    }
-
-    /// What there is to know.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let totals = self.store.totals();
-        let peers = self
-            .config
-            .peers
-            .iter()
-            .enumerate()
-            .filter_map(|(place, address)| {
-                let status = self.engine.status(PeerSlot::new(place)?)?;
-                Some(PeerLine {
-                    address: *address,
-                    connected: status.connected || status.is_self,
-                    rtt_us: status
-                        .rtt
-                        .map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
-                    sequence: status.sequence,
-                    bytes_sent: status.bytes_sent,
-                    bytes_received: status.bytes_received,
-                    transfers: status.transfers,
-                    datagram: status.datagram,
-                    spurious: status.spurious,
-                    marked: status.marked,
-                })
-            });
-        Status {
-            files: totals.files,
-            bytes: totals.bytes,
-            sequence: self.committed,
-            pending: self.store.pending_len(),
-            conflicts: totals.conflicts,
-            errors: self.errors.sentences().map(str::to_owned).collect(),
-            peers: peers.collect(),
-            in_sync: self.in_sync(),
-            turns: stalls::TURNS.counts(),
-            flushes: stalls::FLUSHES.counts(),
-        }
-    }
-
-    /// Files that landed since the last call.
-    pub fn take_landed(&mut self) -> Vec<Landed> {
-        self.report.take()
-    }
-
-    /// The largest transfer under way: path, bytes here, bytes in all.
-    #[must_use]
-    pub fn progress(&self) -> Option<(&[u8], u64, u64)> {
-        let largest = self.transfers.iter().max_by_key(|transfer| transfer.size)?;
-        Some((&largest.path, largest.here, largest.size))
-    }
-
     /// Whether the index has a new id, or cannot be used any more: start a new peer on the same disk,
     /// which makes a new index if this one is damaged.
     #[must_use]
@@ -416,16 +328,6 @@ impl<D: Disk> Peer<D> {
         &self.disk
     }
 
-    fn is_busy(&self) -> bool {
-        !self.is_scanned()
-            || self.scans.is_partial()
-            || !self.dirty.is_empty()
-            || self.guard.is_busy()
-            || self.hashings.any()
-            || !self.landing.is_empty()
-            || self.changes.any()
-    }
-
     fn is_scanned(&self) -> bool {
         self.scans.first_done()
     }
@@ -439,18 +341,6 @@ impl<D: Disk> Peer<D> {
         if let Err(error) = swept {
             self.store_failed(&error);
         }
-    }
-
-    fn tell_own(&mut self, now: Now) {
-        let pending = u32::try_from(self.store.pending_len()).unwrap_or(u32::MAX);
-        self.engine.set_own(
-            now.mono,
-            Own {
-                sequence: self.committed,
-                pending,
-                busy: self.is_busy() || self.errors.any_unread(),
-            },
-        );
     }
 
     fn slot_at(&self, address: SocketAddr) -> Option<PeerSlot> {

@@ -2,7 +2,7 @@
 
 use super::encodings::{Encodings, PieceName};
 use super::journal;
-use super::land_group::Landing;
+use super::landing::Landing;
 use super::transfer::Transfer;
 use super::zips::Zips;
 use crate::disk::{At, Disk, DiskFile, Place};
@@ -126,8 +126,10 @@ impl<D: Disk> Objects for Serving<'_, D> {
         let Served {
             piece, encodings, ..
         } = &mut *self.served;
-        let loaded = piece.name == Some((object, start, length));
-        loaded
+        let loaded = piece
+            .name
+            .is_some_and(|(named, from, _)| (named, from) == (object, start));
+        (loaded && piece.bytes.len() == length)
             .then(|| encodings.choose(name, asked, &piece.bytes))
             .flatten()
     }
@@ -145,6 +147,10 @@ impl<D: Disk> Objects for Serving<'_, D> {
             return Read::Gone;
         };
         if self.served.encodings.kept(name, encoding).is_none() {
+            if matches!(object, ObjectId::Journal(_)) {
+                // Built anew it would be another one: it is asked for from its beginning.
+                return Read::Gone;
+            }
             match self.piece(object, start, length) {
                 Read::Ready(_) => {}
                 other => return other,
@@ -165,14 +171,15 @@ impl<D: Disk> Objects for Serving<'_, D> {
 
 /// The name of a piece that may be encoded.
 fn piece_name(object: ObjectId, start: u64, length: usize) -> Option<PieceName> {
-    match object {
-        ObjectId::Content(content) => Some(PieceName {
-            content,
-            start,
-            length,
-        }),
-        _ => None,
-    }
+    let length = match object {
+        ObjectId::Journal(_) => 0,
+        _ => length,
+    };
+    object.may_be_encoded().then_some(PieceName {
+        object,
+        start,
+        length,
+    })
 }
 
 impl<D: Disk> Serving<'_, D> {

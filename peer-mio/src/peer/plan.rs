@@ -2,14 +2,16 @@
 //! reverse tree order for deletions (docs/architecture.md, "Pending").
 
 use super::Peer;
+use super::backlog::{Backlogs, Place};
 use super::land::NotLanded;
 use super::touched::Touched;
 use super::transfer::Begun;
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::{Pending, StoreError};
+use proto_core::boundary::PeerSlot;
 use proto_core::content::ContentId;
-use proto_core::index::entry::Kind;
+use proto_core::index::entry::{IndexId, Kind};
 use proto_core::time::{Duration, Instant};
 
 /// Entries looked at in one slice.
@@ -23,6 +25,10 @@ const DOUBLINGS: u32 = 3;
 #[derive(Debug, Default)]
 pub struct Plan {
     pass: Pass,
+    /// When it began.
+    began: Instant,
+    /// What it passed by.
+    backlogs: Backlogs,
     /// Something new is pending since the pass began.
     again: bool,
     /// Something could not land in this pass.
@@ -89,12 +95,17 @@ impl Plan {
     }
 
     fn end_pass(&mut self, now: Instant) {
-        self.pass = if std::mem::take(&mut self.again) {
+        let again = std::mem::take(&mut self.again);
+        self.pass = if again && self.backlogs.is_empty() {
             Pass::Creating(None)
         } else {
             Pass::Idle
         };
         self.retry_at = None;
+        if again && self.pass == Pass::Idle {
+            // Much was passed by that the next pass will walk over too: at most half of the time goes there.
+            self.retry_at(now + now.saturating_since(self.began));
+        }
         self.changed = true;
         self.rest(now);
     }
@@ -120,6 +131,8 @@ enum Step {
     Next,
     /// No room for more now: stay here.
     Stay,
+    /// There is none for more from this peer: it is passed by.
+    PassBy(PeerSlot, Place),
 }
 
 impl<D: Disk> Peer<D> {
@@ -133,7 +146,8 @@ impl<D: Disk> Peer<D> {
         if self.plan.pass == Pass::Idle && std::mem::take(&mut self.plan.changed) {
             self.forget_failures();
         }
-        if self.plan.pass == Pass::Idle || !self.is_scanned() {
+        let idle = self.plan.pass == Pass::Idle && self.plan.backlogs.is_empty();
+        if idle || !self.is_scanned() {
             return false;
         }
         if let Err(error) = self.disk.check_share() {
@@ -145,7 +159,9 @@ impl<D: Disk> Peer<D> {
         }
         let mut touched = Touched::default();
         let before = self.changes.count();
-        let walked = self.walk_pending(now, &mut touched);
+        let walked = self
+            .walk_backlogs(now, &mut touched)
+            .and_then(|more| Ok(self.walk_pending(now, &mut touched)? || more));
         // What was picked up meanwhile waits for its own moment (`commit_if_quiet`).
         if touched.any() || self.changes.count() > before {
             self.finish_landing(&touched);
@@ -164,20 +180,27 @@ impl<D: Disk> Peer<D> {
             match self.plan.pass.clone() {
                 Pass::Idle => return Ok(false),
                 Pass::Creating(after) => {
+                    if after.is_none() {
+                        self.plan.began = now.mono;
+                        self.plan.backlogs.clear();
+                    }
                     let Some((path, pending)) = self.store.next_pending(after.as_deref())? else {
-                        if !self.begin_bundles(now) {
+                        if !self.begin_all_bundles(now, after.as_deref()) {
                             return Ok(false);
                         }
                         self.plan.pass = Pass::Deleting(None);
                         continue;
                     };
                     if pending.entry.kind != Kind::Tombstone
-                        && matches!(
-                            self.plan_creation(now, &path, &pending, touched)?,
-                            Step::Stay
-                        )
+                        && !self.is_left_to_backlog(&path, &pending)
                     {
-                        return Ok(false);
+                        match self.plan_creation(now, &path, &pending, touched)? {
+                            Step::Next => {}
+                            Step::Stay => return Ok(false),
+                            Step::PassBy(peer, place) => {
+                                self.plan.backlogs.leave(peer, after.as_deref(), place);
+                            }
+                        }
                     }
                     self.plan.pass = Pass::Creating(Some(path));
                 }
@@ -188,7 +211,9 @@ impl<D: Disk> Peer<D> {
                         self.end_space_check();
                         continue;
                     };
-                    if pending.entry.kind == Kind::Tombstone {
+                    if pending.entry.kind == Kind::Tombstone
+                        && !self.waits_for_creations(pending.told_by)
+                    {
                         let result = self.land_path(now, &path, None, touched).map(|_| ());
                         self.landed(now, &path, result);
                     }
@@ -197,6 +222,76 @@ impl<D: Disk> Peer<D> {
             }
         }
         Ok(true)
+    }
+
+    /// Goes on with what was passed by of peers for which there is room again. True if there is more to do now.
+    fn walk_backlogs(&mut self, now: Now, touched: &mut Touched) -> Result<bool, StoreError> {
+        let mut more = false;
+        for peer in (0..self.config.peers.len()).filter_map(PeerSlot::new) {
+            for _ in 0..SLICE {
+                let Some((place, after)) = self.plan.backlogs.first(peer) else {
+                    break;
+                };
+                if !self.has_room_for(peer, place) {
+                    break;
+                }
+                let Some((path, pending)) = self.store.next_pending(after.as_deref())? else {
+                    if self.begin_bundles(now, Some(peer)) && self.plan.backlogs.end(peer) {
+                        self.plan.begin();
+                    }
+                    break;
+                };
+                let its = pending.entry.kind != Kind::Tombstone
+                    && self.slot_of(pending.told_by) == Some(peer);
+                match its.then(|| self.plan_creation(now, &path, &pending, touched)) {
+                    Some(Err(error)) => return Err(error),
+                    Some(Ok(Step::Stay)) => return Ok(more),
+                    Some(Ok(Step::PassBy(_, place))) => {
+                        self.plan.backlogs.wait_for(peer, place);
+                        break;
+                    }
+                    Some(Ok(Step::Next)) | None => self.plan.backlogs.advance(peer, path),
+                }
+                more = true;
+            }
+        }
+        Ok(more)
+    }
+
+    /// Whether a peer may have one more under way.
+    fn has_room_for(&self, peer: PeerSlot, place: Place) -> bool {
+        match place {
+            Place::Bundle => self.has_room_for_bundle(peer),
+            Place::Transfer => self.has_room_for_transfer(Some(peer)),
+        }
+    }
+
+    /// Begins what has gathered; false: the pass stays here until there is room for all of it.
+    fn begin_all_bundles(&mut self, now: Now, after: Option<&[u8]>) -> bool {
+        if self.begin_bundles(now, None) {
+            return true;
+        }
+        if !self.engine.has_several_connected() {
+            return false;
+        }
+        for peer in self.gathering_peers() {
+            self.plan.backlogs.leave(peer, after, Place::Bundle);
+        }
+        true
+    }
+
+    fn is_left_to_backlog(&self, path: &[u8], pending: &Pending) -> bool {
+        pending.entry.kind == Kind::File
+            && !self.plan.backlogs.is_empty()
+            && self
+                .slot_of(pending.told_by)
+                .is_some_and(|peer| self.plan.backlogs.has(peer, path))
+    }
+
+    /// What a peer creates is planned before what it deletes: a file that was moved is then copied from its old path.
+    fn waits_for_creations(&mut self, told_by: IndexId) -> bool {
+        let peer = self.slot_of(told_by);
+        peer.is_some_and(|peer| self.plan.backlogs.keeps_deletion(peer))
     }
 
     fn plan_creation(
@@ -219,12 +314,13 @@ impl<D: Disk> Peer<D> {
         }
         match self.gather(now, path, pending)? {
             Some(true) => return Ok(Step::Next),
-            Some(false) => return Ok(Step::Stay),
+            Some(false) => return Ok(self.no_room(pending, Place::Bundle)),
             None => {}
         }
         match self.begin_transfer(now, path, pending)? {
             Begun::Yes => Ok(Step::Next),
             Begun::Full => Ok(Step::Stay),
+            Begun::Crowded => Ok(self.no_room(pending, Place::Transfer)),
             Begun::Waits => {
                 self.plan.waits = true;
                 Ok(Step::Next)
@@ -239,6 +335,14 @@ impl<D: Disk> Peer<D> {
                 self.plan.retry_at(until);
                 Ok(Step::Next)
             }
+        }
+    }
+
+    /// What others told need not wait for what this peer told.
+    fn no_room(&self, pending: &Pending, place: Place) -> Step {
+        match self.slot_of(pending.told_by) {
+            Some(peer) if self.engine.has_several_connected() => Step::PassBy(peer, place),
+            _ => Step::Stay,
         }
     }
 

@@ -3,8 +3,8 @@
 use super::Peer;
 use super::in_the_way::There;
 use super::land::{NotLanded, Target};
-use super::land_group::Ready;
 use super::landed_as::is_untouched;
+use super::landing::Ready;
 use super::landing_name::{in_download, land_name};
 use super::touched::Touched;
 use super::trash::move_to_trash;

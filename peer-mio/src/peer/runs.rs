@@ -6,7 +6,7 @@ use proto_core::time::{Duration, Instant};
 use proto_core::wire::BundleId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Runs that gather at once: what was changed together has sequences close to each other, but comes in tree order.
+/// Runs of one peer that gather at once: what was changed together has sequences close to each other, but comes in tree order.
 const MAX_RUNS: usize = 8;
 /// Fewer files are fetched one by one.
 pub const LEAST: usize = 4;
@@ -122,8 +122,9 @@ impl Runs {
                 Gathered::Yes
             });
         }
-        if self.gathering.len() >= MAX_RUNS {
-            return self.gathering.first().copied().map(Gathered::Crowded);
+        let mut of_it = self.gathering.iter().filter(|run| run.id.index == index);
+        if let (Some(oldest), true) = (of_it.next(), of_it.count() + 1 >= MAX_RUNS) {
+            return Some(Gathered::Crowded(*oldest));
         }
         let mut run = Run::new(index, sequence)?;
         run.take(index, sequence, size, name);
@@ -131,10 +132,10 @@ impl Runs {
         Some(Gathered::Yes)
     }
 
-    /// The oldest run.
+    /// All runs, the oldest first.
     #[must_use]
-    pub fn first(&self) -> Option<Run> {
-        self.gathering.first().copied()
+    pub fn all(&self) -> Vec<Run> {
+        self.gathering.clone()
     }
 
     /// A run is fetched, or taken apart.
@@ -189,7 +190,7 @@ mod tests {
                 Some(Gathered::Yes)
             ));
         }
-        let run = runs.first().unwrap();
+        let run = runs.all()[0];
         assert_eq!(run.id.first, 150);
         assert_eq!(run.id.sequences().collect::<Vec<_>>(), [150, 200, 260, 277]);
         assert_eq!((run.bytes, run.names), (40, 20));

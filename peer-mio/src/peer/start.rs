@@ -132,6 +132,7 @@ impl<D: Disk> Peer<D> {
             fetching: super::Fetching::default(),
             distrusted: std::collections::BTreeSet::new(),
             landing: super::Landing::default(),
+            open_files: super::OpenFiles::default(),
             plan: super::Plan::default(),
             dirty: super::Dirty::default(),
             came: super::Came::default(),

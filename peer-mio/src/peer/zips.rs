@@ -17,7 +17,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 /// Bundles kept, and as many that wait to be built in their place.
-const MAX_ZIPS: usize = 32;
+pub const MAX_ZIPS: usize = 32;
 /// Bytes of them.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest file that a bundle takes.
@@ -34,6 +34,8 @@ const SLICE: usize = 512 * 1024;
 pub struct Zips<F: DiskFile> {
     /// The oldest first.
     kept: VecDeque<Zip<F>>,
+    /// How many are kept, at most [`MAX_ZIPS`].
+    most: usize,
     building: Option<Building<F>>,
 }
 
@@ -64,12 +66,18 @@ impl<F: DiskFile> Default for Zips<F> {
     fn default() -> Self {
         Self {
             kept: VecDeque::new(),
+            most: MAX_ZIPS,
             building: None,
         }
     }
 }
 
 impl<F: DiskFile> Zips<F> {
+    /// Keeps no more than so many.
+    pub fn set_most(&mut self, most: usize) {
+        self.most = most.min(MAX_ZIPS);
+    }
+
     /// Reads a part of a bundle into `bytes`; if it is not built yet it will be.
     pub fn read(&mut self, id: BundleId, start: u64, length: usize, bytes: &mut Vec<u8>) -> Read {
         if !start.is_multiple_of(PART) {
@@ -94,7 +102,7 @@ impl<F: DiskFile> Zips<F> {
             Some(State::Wanted) => Read::NotYet,
             None => {
                 // With more wanted than there is room for, the request waits in its queue.
-                if self.kept.len() < MAX_ZIPS || self.wanted() < MAX_ZIPS && self.has_idle() {
+                if self.kept.len() < self.most || self.wanted() < self.most && self.has_idle() {
                     self.kept.push_back(Zip {
                         id,
                         state: State::Wanted,
@@ -127,7 +135,7 @@ impl<F: DiskFile> Zips<F> {
 
     /// The name of a bundle that is too much.
     fn surplus(&mut self) -> Option<State<F>> {
-        if self.kept.len() <= MAX_ZIPS && self.bytes() <= MAX_BYTES {
+        if self.kept.len() <= self.most && self.bytes() <= MAX_BYTES {
             return None;
         }
         let oldest = |zip: &Zip<F>| !matches!(zip.state, State::Wanted);

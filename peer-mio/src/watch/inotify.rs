@@ -5,7 +5,7 @@
 //! was missed. So a wrong or stale path costs a look, never correctness.
 
 use super::watched::Watched;
-use crate::disk::real::RealDisk;
+use crate::disk::folders::RealDisk;
 use crate::disk::{At, Place};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::{Errno, read, retry_on_intr};

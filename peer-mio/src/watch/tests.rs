@@ -2,7 +2,7 @@
 //! nothing here waits.
 
 use super::inotify::{WatchEvent, WatchResult, Watcher};
-use crate::disk::real::RealDisk;
+use crate::disk::folders::RealDisk;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Write};

@@ -89,7 +89,10 @@ impl<K: CipherKey> Engine<K> {
                 only: Some(remote.slot),
                 prefer: None,
             });
-            if remote.journal.is_some() {
+            if let Some(piece) = remote.journal.and_then(|pull| self.pulls.get_mut(pull)) {
+                if self.encodings {
+                    piece.allow_encodings();
+                }
                 remote.reading.asked(now, cursor);
             } else {
                 remote.reading.put_off(now, cursor);

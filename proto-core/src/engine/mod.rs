@@ -8,9 +8,12 @@
 //! 3. [`Engine::poll_transmit`] until `None`;
 //! 4. [`Engine::poll_timeout`], to be woken then for `handle_timeout`.
 
+mod agreement;
 mod announcement;
+mod config;
 mod event;
 mod journals;
+mod poll_event;
 mod receive;
 mod remote;
 mod sources;
@@ -23,10 +26,11 @@ use crate::flow::Limit;
 use crate::index::entry::{IndexId, Sequence};
 use crate::limits::MAX_PEERS;
 use crate::pull::{Expected, Pulls, Want};
-use crate::session::{CipherKey, Config as SessionConfig, Entropy, PureRust, Seen};
+use crate::session::{CipherKey, Entropy, PureRust, Seen};
 use crate::swarm::Swarms;
 use crate::time::{Duration, Instant};
 use crate::wire::encoding::Encoding;
+pub use config::{Config, Limits, Own};
 pub use event::Event;
 pub use receive::Delivery;
 pub use remote::PeerStatus;
@@ -39,40 +43,6 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(2);
 /// Places in the table of pulls that are kept for journal pages.
 const JOURNAL_PULLS: usize = 4;
-
-/// What the driver tells the engine once.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// What sessions are made with.
-    pub session: SessionConfig,
-    /// Bytes that the kernel buffers of what arrives: all peers together never have more outstanding.
-    pub receive_buffer: usize,
-    /// Bytes of UDP payload of the longest datagrams to ask for, [`crate::limits::MIN_DATAGRAM`] to
-    /// [`crate::limits::MAX_DATAGRAM`]; how long they are, the path decides.
-    pub datagram: usize,
-    /// What the user allows.
-    pub limits: Limits,
-}
-
-/// Bytes of UDP payload in a second, to or from all peers together; `None`: as many as the network carries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Limits {
-    /// What is sent.
-    pub up: Option<u64>,
-    /// What is received.
-    pub down: Option<u64>,
-}
-
-/// What this peer tells the others of itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Own {
-    /// Newest sequence of our index.
-    pub sequence: Sequence,
-    /// Entries that we still want.
-    pub pending: u32,
-    /// Whether we are scanning, hashing or landing.
-    pub busy: bool,
-}
 
 /// The protocol of one peer with all its others.
 #[derive(Debug)]
@@ -253,170 +223,11 @@ impl<K: CipherKey> Engine<K> {
         Some(remote.status(transfers))
     }
 
-    /// Whether every configured peer is connected, has read all of our journal and wants nothing,
-    /// and we have read all of theirs. (Whether we want nothing, the driver knows.)
-    #[must_use]
-    pub fn in_sync(&self) -> bool {
-        self.remotes
-            .iter()
-            .flatten()
-            .filter(|remote| !remote.is_self())
-            .all(|remote| remote.in_sync_with(self.config.session.index_id, self.own.sequence))
-    }
-
-    /// Whether the journals of all connected peers have been read as far as they told of them.
-    #[must_use]
-    pub fn is_caught_up(&self) -> bool {
-        self.remotes
-            .iter()
-            .flatten()
-            .filter(|remote| remote.is_connected())
-            .all(|remote| {
-                remote
-                    .announced
-                    .is_some_and(|told| remote.cursor.is_some_and(|cursor| cursor >= told.sequence))
-            })
-    }
-
-    /// Whether every configured peer is connected and has read our journal up to `sequence`.
-    #[must_use]
-    pub fn all_have_seen(&self, sequence: Sequence) -> bool {
-        self.remotes
-            .iter()
-            .flatten()
-            .filter(|remote| !remote.is_self())
-            .all(|remote| remote.has_seen(self.config.session.index_id) >= sequence)
-    }
-
-    /// Whether every configured peer is connected, has read our journal up to `sequence` and wants nothing any more.
-    #[must_use]
-    pub fn nobody_lacks(&self, sequence: Sequence) -> bool {
-        let mut others = self.remotes.iter().flatten();
-        self.all_have_seen(sequence)
-            && others.all(|remote| {
-                remote.is_self() || remote.announced.is_some_and(|told| told.pending == 0)
-            })
-    }
-
-    /// Whether a peer told to have read further in our journal than it goes.
-    #[must_use]
-    pub fn is_overtaken(&self) -> bool {
-        let own = self.config.session.index_id;
-        let mut others = self.remotes.iter().flatten();
-        others.any(|remote| remote.has_seen(own) > self.own.sequence)
-    }
-
-    /// How far every configured peer has read our journal, while all are connected; else 0.
-    #[must_use]
-    pub fn seen_by_all(&self) -> Sequence {
-        let others = self.remotes.iter().flatten();
-        others
-            .filter(|remote| !remote.is_self())
-            .map(|remote| remote.has_seen(self.config.session.index_id))
-            .min()
-            .unwrap_or(0)
-    }
-
     /// The address of this peer is one of our own machine: after [`Trouble::Echo`], it is ourselves.
     pub fn confirm_self(&mut self, peer: PeerSlot) {
         if let Some(remote) = self.remote_mut(peer) {
             remote.own_address = true;
         }
-    }
-
-    /// What happened; call until `None`.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        for place in 0..MAX_PEERS {
-            if let Some(event) = self.poll_remote(place) {
-                return Some(event);
-            }
-        }
-        if let Some(asked) = self.poll_asked() {
-            return Some(asked);
-        }
-        let complete = self
-            .pulls
-            .iter_mut()
-            .find(|(_, piece)| piece.is_complete() && !piece.reported && !piece.ended);
-        if let Some((pull, piece)) = complete {
-            piece.reported = true;
-            return Some(Event::Complete {
-                pull,
-                want: piece.want,
-            });
-        }
-        let failed = self
-            .pulls
-            .iter()
-            .find_map(|(pull, piece)| Some((pull, piece.want, self.failure(pull)?)));
-        let (pull, want, failure) = failed?;
-        self.end_pull(pull);
-        Some(Event::Failed {
-            pull,
-            want,
-            failure,
-        })
-    }
-
-    /// A connection that came or went since the last look.
-    fn poll_remote(&mut self, place: usize) -> Option<Event> {
-        let remote = self.remotes.get_mut(place)?.as_mut()?;
-        let peer = remote.slot;
-        if let Some((index, counter)) = remote.take_initiation() {
-            return Some(Event::Initiation {
-                peer,
-                index,
-                counter,
-            });
-        }
-        if let Some(trouble) = remote.troubles.take() {
-            return Some(Event::Trouble { peer, trouble });
-        }
-        let connected = remote.sessions.is_connected();
-        let life = remote.sessions.incarnation();
-        if remote.reported == connected.then_some(life) {
-            return None;
-        }
-        if remote.reported.take().is_some() {
-            self.forget_connection(peer);
-            return Some(Event::Disconnected { peer });
-        }
-        let index = remote.sessions.remote_index_id()?;
-        remote.reported = Some(life);
-        remote.troubles.clear();
-        // Who refused in an earlier life may have it now.
-        for (_, piece) in self.pulls.iter_mut() {
-            piece.refused_by.remove(peer);
-        }
-        Some(Event::Connected { peer, index })
-    }
-
-    fn forget_connection(&mut self, peer: PeerSlot) {
-        let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) else {
-            return;
-        };
-        for (_, piece) in self
-            .pulls
-            .iter_mut()
-            .filter(|(_, piece)| piece.source == Some(peer))
-        {
-            piece.give_up(&mut remote.flow);
-            piece.source = None;
-            piece.forget_encoded();
-        }
-        for (_, piece) in self
-            .pulls
-            .iter_mut()
-            .filter(|(_, piece)| piece.want.prefer == Some(peer))
-        {
-            piece.want.prefer = None;
-        }
-        if let Some(piece) = remote.journal.and_then(|pull| self.pulls.get_mut(pull)) {
-            // It may be another index that comes next to this address.
-            piece.ended = true;
-        }
-        remote.forget_connection();
-        self.forget_source(peer, None);
     }
 
     fn end_pull(&mut self, pull: PullId) {

@@ -5,6 +5,7 @@ use crate::boundary::{PeerSlot, PullId};
 use crate::pull::{Failure, PeerSet, Piece, Want};
 use crate::session::CipherKey;
 use crate::time::{Duration, Instant};
+use crate::wire::ObjectId;
 
 /// A piece that was given up by time this often in a row is asked from another source, if there is one.
 const LEAVE: u32 = 3;
@@ -51,7 +52,7 @@ impl<K: CipherKey> Engine<K> {
                 .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
             {
                 if piece.has_waited(now) {
-                    piece.refused(now, &mut remote.flow, remote.slot, false);
+                    piece.give_up_source(now, &mut remote.flow, remote.slot);
                     continue;
                 }
                 if piece.is_building() {
@@ -88,6 +89,14 @@ impl<K: CipherKey> Engine<K> {
                 } else if silent && piece.source.is_none() && piece.want.prefer == Some(remote.slot)
                 {
                     piece.want.prefer = piece.other_source(speaking, remote.slot);
+                }
+                if piece.source == Some(remote.slot) && piece.is_hopeless() {
+                    piece.give_up_source(now, &mut remote.flow, remote.slot);
+                    if let ObjectId::Content(content) = piece.want.object
+                        && let Some(swarm) = self.swarms.get_mut(content)
+                    {
+                        swarm.forget(remote.slot);
+                    }
                 }
             }
         }
@@ -129,6 +138,13 @@ impl<K: CipherKey> Engine<K> {
         self.remotes.iter().flatten().any(Remote::is_connected)
     }
 
+    /// Whether there is more than one peer to ask.
+    #[must_use]
+    pub fn has_several_connected(&self) -> bool {
+        let connected = self.remotes.iter().flatten().filter(|it| it.is_connected());
+        connected.count() > 1
+    }
+
     /// Why a piece cannot be had, if so.
     pub(super) fn failure(&self, pull: PullId) -> Option<Failure> {
         let piece = self.pulls.get(pull)?;
@@ -153,10 +169,10 @@ impl<K: CipherKey> Engine<K> {
             }
             refused = true;
         }
-        Some(if refused {
-            Failure::Gone
-        } else {
-            Failure::Disconnected
+        Some(match refused {
+            false => Failure::Disconnected,
+            true if piece.silent.is_empty() => Failure::Gone,
+            true => Failure::Silent,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Contents with several sources: what peers tell of them, and which chunk is asked for next
 //! (docs/protocol.md, "Several sources").
 
-use super::{Engine, Event, Remote};
+use super::{Engine, Event, JOURNAL_PULLS, Remote};
 use crate::boundary::PeerSlot;
 use crate::content::ContentId;
 use crate::limits::{MAX_PIECE, MAX_PULLS};
@@ -14,6 +14,8 @@ use crate::wire::have::Have;
 const AHEAD: usize = MAX_PIECE / 4;
 /// But no more than what it sends in this time, so that the last chunk is not waited for longer.
 const TAIL: Duration = Duration::from_millis(250);
+/// Pieces that may wait for one peer while others are connected: the places of the rest are for them.
+const SHARE: usize = (MAX_PULLS - JOURNAL_PULLS) * 3 / 4;
 /// A peer is slow if a whole source sends so many times what it does.
 const SLOW: u64 = 4;
 /// So long what others are to get for us is waited for while nothing else is left to ask for.
@@ -197,6 +199,7 @@ impl<K: CipherKey> Engine<K> {
         };
         let rate = |remote: &Remote<K>| remote.flow.delivery.rate();
         let best = self.remotes.iter().flatten().filter_map(rate).max();
+        let several = self.has_several_connected();
         for remote in self.remotes.iter().flatten() {
             if !speaking.contains(remote.slot) {
                 continue;
@@ -207,7 +210,7 @@ impl<K: CipherKey> Engine<K> {
             let tail = rate.map_or(usize::MAX, |rate| in_time(rate, time));
             let most = (remote.flow.window() + AHEAD).min(tail).max(1);
             let (pieces, bytes) = self.assigned(remote.slot);
-            if bytes < most {
+            if bytes < most && (pieces < SHARE || !several) {
                 sources.ready.insert(remote.slot);
             }
             if pieces >= MAX_PULLS / 2 {
@@ -223,11 +226,17 @@ impl<K: CipherKey> Engine<K> {
         sources
     }
 
+    /// Whether one more piece may wait for this peer: while others are connected it holds no more than its share of the places.
+    #[must_use]
+    pub fn has_place_for(&self, peer: PeerSlot) -> bool {
+        !self.has_several_connected() || self.assigned(peer).0 < SHARE
+    }
+
     /// Pieces that wait for this peer, and their bytes.
     fn assigned(&self, peer: PeerSlot) -> (usize, usize) {
         let pieces = self.pulls.iter().map(|(_, piece)| piece);
         pieces
-            .filter(|piece| piece.source.or(piece.want.prefer) == Some(peer))
+            .filter(|piece| piece.source.or(piece.want.only).or(piece.want.prefer) == Some(peer))
             .fold((0, 0), |(count, bytes), piece| {
                 (count + 1, bytes + piece.missing())
             })

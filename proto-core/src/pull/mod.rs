@@ -80,6 +80,8 @@ pub struct Want {
 pub enum Failure {
     /// Every connected peer says that it has no such object any more, or never had it.
     Gone,
+    /// The same, but of one that was asked again and again and sent nothing.
+    Silent,
     /// The peer that it was wanted from is not connected any more.
     Disconnected,
 }

@@ -30,6 +30,12 @@ impl ObjectId {
         }
     }
 
+    /// Whether its pieces may travel encoded: a content's and a journal's. Recipes are hashes, bundles are deflated inside.
+    #[must_use]
+    pub const fn may_be_encoded(self) -> bool {
+        matches!(self, Self::Content(_) | Self::Journal(_))
+    }
+
     /// Its 32 bytes on the wire.
     #[must_use]
     pub fn bytes(self) -> [u8; 32] {

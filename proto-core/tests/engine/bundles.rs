@@ -62,7 +62,7 @@ fn a_bundle_that_is_not_built_in_two_seconds_has_failed() {
     sim.run_ms(1_900);
     assert!(sim.host(0).failed.is_empty());
     sim.run_ms(200);
-    assert_eq!(sim.host(0).failed, [(part(0), Failure::Gone)]);
+    assert_eq!(sim.host(0).failed, [(part(0), Failure::Silent)]);
     // Its server is asked for the rest as before.
     let wants = sim.add_content(1, 5 * MB, &[1]);
     assert!(sim.pull_all(0, &wants, 5) < SECOND);

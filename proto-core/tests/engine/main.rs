@@ -9,6 +9,7 @@ mod congestion;
 mod encodings;
 mod fairness;
 mod faults;
+mod given_up;
 mod hostile;
 mod journals;
 mod limits;

@@ -48,6 +48,8 @@ pub struct Peer {
     pub namespace: Option<String>,
     /// How many directories its kernel lets it watch, if not as many as it does.
     pub watches: Option<u32>,
+    /// How many files it may have open, if not as many as the test.
+    pub open_files: Option<u32>,
     log: PathBuf,
     out: PathBuf,
     /// Whether it runs as nobody though the test is root.
@@ -73,6 +75,7 @@ impl Peer {
             options: Vec::new(),
             namespace: None,
             watches: None,
+            open_files: None,
             nobody: false,
             child: None,
             peak: 0,
@@ -147,6 +150,12 @@ impl Peer {
         });
         if let Some(limit) = &limit {
             words.extend(["unshare", "--user", "--map-root-user", "sh", "-c", limit]);
+        }
+        let limit = self
+            .open_files
+            .map(|files| format!("ulimit -n {files} && exec \"$0\" \"$@\""));
+        if let Some(limit) = &limit {
+            words.extend(["sh", "-c", limit]);
         }
         // All become the program, so the process id is the peer's.
         words.push(tinypeer().to_str().expect("the program has a plain name"));

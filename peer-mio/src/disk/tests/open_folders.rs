@@ -1,8 +1,8 @@
 //! Opening the folders, their guards, and the lock.
 
 use super::{Bench, on_each_kernel, share};
+use crate::disk::folders::RealDisk;
 use crate::disk::instance_lock::InstanceLock;
-use crate::disk::real::RealDisk;
 use crate::disk::root::Resolver;
 use crate::disk::{Disk, Place};
 use std::io::ErrorKind;

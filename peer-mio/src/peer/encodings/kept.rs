@@ -1,8 +1,8 @@
 //! The pieces that were encoded last, for their other segments and for repair: a ring.
 
 use crate::jobs::encode;
-use proto_core::content::ContentId;
 use proto_core::limits::MAX_PIECE;
+use proto_core::wire::ObjectId;
 use proto_core::wire::encoding::Encoding;
 use std::collections::VecDeque;
 
@@ -11,14 +11,14 @@ const RING: usize = encode::room(MAX_PIECE);
 /// Pieces in it at most: one for each peer that is served.
 const PIECES: usize = proto_core::limits::MAX_PEERS;
 
-/// A piece of a content.
+/// A piece of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PieceName {
-    /// Which content.
-    pub content: ContentId,
+    /// Which object.
+    pub object: ObjectId,
     /// Where it begins.
     pub start: u64,
-    /// Its length.
+    /// Its length; of a journal page 0, as that goes on.
     pub length: usize,
 }
 
@@ -47,6 +47,11 @@ impl Kept {
         let mut pieces = self.pieces.iter().rev();
         let piece = pieces.find(|piece| piece.name == name && piece.encoding == encoding)?;
         self.ring.get(piece.at..piece.at + piece.len)
+    }
+
+    /// A piece is not what it was.
+    pub fn forget(&mut self, name: PieceName) {
+        self.pieces.retain(|piece| piece.name != name);
     }
 
     /// Room for a piece of at most this many bytes; what lay there is forgotten.
@@ -84,10 +89,11 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proto_core::content::ContentId;
 
     fn name(number: u64) -> PieceName {
         PieceName {
-            content: ContentId([1; 32]),
+            object: ObjectId::Content(ContentId([1; 32])),
             start: number,
             length: MAX_PIECE,
         }

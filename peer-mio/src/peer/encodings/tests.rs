@@ -1,6 +1,7 @@
 //! When a piece is encoded, and what that costs where it does not pay.
 
 use super::*;
+use proto_core::index::entry::IndexId;
 use std::cell::Cell;
 
 const PIECE: usize = 65_536;
@@ -28,7 +29,7 @@ fn encodings(micros: u64) -> Encodings {
 
 fn name(content: u8, number: u64) -> PieceName {
     PieceName {
-        content: ContentId([content; 32]),
+        object: ObjectId::Content(ContentId([content; 32])),
         start: number * PIECE as u64,
         length: PIECE,
     }
@@ -174,4 +175,36 @@ fn memory_is_given_back_after_a_while() {
     encodings.rest(at(15));
     assert!(encodings.kept(name(1, 0), Encoding::SMALL).is_none());
     assert!(encodings.choose(name(1, 0), any(1_000), &text()).is_some());
+}
+
+#[test]
+fn a_journal_page_goes_encoded_on_any_link_and_is_new_to_who_begins_to_read_it() {
+    let mut encodings = Encodings::default();
+    let name = PieceName {
+        object: ObjectId::Journal(IndexId(7)),
+        start: 5,
+        length: 0,
+    };
+    let any = Asked {
+        encoding: Encoding::ANY,
+        rate: None,
+    };
+    let (page, grown) = (vec![1; 1000], vec![2; 2000]);
+    let (encoding, len) = encodings.choose(name, any, &page).unwrap();
+    let before = encodings.kept(name, encoding).unwrap().to_vec();
+    assert_eq!(before.len(), len);
+    // Who reads on gets the page that it began to read.
+    let on = Asked {
+        encoding,
+        rate: None,
+    };
+    assert_eq!(encodings.choose(name, on, &grown), Some((encoding, len)));
+    assert_eq!(encodings.kept(name, encoding), Some(&before[..]));
+    encodings.choose(name, any, &grown).unwrap();
+    assert_ne!(encodings.kept(name, encoding), Some(&before[..]));
+    // One of a single entry does not shrink.
+    let mut noise = vec![0; 100];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    assert_eq!(encodings.choose(name, any, &noise), None);
+    assert_eq!(encodings.kept(name, encoding), None);
 }

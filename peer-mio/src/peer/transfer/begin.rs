@@ -7,8 +7,10 @@ use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat};
 use crate::jobs::copy::CopyJob;
 use crate::peer::Peer;
+use crate::peer::backlog::IN_THE_WAY;
 use crate::peer::objects::read_full;
 use crate::store::{Pending, StoreError};
+use proto_core::boundary::PeerSlot;
 use proto_core::content::recipe;
 use proto_core::content::{ContentId, cut};
 use proto_core::index::entry::Timestamp;
@@ -30,6 +32,8 @@ pub enum Begun {
     Yes,
     /// There is no room for one more now.
     Full,
+    /// There is none for one more from this peer.
+    Crowded,
     /// The same content is on its way for another path; it is copied from there.
     Waits,
     /// The disk refused; the error is noted.
@@ -77,10 +81,17 @@ impl<D: Disk> Peer<D> {
         path: &[u8],
         pending: &Pending,
     ) -> Result<Begun, StoreError> {
-        if self.transfers.len() >= MAX_TRANSFERS || self.landing.is_full() {
+        if self.is_landing_full() {
             return Ok(Begun::Full);
         }
         let (content, size) = (pending.entry.content, pending.entry.size);
+        let told_by = self.slot_of(pending.told_by);
+        let told_by = self.first_source(&Fetched { path, content }, told_by);
+        if self.transfers.len() >= self.open_files.transfers
+            && self.transfer_in_the_way(told_by).is_none()
+        {
+            return Ok(Begun::Crowded);
+        }
         let pause = self.fetching.retries.pause(now.mono, path, content);
         if let Some((until, Cause::Fault)) = pause {
             return Ok(Begun::Paused(until));
@@ -101,6 +112,9 @@ impl<D: Disk> Peer<D> {
         if !from_here && let Some((until, _)) = pause {
             return Ok(Begun::Paused(until));
         }
+        if !from_here && !self.has_room_for_transfer(told_by) {
+            return Ok(Begun::Crowded);
+        }
         let small = size <= u64::from(cut::SMALLEST_CHUNK);
         if source.is_some() && !small && self.copies() >= MAX_COPIES {
             return Ok(Begun::Full);
@@ -108,6 +122,11 @@ impl<D: Disk> Peer<D> {
         let name = part_name(content, from_here.then_some(path));
         if !self.has_room(now, &name, size) {
             return Ok(Begun::NoRoom);
+        }
+        if self.transfers.len() >= self.open_files.transfers
+            && let Some(place) = self.transfer_in_the_way(told_by)
+        {
+            self.end_transfer(place);
         }
         let opened = self.open_part(&name, size).and_then(|part| {
             let state = self.first_state(&name, &part, content, size, source)?;
@@ -132,8 +151,6 @@ impl<D: Disk> Peer<D> {
         }
         let (verified, here) = kept.unwrap_or_default();
         log::trace!("fetching {content} ({size} bytes) for {}", Escaped(path));
-        let told_by = self.slot_of(pending.told_by);
-        let told_by = self.first_source(&Fetched { path, content }, told_by);
         self.transfers.push(Transfer {
             content,
             size,
@@ -143,6 +160,7 @@ impl<D: Disk> Peer<D> {
             fetched: 0,
             copied: 0,
             started: now.mono,
+            came_at: now.mono,
             told_by,
             wrong: PeerSet::EMPTY,
             fresh: part.is_fresh(),
@@ -157,6 +175,37 @@ impl<D: Disk> Peer<D> {
             written_out_at: now.mono,
         });
         Ok(Begun::Yes)
+    }
+
+    /// Whether one more content may be fetched that a peer is asked for first: while others are connected, half of all are
+    /// left to them.
+    pub(in crate::peer) fn has_room_for_transfer(&self, from: Option<PeerSlot>) -> bool {
+        let fits = from.is_none()
+            || !self.engine.has_several_connected()
+            || self.fetched_from(from) < self.open_files.transfers / 2;
+        fits && (self.transfers.len() < self.open_files.transfers
+            || self.transfer_in_the_way(from).is_some())
+    }
+
+    fn fetched_from(&self, peer: Option<PeerSlot>) -> usize {
+        let transfers = self.transfers.iter();
+        transfers
+            .filter(|it| it.told_by == peer && it.fetches(it.content))
+            .count()
+    }
+
+    /// A transfer that makes way for one from this peer: nothing comes of it, and it is one of more than its own peer may have.
+    fn transfer_in_the_way(&self, of: Option<PeerSlot>) -> Option<usize> {
+        let waits = |it: &Transfer<D::File>| {
+            it.fetches(it.content)
+                && self.now.mono.saturating_since(it.came_at) >= IN_THE_WAY
+                && self.fetched_from(it.told_by) > self.open_files.transfers / 2
+        };
+        let others = self
+            .transfers
+            .iter()
+            .position(|it| it.told_by != of && waits(it));
+        others.filter(|_| self.engine.has_several_connected())
     }
 
     /// What is to be done first for a content.

@@ -24,18 +24,19 @@ impl<D: Disk> Peer<D> {
             .position(|transfer| used.is_for(transfer))
         {
             match failure {
-                Failure::Gone => self.nobody_has(place),
+                Failure::Gone => self.nobody_has(place, "no connected peer has it now"),
+                Failure::Silent => self.nobody_has(place, "who should have it sends nothing of it"),
                 Failure::Disconnected => self.end_transfer(place),
             }
         }
     }
 
-    fn nobody_has(&mut self, place: usize) {
+    fn nobody_has(&mut self, place: usize, why: &str) {
         let Some(transfer) = self.transfers.get(place) else {
             return;
         };
         if transfer.wrong.is_empty() {
-            self.fail_transfer(place, Cause::Gone, "no connected peer has it now");
+            self.fail_transfer(place, Cause::Gone, why);
             return;
         }
         let sentence = format!(

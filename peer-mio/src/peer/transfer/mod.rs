@@ -21,7 +21,7 @@ use crate::jobs::copy::CopyJob;
 use crate::jobs::delta::DeltaJob;
 use crate::jobs::verify::VerifyJob;
 use crate::store::{Store, StoreError};
-pub use begin::{Begun, part_name};
+pub use begin::{Begun, MAX_TRANSFERS, part_name};
 use chunk_places::ChunkPlaces;
 use kept::Kept;
 use proto_core::boundary::PeerSlot;
@@ -78,6 +78,8 @@ pub struct Transfer<F> {
     copied: u64,
     /// When it began.
     pub started: Instant,
+    /// When something of it last came.
+    came_at: Instant,
     told_by: Option<PeerSlot>,
     /// Who sent bytes of it that do not verify.
     wrong: PeerSet,

@@ -116,7 +116,11 @@ impl<D: Disk> Peer<D> {
             return;
         };
         let len = transfer.size as u32;
-        if self.engine.free_pulls() == 0 || !self.assembly.has_room(len as usize) {
+        let from = transfer.told_by;
+        if self.engine.free_pulls() == 0
+            || from.is_some_and(|peer| !self.engine.has_place_for(peer))
+            || !self.assembly.has_room(len as usize)
+        {
             return;
         }
         let wanted = Wanted {
@@ -124,7 +128,7 @@ impl<D: Disk> Peer<D> {
             start: 0,
             len,
             chunk: None,
-            from: transfer.told_by,
+            from,
         };
         self.ask_chunk(place, &wanted);
     }
@@ -231,6 +235,7 @@ impl<D: Disk> Peer<D> {
         transfer.file.write_all_at(start, bytes)?;
         set_bit(&mut transfer.verified, number);
         transfer.here += u64::from(len);
+        transfer.came_at = self.now.mono;
         let first = transfer.fetched == 0;
         transfer.fetched += u64::from(len);
         transfer.in_flight = transfer.in_flight.saturating_sub(1);

@@ -92,6 +92,9 @@ impl<D: Disk> Peer<D> {
         }
         let (block, content) = (*block, transfer.content);
         let (told_by, wrong) = (transfer.told_by, transfer.wrong);
+        if told_by.is_some_and(|peer| !self.engine.has_place_for(peer)) {
+            return;
+        }
         let want = Want {
             object: ObjectId::Recipe(content),
             start: u64::from(block),
@@ -152,6 +155,7 @@ impl<D: Disk> Peer<D> {
             return Ok(Added::More);
         };
         *asked = false;
+        transfer.came_at = self.now.mono;
         senders.iter().for_each(|peer| from.insert(peer));
         for part in bytes.chunks(RECIPE_BLOCK_CHUNKS * recipe::CHUNK_REF_LEN) {
             // What is wrong in itself is the fault of who sent just this.

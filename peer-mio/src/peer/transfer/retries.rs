@@ -222,6 +222,23 @@ mod tests {
     }
 
     #[test]
+    fn who_sent_wrong_bytes_of_a_content_is_remembered_whatever_ends_its_pause() {
+        let (mut retries, mut liars) = (Retries::default(), PeerSet::EMPTY);
+        liars.insert(PeerSlot::new(2).unwrap());
+        retries.failed(at(0), b"path", CONTENT, Cause::Wrong);
+        retries.note_wrong(b"path", liars);
+        assert_eq!(retries.wrong(b"path", CONTENT), liars);
+        retries.connected();
+        retries.told(b"path");
+        assert_eq!(retries.wrong(b"path", CONTENT), liars);
+        // Of another content it may have the right bytes, and so may who has not been found out the next time.
+        assert_eq!(retries.wrong(b"path", ContentId([2; 32])), PeerSet::EMPTY);
+        assert_eq!(retries.wrong(b"other", CONTENT), PeerSet::EMPTY);
+        retries.failed(at(1), b"path", CONTENT, Cause::Wrong);
+        assert_eq!(retries.wrong(b"path", CONTENT), PeerSet::EMPTY);
+    }
+
+    #[test]
     fn the_paths_are_bounded() {
         let mut retries = Retries::default();
         for number in 0..2 * MAX_PATHS {

@@ -67,7 +67,7 @@ impl<D: Disk> Peer<D> {
             || is_here
             || self.is_coming(path)
             || self.is_under_way(content)
-            || self.landing.is_full()
+            || self.is_landing_full()
             || !self.may_fetch(path)?
             || self
                 .fetching

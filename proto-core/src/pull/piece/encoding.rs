@@ -7,12 +7,12 @@ use crate::wire::ObjectId;
 use crate::wire::encoding::Encoding;
 
 /// So often a source may change its mind about the encoding of a piece; more holds it up for good.
-const MOST_CHANGES: u32 = 3;
+const MOST_CHANGES: u8 = 3;
 
 impl Piece {
-    /// A piece of a content may come in any encoding, and of a length that is not known.
+    /// A piece of a content, or a journal page, may come in any encoding, and of a length that is not known.
     pub fn allow_encodings(&mut self) {
-        if matches!(self.want.object, ObjectId::Content(_)) {
+        if self.want.object.may_be_encoded() {
             self.any_encoding = true;
             self.length_known = false;
         }
@@ -49,6 +49,8 @@ impl Piece {
     pub fn named_length(&self) -> usize {
         match self.want.object {
             ObjectId::Content(_) => self.want.length as usize,
+            // The length of an encoded one says nothing of how much is wanted.
+            _ if self.encoding.is_shorter() => self.want.length as usize,
             _ => self.length,
         }
     }
@@ -56,7 +58,7 @@ impl Piece {
     pub(super) fn may_come_in(&self, encoding: Encoding, length: usize) -> bool {
         let wanted = self.want.length as usize;
         match self.want.object {
-            ObjectId::Content(_) if encoding.is_shorter() => self.any_encoding && length < wanted,
+            _ if encoding.is_shorter() => self.any_encoding && length < wanted,
             ObjectId::Content(_) => encoding == Encoding::NONE && length == wanted,
             _ => encoding == Encoding::NONE && length <= wanted,
         }
@@ -64,7 +66,7 @@ impl Piece {
 
     pub(super) fn changes_too_often(&mut self) -> bool {
         if self.length_known && matches!(self.want.object, ObjectId::Content(_)) {
-            self.changes += 1;
+            self.changes = self.changes.saturating_add(1);
         }
         self.changes > MOST_CHANGES
     }
@@ -87,7 +89,7 @@ impl Piece {
 
     /// From now on it is wanted as it is.
     pub(super) fn take_plain(&mut self) {
-        if self.any_encoding {
+        if self.any_encoding && matches!(self.want.object, ObjectId::Content(_)) {
             self.any_encoding = false;
             self.encoding = Encoding::NONE;
             self.length = self.want.length as usize;

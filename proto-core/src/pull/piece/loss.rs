@@ -1,8 +1,10 @@
 //! When what was asked for of a piece counts as lost (docs/protocol.md, "Flow").
 
 use super::{BUILDING, Piece};
+use crate::boundary::PeerSlot;
 use crate::flow::{Flow, whole_micros};
 use crate::time::{Duration, Instant};
+use crate::wire::ObjectId;
 
 /// A piece of which nothing came although answers to later requests did, this often in a row, is waited
 /// for by time.
@@ -11,6 +13,9 @@ const PASSED_OVER: u32 = 3;
 /// Timeouts in a row, without any answer, after which what was measured of the path holds no more
 /// (persistent congestion, RFC 9002 section 7.6). One alone is the loss of a request or of the last BLOCK.
 const STALLED: u32 = 2;
+
+/// Timeouts in a row, whoever was asked, after which the one that is asked now is given up: 18 to 24 s without a single segment.
+const HOPELESS: u8 = 12;
 
 impl Piece {
     /// Gives up what is lost: segments by order (answers to later requests came), everything by time;
@@ -25,7 +30,7 @@ impl Piece {
                 self.give_up(flow);
                 return false;
             }
-            self.timeouts += 1;
+            self.note_timeout();
             self.give_up(flow);
             return self.timeouts >= STALLED;
         }
@@ -35,11 +40,31 @@ impl Piece {
                 self.passed_over += 1;
                 if !self.waits_by_order() {
                     // Not chance any more: this source has all but this piece.
-                    self.timeouts += 1;
+                    self.note_timeout();
                 }
             }
         }
         false
+    }
+
+    fn note_timeout(&mut self) {
+        self.timeouts += 1;
+        self.unheard = self.unheard.saturating_add(1);
+    }
+
+    /// Whether its sources were asked so often in vain that the present one is not to be waited for any longer. A journal is
+    /// nobody else's, and takes no place from others.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        self.unheard >= HOPELESS && !matches!(self.want.object, ObjectId::Journal(_))
+    }
+
+    /// Its source sends nothing of it: that is as good as a refusal.
+    pub fn give_up_source(&mut self, now: Instant, flow: &mut Flow, source: PeerSlot) {
+        self.refused(now, flow, source, false);
+        self.silent.insert(source);
+        self.timeouts = 0;
+        self.unheard = 0;
     }
 
     /// What answers to later requests overtook again and again is not found by asking faster.

@@ -265,11 +265,14 @@ impl Objects for Library {
 
     fn encode(
         &mut self,
-        _: ObjectId,
+        object: ObjectId,
         start: u64,
         length: usize,
         asked: Asked,
     ) -> Option<(Encoding, usize)> {
+        if !matches!(object, ObjectId::Content(_)) {
+            return None;
+        }
         self.encodings.push(asked);
         let encoding = match asked.encoding {
             Encoding::ANY => Encoding::SMALL,

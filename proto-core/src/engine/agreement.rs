@@ -1,0 +1,71 @@
+//! How far peers have read one another.
+
+use super::Engine;
+use crate::index::entry::Sequence;
+use crate::session::CipherKey;
+
+impl<K: CipherKey> Engine<K> {
+    /// Whether every configured peer is connected, has read all of our journal and wants nothing,
+    /// and we have read all of theirs. (Whether we want nothing, the driver knows.)
+    #[must_use]
+    pub fn in_sync(&self) -> bool {
+        self.remotes
+            .iter()
+            .flatten()
+            .filter(|remote| !remote.is_self())
+            .all(|remote| remote.in_sync_with(self.config.session.index_id, self.own.sequence))
+    }
+
+    /// Whether the journals of all connected peers have been read as far as they told of them.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.remotes
+            .iter()
+            .flatten()
+            .filter(|remote| remote.is_connected())
+            .all(|remote| {
+                remote
+                    .announced
+                    .is_some_and(|told| remote.cursor.is_some_and(|cursor| cursor >= told.sequence))
+            })
+    }
+
+    /// Whether every configured peer is connected and has read our journal up to `sequence`.
+    #[must_use]
+    pub fn all_have_seen(&self, sequence: Sequence) -> bool {
+        self.remotes
+            .iter()
+            .flatten()
+            .filter(|remote| !remote.is_self())
+            .all(|remote| remote.has_seen(self.config.session.index_id) >= sequence)
+    }
+
+    /// Whether every configured peer is connected, has read our journal up to `sequence` and wants nothing any more.
+    #[must_use]
+    pub fn nobody_lacks(&self, sequence: Sequence) -> bool {
+        let mut others = self.remotes.iter().flatten();
+        self.all_have_seen(sequence)
+            && others.all(|remote| {
+                remote.is_self() || remote.announced.is_some_and(|told| told.pending == 0)
+            })
+    }
+
+    /// Whether a peer told to have read further in our journal than it goes.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        let own = self.config.session.index_id;
+        let mut others = self.remotes.iter().flatten();
+        others.any(|remote| remote.has_seen(own) > self.own.sequence)
+    }
+
+    /// How far every configured peer has read our journal, while all are connected; else 0.
+    #[must_use]
+    pub fn seen_by_all(&self) -> Sequence {
+        let others = self.remotes.iter().flatten();
+        others
+            .filter(|remote| !remote.is_self())
+            .map(|remote| remote.has_seen(self.config.session.index_id))
+            .min()
+            .unwrap_or(0)
+    }
+}

@@ -1,0 +1,53 @@
+//! A peer that sends the beginning of everything and nothing more holds up only what it has itself.
+
+use crate::liar::{Meeting, index_of};
+use crate::shelf::{Files, Manner};
+use peer_mio::disk::Place;
+use proto_core::time::Duration;
+
+/// Files of a folder that are in `share/`.
+fn landed(meeting: &Meeting<Files>, folder: &str) -> usize {
+    let tree = meeting.disk.tree(Place::Share);
+    let prefix = format!("{folder}/");
+    let paths = tree.keys();
+    paths
+        .filter(|path| path.starts_with(prefix.as_bytes()))
+        .count()
+}
+
+/// One machine of whose files only beginnings come, and one with files that are planned after them.
+fn beside_beginnings(count: u64, size: u64) -> Meeting<Files> {
+    let silent = Files::new(index_of(0), Manner::Beginnings, "a", count, size);
+    let honest = Files::new(index_of(1), Manner::Honest, "b", 1000, 3000);
+    let mut meeting = Meeting::with([silent, honest]);
+    // Its files are planned before any of the honest one's is known.
+    meeting.set_on(1, false);
+    meeting.drive(Duration::from_millis(300));
+    meeting.set_on(1, true);
+    let all = meeting.drive_until(Duration::from_secs(12), |it| landed(it, "b") == 1000);
+    assert!(all, "{} files", landed(&meeting, "b"));
+    assert_eq!(landed(&meeting, "a"), 0);
+    meeting
+}
+
+#[test]
+fn who_sends_only_beginnings_of_bundles_holds_up_nobody_elses_files() {
+    let mut meeting = beside_beginnings(3000, 3000);
+    meeting.drive(Duration::from_secs(60));
+    meeting.liars[0].shelf.manner = Manner::Honest;
+    let all = meeting.drive_until(Duration::from_secs(180), |it| landed(it, "a") == 3000);
+    assert!(all, "{} files", landed(&meeting, "a"));
+}
+
+#[test]
+fn who_sends_only_beginnings_of_contents_holds_up_nobody_elses_files() {
+    let mut meeting = beside_beginnings(100, 200_000);
+    meeting.drive(Duration::from_secs(60));
+    let errors = meeting.peer.status().errors;
+    let told = errors.iter().any(|it| it.contains("sends nothing of it"));
+    assert!(told, "{errors:?}");
+    meeting.liars[0].shelf.manner = Manner::Honest;
+    let all = meeting.drive_until(Duration::from_secs(180), |it| landed(it, "a") == 100);
+    assert!(all, "{} files", landed(&meeting, "a"));
+    assert_eq!(meeting.peer.status().errors, Vec::<String>::new());
+}
