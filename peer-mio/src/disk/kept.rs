@@ -14,9 +14,12 @@ const KEPT: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Kept(Mutex<Option<Ring>>);
 
+/// A path and the directory there.
+type Open = (Box<[u8]>, Arc<OwnedFd>);
+
 #[derive(Debug, Default)]
 struct Ring {
-    directories: [Option<(Box<[u8]>, Arc<OwnedFd>)>; KEPT],
+    directories: [Option<Open>; KEPT],
     /// The place that is taken next.
     next: usize,
 }

@@ -15,8 +15,6 @@ use proto_core::index::entry::Kind;
 use proto_core::index::reconcile::Found;
 use std::io;
 
-/// Where a recipe gathers while the content's name is not known yet, by [`Lane`].
-const UNNAMED: [ContentId; 2] = [ContentId([0xff; 32]), ContentId([0xfe; 32])];
 /// A file of more bytes (some ten milliseconds) is hashed beside what else changes.
 const LARGE: u64 = 16 * 1024 * 1024;
 /// Bytes hashed in one slice: about half a millisecond, so that what others ask for meanwhile does not wait.
@@ -29,6 +27,16 @@ pub(super) enum Lane {
     Small,
     /// A large one: while it is hashed, other changes are picked up.
     Large,
+}
+
+impl Lane {
+    /// Where a recipe gathers while the content's name is not known yet.
+    const fn unnamed(self) -> ContentId {
+        match self {
+            Self::Small => ContentId([0xff; 32]),
+            Self::Large => ContentId([0xfe; 32]),
+        }
+    }
 }
 
 /// The files that are being hashed, by [`Lane`].
@@ -82,7 +90,7 @@ struct Hashing<F> {
     racy: bool,
     mode: u16,
     job: HashJob<F>,
-    /// The first recipe block; further ones gather in the store ([`UNNAMED`]).
+    /// The first recipe block; further ones gather in the store ([`Lane::unnamed`]).
     first_block: Vec<u8>,
     blocks: u32,
 }
@@ -90,10 +98,7 @@ struct Hashing<F> {
 impl<F> Hashing<F> {
     /// Where its recipe gathers.
     fn unnamed(&self) -> ContentId {
-        match self.lane {
-            Lane::Small => UNNAMED[0],
-            Lane::Large => UNNAMED[1],
-        }
+        self.lane.unnamed()
     }
 
     /// The fingerprint that the index notes: one that the file never has, if it must be hashed again in any case,
@@ -160,7 +165,7 @@ impl<D: Disk> Peer<D> {
         }
         self.hashings.take(Lane::Large);
         self.dirty.unpark(self.now.mono);
-        self.store.remove_recipe(UNNAMED[Lane::Large as usize])?;
+        self.store.remove_recipe(Lane::Large.unnamed())?;
         Ok(false)
     }
 

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_request_is_as_long_as_the_path_can_take() {
         let quantum = |pace, rtt| Pacer::quantum(pace, Duration::from_millis(rtt), SEGMENT);
-        assert_eq!(quantum(125_000_000, 0), 31_250);
+        assert_eq!(quantum(125_000_000, 0), 50_000);
         assert_eq!(quantum(125_000_000, 64), 125_000, "a 64th of a round trip");
         assert_eq!(quantum(u64::MAX, 0), LARGEST);
     }
