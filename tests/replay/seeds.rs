@@ -324,7 +324,9 @@ fn pieces() -> Vec<Vec<u8>> {
         let (len, not) = (len.to_le_bytes(), (!len).to_le_bytes());
         [&[last][..], &len, &not, bytes].concat()
     };
-    vec![
+    // As journal pages are, which are as long as they become.
+    let pages = pages().into_iter().map(|page| piece(1, &stored(1, &page)));
+    let pieces = [
         piece(5, &stored(1, b"hello")),
         piece(8, &[stored(0, b"two "), stored(1, b"more")].concat()),
         piece(1000, &stored(1, &[9; 1000])),
@@ -335,7 +337,8 @@ fn pieces() -> Vec<Vec<u8>> {
         piece(259, &[0x03, 0x06, 0x00, 0x00]),
         piece(9, &[0x07, 0, 0, 0]),
         piece(1_048_576, &[0x05, 0xe0, 0x81, 0x08, 0, 0, 0, 0, 0x20, 0x7f]),
-    ]
+    ];
+    pieces.into_iter().chain(pages).collect()
 }
 
 /// Two bytes before each datagram: its length, and how many of its first bytes are those of a true one.
