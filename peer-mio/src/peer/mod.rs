@@ -193,6 +193,9 @@ impl<D: Disk> Peer<D> {
             path,
         };
         let stat = self.disk.stat(at);
+        if settled && stat.as_ref().is_ok_and(|stat| self.is_indexed(path, stat)) {
+            return;
+        }
         let is_file = stat
             .as_ref()
             .is_ok_and(|stat| stat.kind == FileKind::File && stat.size <= AT_ONCE);

@@ -55,18 +55,13 @@ impl<D: Disk> Peer<D> {
 
     fn look_at_dirty(&mut self, now: Now) -> bool {
         let hashed_before = self.changes.hashed_bytes();
-        for _ in 0..SLICE {
+        for place in 0..SLICE {
             let Some(dirty) = self.dirty.take_due(now.mono) else {
                 return false;
             };
-            if let Err(error) = self.disk.check_share() {
-                // A vanished share is no mass deletion.
-                self.errors
-                    .set("share", format!("share/ cannot be used: {error}"));
-                self.dirty.mark(now.mono, &dirty, RETRY_PAUSE);
+            if place == 0 && !self.share_is_there(now, &dirty) {
                 return false;
             }
-            self.errors.clear("share");
             match self.look(now, &dirty) {
                 Ok(Looked::Done) => self.errors.clear_unread(&dirty),
                 Ok(Looked::Later) => {}
@@ -81,6 +76,41 @@ impl<D: Disk> Peer<D> {
             }
         }
         true
+    }
+
+    /// Whether `share/` is the folder that it was: a vanished one is no mass deletion. If it is not, `dirty` is looked at
+    /// later.
+    fn share_is_there(&mut self, now: Now, dirty: &[u8]) -> bool {
+        match self.disk.check_share() {
+            Ok(()) => {
+                self.errors.clear("share");
+                true
+            }
+            Err(error) => {
+                self.errors
+                    .set("share", format!("share/ cannot be used: {error}"));
+                self.dirty.mark(now.mono, dirty, RETRY_PAUSE);
+                false
+            }
+        }
+    }
+
+    /// Whether the index has just what is at a path, so that an event says nothing new: mostly that we landed it. What is
+    /// written later makes an event of its own.
+    pub(super) fn is_indexed(&self, path: &[u8], stat: &Stat) -> bool {
+        let told = stat.kind == FileKind::File
+            && stat.links == 1
+            && !self.dirty.contains(path)
+            && !self.hashings.is_at(path)
+            && !self.errors.is_unread(path);
+        told && self.store.get(path).is_ok_and(|row| {
+            row.is_some_and(|row| {
+                row.entry.kind == Kind::File
+                    && row.local == Some(fingerprint(stat, false))
+                    && row.entry.mode == stat.mode & MODE_MASK
+                    && !self.recheck.doubts(&row)
+            })
+        })
     }
 
     fn look(&mut self, now: Now, dirty: &[u8]) -> Result<Looked, StoreError> {
@@ -116,8 +146,11 @@ impl<D: Disk> Peer<D> {
             None => live.is_some(),
             Some(stat) => live.is_some() && stat.kind == FileKind::Other,
         };
-        if (vanishes || was_directory && !is_directory) && !self.may_delete(now, dirty) {
-            return Ok(Looked::Later);
+        if vanishes || was_directory && !is_directory {
+            // Once more: it may have gone since the slice began.
+            if !self.share_is_there(now, dirty) || !self.may_delete(now, dirty) {
+                return Ok(Looked::Later);
+            }
         }
         if was_directory && !is_directory && !self.bury_below(now, dirty)? {
             return Ok(Looked::Later);
