@@ -239,6 +239,8 @@ impl Liar {
             sequence: 1,
             pending: 0,
             busy: false,
+            bridge: 0,
+            leads: false,
         };
         self.engine.set_own(now, own);
         self.engine.handle_timeout(now);

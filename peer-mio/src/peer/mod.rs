@@ -6,6 +6,7 @@
 
 mod act;
 pub mod assembly;
+mod bridge;
 mod bundles;
 mod bury;
 mod came;
@@ -53,6 +54,7 @@ use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use crate::watch::scan::Symlinks;
 use assembly::Assembly;
+use bridge::Bridge;
 use bundles::Bundles;
 use bury::Burying;
 use came::Came;
@@ -156,6 +158,7 @@ pub struct Peer<D: Disk> {
     errors: Errors,
     skipped: Skipped,
     report: Report,
+    bridge: Bridge,
     /// Failures of the store without a commit between them.
     store_failures: u32,
     /// Nothing is tried with the store before this.
@@ -372,6 +375,7 @@ impl<D: Disk> Peer<D> {
             in_sync: self.in_sync(),
             turns: stalls::TURNS.counts(),
             flushes: stalls::FLUSHES.counts(),
+            bridge: self.bridge.status.clone(),
         }
     }
 
@@ -443,6 +447,8 @@ impl<D: Disk> Peer<D> {
                 sequence: self.committed,
                 pending,
                 busy: self.is_busy() || self.errors.any_unread(),
+                bridge: self.bridge.number,
+                leads: self.bridge.leads(),
             },
         );
     }

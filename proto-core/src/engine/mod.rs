@@ -72,6 +72,10 @@ pub struct Own {
     pub pending: u32,
     /// Whether we are scanning, hashing or landing.
     pub busy: bool,
+    /// The bridge to an ancestor that we are; 0 if we are none.
+    pub bridge: u8,
+    /// Whether we lead it.
+    pub leads: bool,
 }
 
 /// The protocol of one peer with all its others.
@@ -296,6 +300,46 @@ impl<K: CipherKey> Engine<K> {
             && others.all(|remote| {
                 remote.is_self() || remote.announced.is_some_and(|told| told.pending == 0)
             })
+    }
+
+    /// Whether a connected peer that is this bridge too leads it, or is to: of two that do or of two that do not the one with the
+    /// lesser index id (docs/legacy.md, "Two bridges"). `None` if none is, but one that is not connected may be.
+    #[must_use]
+    pub fn is_led(&self, bridge: u8) -> Option<bool> {
+        let own = self.config.session.index_id;
+        let mut all_known = true;
+        for remote in self.remotes.iter().flatten() {
+            match remote.announced.filter(|_| remote.is_connected()) {
+                Some(told) => {
+                    let before = match (told.leads, self.own.leads) {
+                        (true, false) => true,
+                        (false, true) => false,
+                        _ => told.index < own,
+                    };
+                    if told.bridge == bridge && before {
+                        return Some(true);
+                    }
+                }
+                None => all_known &= remote.is_self(),
+            }
+        }
+        all_known.then_some(false)
+    }
+
+    /// When something may go to, and be asked of, others than peers, whose bytes count against the limits too.
+    #[must_use]
+    pub fn limits_ready_at(&self) -> (Instant, Instant) {
+        let ready = |limit: Option<Limit>| limit.map_or(Instant::ZERO, |limit| limit.ready_at());
+        (ready(self.up), ready(self.down))
+    }
+
+    /// So many bytes went to, and are to come from, others than peers.
+    pub fn spend(&mut self, now: Instant, up: usize, down: usize) {
+        for (limit, bytes) in [(&mut self.up, up), (&mut self.down, down)] {
+            if let Some(limit) = limit.as_mut().filter(|_| bytes > 0) {
+                limit.spend(now, bytes);
+            }
+        }
     }
 
     /// Whether a peer told to have read further in our journal than it goes.
