@@ -257,7 +257,9 @@ impl EventLoop {
         };
         let more = legacy.work(now, &mut self.peer);
         for _ in 0..SEND_BUDGET {
-            let Some((via, to, len)) = legacy.poll_transmit(now, &mut self.legacy_buffer) else {
+            let Some((via, to, len)) =
+                legacy.poll_transmit(now, &mut self.peer, &mut self.legacy_buffer)
+            else {
                 return more;
             };
             let datagram = self.legacy_buffer.get(..len).unwrap_or_default();
@@ -342,6 +344,9 @@ impl EventLoop {
         log::info!("ending");
         self.peer.shut_down();
         self.send(now);
+        if let Some((legacy, _)) = self.legacy.as_mut() {
+            legacy.shut_down(&self.peer);
+        }
         self.progress.clear();
         log::info!(
             "turns of the loop: {}; flushes: {}",
