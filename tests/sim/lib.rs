@@ -1,6 +1,6 @@
 //! The simulator.
 
-pub mod bundle_body;
+pub mod archive_bodies;
 pub mod cluster;
 pub mod disk;
 pub mod fuzz_bodies;
