@@ -12,6 +12,7 @@ mod guard;
 mod identity;
 mod interrupted;
 mod landing;
+mod legacy;
 mod liar;
 mod overhead;
 mod renames;
