@@ -1,4 +1,4 @@
-//! See `sim::bundle_body::bundle`.
+//! See `sim::archive_bodies::bundle`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sim::bundle_body::bundle(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sim::archive_bodies::bundle(data));

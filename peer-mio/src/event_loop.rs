@@ -261,7 +261,9 @@ impl EventLoop {
         };
         let more = legacy.work(now, &mut self.peer);
         for _ in 0..SEND_BUDGET {
-            let Some((via, to, len)) = legacy.poll_transmit(now, &mut self.legacy_buffer) else {
+            let Some((via, to, len)) =
+                legacy.poll_transmit(now, &mut self.peer, &mut self.legacy_buffer)
+            else {
                 return more;
             };
             let datagram = self.legacy_buffer.get(..len).unwrap_or_default();
@@ -350,6 +352,9 @@ impl EventLoop {
         log::info!("ending");
         self.peer.shut_down();
         self.send(now);
+        if let Some((legacy, _)) = self.legacy.as_mut() {
+            legacy.shut_down(&self.peer);
+        }
         self.progress.clear();
         log::info!(
             "turns of the loop: {}; flushes: {}",

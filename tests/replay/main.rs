@@ -3,14 +3,15 @@
 
 mod seeds;
 
-use sim::{bundle_body, fuzz_bodies, hostile_session};
+use sim::{archive_bodies, fuzz_bodies, hostile_session};
 use std::path::{Path, PathBuf};
 
 type Body = fn(&[u8]);
 
 /// Every target with its body.
-const TARGETS: [(&str, Body); 9] = [
-    ("bundle", bundle_body::bundle),
+const TARGETS: [(&str, Body); 10] = [
+    ("archive", archive_bodies::archive),
+    ("bundle", archive_bodies::bundle),
     ("decode_message", fuzz_bodies::decode_message),
     ("decode_handshake", fuzz_bodies::decode_handshake),
     ("decode_page", fuzz_bodies::decode_page),
@@ -89,6 +90,11 @@ fn hostile_session() {
 }
 
 #[test]
+fn archive() {
+    replay("archive");
+}
+
+#[test]
 fn bundle() {
     replay("bundle");
 }
@@ -109,10 +115,10 @@ fn every_fuzz_target_is_replayed() {
 #[test]
 fn the_seeds_are_in_the_corpus() {
     let bless = std::env::var_os("BLESS").is_some();
-    // Those of bundles were made by another program than tinypeer.
+    // Zip files were made by another program than tinypeer.
     for (target, _) in TARGETS
         .into_iter()
-        .filter(|(target, _)| *target != "bundle")
+        .filter(|(target, _)| !matches!(*target, "archive" | "bundle"))
     {
         let folder = fuzz().join("corpus").join(target);
         for (name, bytes) in seeds::seeds(target) {

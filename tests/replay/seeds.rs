@@ -111,6 +111,8 @@ fn messages() -> Vec<Vec<u8>> {
         written(|out| {
             let announce = Announce {
                 busy: true,
+                bridge: 0,
+                leads: false,
                 index_id: IndexId(2),
                 sequence: 16,
                 seen_index_id: IndexId(1),

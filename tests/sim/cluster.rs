@@ -2,13 +2,16 @@
 
 use crate::disk::SimDisk;
 use crate::network::Network;
+use crate::original::Original;
 use crate::rng::Rng;
 use peer_mio::clock::Now;
+use peer_mio::legacy::{Legacy, Via};
 use peer_mio::peer::{Config, Flushing, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::boundary::Mark;
 use proto_core::engine::Limits;
 use proto_core::index::entry::Timestamp;
+use proto_core::legacy::{BLOCK_PORT, INFORMATION_PORT};
 use proto_core::time::{Duration, Instant};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,6 +35,10 @@ pub struct Machine {
     pub disk: SimDisk,
     /// The running peer.
     pub peer: Option<Peer<SimDisk>>,
+    /// The ancestors that it is a bridge to.
+    pub ancestors: Vec<Ipv4Addr>,
+    /// The bridge, while its peer runs.
+    pub bridge: Option<Legacy<SimDisk>>,
     /// Seconds by which its time of day is off.
     pub clock_offset: i64,
     /// File system events of 1000 that nobody tells of.
@@ -44,6 +51,8 @@ pub struct Machine {
 pub struct Cluster {
     /// The machines.
     pub machines: Vec<Machine>,
+    /// Ancestors.
+    pub originals: Vec<Original>,
     /// Between them.
     pub network: Network,
     /// `--max-delete` of every peer.
@@ -54,6 +63,8 @@ pub struct Cluster {
     pub slices: usize,
     /// Whether one had more to do after them.
     busy: bool,
+    /// `--limit-up` and `--limit-down` of every peer.
+    pub limits: Limits,
     now: Instant,
     rng: Rng,
     buffer: Vec<u8>,
@@ -69,17 +80,21 @@ impl Cluster {
             address: SocketAddr::new(Ipv4Addr::new(10, 0, 0, number).into(), 22001),
             disk: SimDisk::new(),
             peer: None,
+            ancestors: Vec::new(),
+            bridge: None,
             clock_offset: 0,
             missed_events: 0,
             max_watches: usize::MAX,
         });
         Self {
             machines: machines.collect(),
+            originals: Vec::new(),
             network: Network::new(rng.fork()),
             slices: SLICES,
             busy: false,
             max_delete: guard::HALF,
             flushing: Flushing::default(),
+            limits: Limits::default(),
             now: Instant::from_micros(1_000_000),
             rng: rng.fork(),
             buffer: vec![0; BURST],
@@ -155,7 +170,7 @@ impl Cluster {
             seed,
             receive_buffer: 2 * 1024 * 1024,
             datagram: 1200,
-            limits: Limits::default(),
+            limits: self.limits,
             aes: place.is_multiple_of(2),
             is_own_address: |_| false,
         };
@@ -170,6 +185,9 @@ impl Cluster {
         });
         match Peer::start(machine.disk.handle(), config, now, watch) {
             Ok(started) => {
+                let ancestors = &machine.ancestors;
+                machine.bridge = (!ancestors.is_empty())
+                    .then(|| Legacy::new(now.mono, &started.peer, ancestors));
                 machine.peer = Some(started.peer);
                 true
             }
@@ -191,7 +209,7 @@ impl Cluster {
             } else {
                 machine.disk.kill();
             }
-            machine.peer = None;
+            (machine.peer, machine.bridge) = (None, None);
         }
     }
 
@@ -202,8 +220,14 @@ impl Cluster {
             .iter()
             .filter_map(|machine| machine.peer.as_ref().map(Peer::next_wake));
         let busy = std::mem::take(&mut self.busy).then_some(self.now);
+        let bridges = self
+            .machines
+            .iter()
+            .filter_map(|machine| machine.bridge.as_ref().map(Legacy::next_wake));
         let next = wakes
             .chain(busy)
+            .chain(bridges)
+            .chain(self.originals.iter().map(Original::next_wake))
             .chain(self.network.next_arrival())
             .min()
             .unwrap_or(limit)
@@ -218,6 +242,9 @@ impl Cluster {
             }
         }
         while let Some((from, to, mut datagram)) = self.network.pop_due(self.now) {
+            if self.take_legacy(from, to, &datagram) {
+                continue;
+            }
             if let Some(place) = self
                 .machines
                 .iter()
@@ -236,6 +263,32 @@ impl Cluster {
         for place in 0..self.machines.len() {
             self.turn(place);
         }
+        for original in &mut self.originals {
+            for (port, to, datagram) in original.work(self.now) {
+                let from = SocketAddr::new(original.ip.into(), port);
+                self.network.send(self.now, from, to, &datagram);
+            }
+        }
+    }
+
+    /// A datagram to or from an ancestor. False if it is none.
+    fn take_legacy(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> bool {
+        let mut originals = self.originals.iter_mut();
+        if let Some(original) = originals.find(|original| original.ip == to.ip()) {
+            original.handle(self.now, from, to.port(), datagram);
+            return true;
+        }
+        let ours = |machine: &&mut Machine| machine.address.ip() == to.ip();
+        let now = self.now_at(0);
+        let Some(machine) = self.machines.iter_mut().find(ours) else {
+            return false;
+        };
+        match (&mut machine.bridge, to.port(), datagram.first()) {
+            (Some(bridge), INFORMATION_PORT, _) => bridge.handle_information(now, from, datagram),
+            (Some(bridge), BLOCK_PORT, Some(0)) => bridge.handle_blocks(now, from, datagram),
+            (_, port, _) => return port == INFORMATION_PORT,
+        }
+        true
     }
 
     /// One machine does what it has to do.
@@ -268,8 +321,21 @@ impl Cluster {
                     self.network.send(now.mono, from, to, datagram);
                 }
             }
+            let mut more = more;
+            if let Some(bridge) = machine.bridge.as_mut() {
+                more |= bridge.work(now, peer);
+                while let Some((via, to, len)) = bridge.poll_transmit(now, peer, &mut self.buffer) {
+                    let port = match via {
+                        Via::Information => INFORMATION_PORT,
+                        Via::Blocks => BLOCK_PORT,
+                    };
+                    let from = SocketAddr::new(from.ip(), port);
+                    let datagram = self.buffer.get(..len).unwrap_or_default();
+                    self.network.send(now.mono, from, to, datagram);
+                }
+            }
             if peer.must_restart() {
-                machine.peer = None;
+                (machine.peer, machine.bridge) = (None, None);
                 self.start(place);
                 return;
             }

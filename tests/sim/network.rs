@@ -45,6 +45,8 @@ pub struct Network {
     /// Bytes sent in all.
     pub bytes: u64,
     sent_by: BTreeMap<SocketAddr, u64>,
+    /// Bytes of the longest datagram to each address.
+    pub longest: BTreeMap<SocketAddr, usize>,
 }
 
 impl Network {
@@ -59,6 +61,7 @@ impl Network {
             cut: BTreeSet::new(),
             bytes: 0,
             sent_by: BTreeMap::new(),
+            longest: BTreeMap::new(),
         }
     }
 
@@ -66,6 +69,8 @@ impl Network {
     pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
         self.bytes += datagram.len() as u64;
         *self.sent_by.entry(from).or_default() += datagram.len() as u64;
+        let longest = self.longest.entry(to).or_default();
+        *longest = datagram.len().max(*longest);
         if self.cut.contains(&(from, to)) || self.rng.chance(self.weather.loss) {
             return;
         }

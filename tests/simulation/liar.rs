@@ -266,6 +266,8 @@ impl<S: Shelf> Liar<S> {
             sequence: self.shelf.newest(),
             pending: 0,
             busy: false,
+            bridge: 0,
+            leads: false,
         };
         self.engine.set_own(now, own);
         self.engine.handle_timeout(now);

@@ -14,6 +14,7 @@ mod identity;
 mod interrupted;
 mod landing;
 mod large_hash;
+mod legacy;
 mod liar;
 mod overhead;
 mod renames;

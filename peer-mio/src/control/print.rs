@@ -1,6 +1,6 @@
 //! The status as text: for people, and as JSON.
 
-use crate::peer::report::Status;
+use crate::peer::report::{BridgeStatus, Status};
 use crate::stalls::{BOUNDS_MS, Counts};
 use std::fmt::Write as _;
 
@@ -38,6 +38,9 @@ pub fn to_json(status: &Status) -> String {
     out.push(']');
     write_counts(&mut out, "turns", &status.turns);
     write_counts(&mut out, "flushes", &status.flushes);
+    if let Some(bridge) = &status.bridge {
+        write_bridge(&mut out, bridge);
+    }
     out.push_str("}\n");
     out
 }
@@ -48,6 +51,29 @@ fn write_counts(out: &mut String, name: &str, counts: &Counts) {
         r#","{name}":{{"below_ms":{BOUNDS_MS:?},"counts":{:?},"longest_us":{}}}"#,
         counts.counts, counts.longest_us
     );
+}
+
+fn write_bridge(out: &mut String, bridge: &BridgeStatus) {
+    let _ = write!(
+        out,
+        r#","legacy":{{"leads":{},"dropped":{},"peers":["#,
+        bridge.leads, bridge.dropped
+    );
+    for (place, line) in bridge.ancestors.iter().enumerate() {
+        out.push_str(if place > 0 { "," } else { "" });
+        let _ = write!(
+            out,
+            r#"{{"address":"{}","connected":{},"add_times":{},"bytes_sent":{},"bytes_received":{},"rejected":{}}}"#,
+            line.address,
+            line.online,
+            line.add_times
+                .map_or("null".to_owned(), |add_times| add_times.to_string()),
+            line.bytes_sent,
+            line.bytes_received,
+            line.rejected
+        );
+    }
+    out.push_str("]}");
 }
 
 /// The status for people.
@@ -86,10 +112,34 @@ pub fn to_text(status: &Status) -> String {
             peer.address, peer.sequence, peer.bytes_sent, peer.bytes_received
         );
     }
+    if let Some(bridge) = &status.bridge {
+        print_bridge(&mut out, bridge);
+    }
     for error in &status.errors {
         let _ = writeln!(out, "error: {error}");
     }
     out
+}
+
+fn print_bridge(out: &mut String, bridge: &BridgeStatus) {
+    for line in &bridge.ancestors {
+        let state = match line.add_times.filter(|_| line.online) {
+            None => "not connected".to_owned(),
+            Some(add_times) => format!("connected, add_times {add_times}"),
+        };
+        let _ = writeln!(
+            out,
+            "peer of --legacy {}: {state}; {} bytes sent, {} received, {} datagrams rejected",
+            line.address, line.bytes_sent, line.bytes_received, line.rejected
+        );
+    }
+    if bridge.dropped > 0 {
+        let _ = writeln!(
+            out,
+            "{} datagrams for the peers of --legacy dropped: from addresses that it does not name",
+            bridge.dropped
+        );
+    }
 }
 
 /// A JSON string (RFC 8259 section 7).
@@ -111,7 +161,7 @@ fn write_string(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::report::PeerLine;
+    use crate::peer::report::{AncestorLine, PeerLine};
 
     fn status(rtt_us: Option<u64>) -> Status {
         Status {
@@ -149,6 +199,35 @@ mod tests {
         let turns = r#""turns":{"below_ms":[1, 5, 10, 50, 100],"counts":[0, 0, 0, 0, 0, 3],"longest_us":120000}"#;
         assert!(json.contains(turns), "{json}");
         assert!(json.contains(r#""spurious":7,"marked":8}"#), "{json}");
+    }
+
+    #[test]
+    fn what_is_known_of_ancestors_is_there_with_a_bridge_alone() {
+        let mut status = status(None);
+        assert!(!to_json(&status).contains("legacy") && !to_text(&status).contains("legacy"));
+        status.bridge = Some(BridgeStatus {
+            leads: true,
+            dropped: 2,
+            ancestors: vec![AncestorLine {
+                address: "10.0.0.3".parse().unwrap(),
+                online: true,
+                add_times: Some(4),
+                bytes_sent: 5,
+                bytes_received: 6,
+                rejected: 7,
+            }],
+        });
+        let json = to_json(&status);
+        let legacy = r#","legacy":{"leads":true,"dropped":2,"peers":[{"address":"10.0.0.3","connected":true,"add_times":4,"bytes_sent":5,"bytes_received":6,"rejected":7}]}}"#;
+        assert!(json.trim_end().ends_with(legacy), "{json}");
+        let text = to_text(&status);
+        assert!(
+            text.contains(
+                "10.0.0.3: connected, add_times 4; 5 bytes sent, 6 received, 7 datagrams rejected\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("2 datagrams for the peers of --legacy dropped"));
     }
 
     #[test]

@@ -102,6 +102,11 @@ impl<F: DiskFile> FileReader<F> {
     pub fn new(file: F, len: u64) -> Self {
         Self { file, len, at: 0 }
     }
+
+    /// The file alone.
+    pub fn into_file(self) -> F {
+        self.file
+    }
 }
 
 impl<F: DiskFile> Read for FileReader<F> {

@@ -1,6 +1,7 @@
 //! Work that can take long, done in slices: a job is stepped with a budget of bytes and gives the loop
 //! back. Its buffers are allocated once and go with it.
 
+pub mod archive;
 pub mod copy;
 pub mod delta;
 pub mod encode;

@@ -1,20 +1,20 @@
 //! One ancestor as we see it: what it says that it has, and what we know of that.
 
-use crate::disk::{At, Disk, DiskFile, Place, RenameMode};
 use crate::peer::legacy_files::OwnFile;
+use crate::peer::report::AncestorLine;
 use proto_core::content::ContentId;
+use proto_core::index::entry::Timestamp;
 use proto_core::legacy::{Asking, DictError, Foreign, InformationReply, Serve, parse_dict};
 use proto_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::net::Ipv4Addr;
 
 /// Questions of one ancestor that wait for their answer: it has two threads that ask.
 const QUESTIONS: usize = 8;
 /// After a failure a path is left alone for so long.
 pub const PATH_RETRY: Duration = Duration::from_secs(20);
-/// Longest file of what is known of an ancestor.
-const MAX_KEPT: u64 = 4 << 20;
+/// A file of so many bytes is unpacked so fast that no dict shows a half of it.
+const SMALL: u64 = 1 << 20;
 
 /// What we know of a file of an ancestor's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +34,8 @@ pub struct Expected {
     pub size: u64,
     /// The number of the batch.
     pub number: u32,
+    /// Whether its time changed since it learnt of that batch: then it held the content, or part of it.
+    pub has_come: bool,
 }
 
 /// One path of an ancestor's.
@@ -41,7 +43,9 @@ pub struct Expected {
 pub struct Seen {
     /// Its time, as bits of a float.
     pub mtime: u64,
-    /// Since when it has had that.
+    /// The time that it had before that; 0: none.
+    pub previous: u64,
+    /// Since when it has had its time.
     pub since: Instant,
     /// Whether the newest dict has it.
     pub here: bool,
@@ -54,6 +58,42 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// A path of which no dict has told.
+    pub const UNHEARD: Self = Self {
+        mtime: 0,
+        previous: 0,
+        since: Instant::ZERO,
+        here: false,
+        known: None,
+        expected: None,
+        retry_at: Instant::ZERO,
+    };
+
+    /// A dict of an ancestor with this `add_times` tells of it.
+    fn told(&mut self, now: Instant, mtime: u64, add_times: u32) {
+        self.here = true;
+        if self.mtime == mtime {
+            return;
+        }
+        self.previous = std::mem::replace(&mut self.mtime, mtime);
+        self.since = now;
+        let Some(expected) = self
+            .expected
+            .as_mut()
+            .filter(|expected| expected.number <= add_times)
+        else {
+            return;
+        };
+        // The first change after the batch was the unpacking: what follows is a change of that.
+        if std::mem::replace(&mut expected.has_come, true) {
+            self.known = Some(Known {
+                mtime: self.previous,
+                content: expected.content,
+            });
+            self.expected = self.expected.filter(|expected| expected.size > SMALL);
+        }
+    }
+
     /// Whether we know what it holds now.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
@@ -81,10 +121,14 @@ pub struct Ancestor {
     pub seen: BTreeMap<Vec<u8>, Seen>,
     /// When the last block of a batch was sent.
     pub completed_at: Instant,
-    /// When it told what it has last.
-    pub told_at: Instant,
+    /// What it told last was so since then.
+    pub told_since: Instant,
     /// Datagrams and archives that could not be read.
-    pub refused: u64,
+    pub rejected: u64,
+    /// Bytes of UDP payload that went to it.
+    pub bytes_sent: u64,
+    /// And came from it.
+    pub bytes_received: u64,
     /// When it came online.
     pub online_since: Instant,
     /// Whether what is known changed since it was kept, and since when.
@@ -104,8 +148,10 @@ impl Ancestor {
             taken: 0,
             seen: BTreeMap::new(),
             completed_at: Instant::ZERO,
-            told_at: Instant::ZERO,
-            refused: 0,
+            told_since: Instant::ZERO,
+            rejected: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
             online_since: now,
             unkept: None,
         }
@@ -115,6 +161,19 @@ impl Ancestor {
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.asking.is_online() && self.add_times.is_some()
+    }
+
+    /// For `tinypeer status`.
+    #[must_use]
+    pub fn line(&self) -> AncestorLine {
+        AncestorLine {
+            address: self.ip,
+            online: self.is_online(),
+            add_times: self.add_times,
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
+            rejected: self.rejected,
+        }
     }
 
     /// Notes a question; one too many is dropped, the ancestor asks again.
@@ -137,19 +196,8 @@ impl Ancestor {
         }
         let seen = &mut self.seen;
         parse_dict(reply.dict, &mut |path, mtime| {
-            let entry = seen.entry(path.to_vec()).or_insert(Seen {
-                mtime,
-                since: now,
-                here: true,
-                known: None,
-                expected: None,
-                retry_at: Instant::ZERO,
-            });
-            entry.here = true;
-            if entry.mtime != mtime {
-                entry.mtime = mtime;
-                entry.since = now;
-            }
+            let entry = seen.entry(path.to_vec()).or_insert(Seen::UNHEARD);
+            entry.told(now, mtime, reply.add_times);
         })?;
         // What it has not is not known of it any more: if it comes back it may be another file.
         self.seen.retain(|_, seen| {
@@ -170,7 +218,7 @@ impl Ancestor {
             self.taken = 0;
         }
         self.add_times = Some(reply.add_times);
-        self.told_at = now;
+        self.told_since = self.asking.round_at();
         if !was_online {
             self.online_since = now;
         }
@@ -193,30 +241,41 @@ impl Ancestor {
         }
     }
 
-    /// Once it has unpacked batch `number`, these paths hold this.
-    pub fn expect(
-        &mut self,
-        now: Instant,
-        members: &BTreeMap<String, ContentId>,
-        own: &BTreeMap<String, OwnFile>,
-        number: u32,
-    ) {
-        for (path, content) in members {
-            let expected = own.get(path).map(|own| Expected {
-                content: *content,
-                size: own.size,
-                number,
+    /// Once it has unpacked a batch, a path holds this.
+    pub fn expect(&mut self, path: &[u8], expected: Expected) {
+        let seen = self.seen.entry(path.to_vec()).or_insert(Seen::UNHEARD);
+        seen.expected = Some(expected);
+    }
+
+    /// Another peer has taken what this ancestor has, or had, and gave it the ancestor's own time: so we know what it is.
+    /// True if that explained anything.
+    pub fn note_twins(&mut self, now: Instant, own: &BTreeMap<String, OwnFile>) -> bool {
+        let mut any = false;
+        for (path, seen) in &mut self.seen {
+            if !seen.here || seen.is_resolved() {
+                continue;
+            }
+            let ours = std::str::from_utf8(path)
+                .ok()
+                .and_then(|path| own.get(path));
+            let is_twin = |mtime| ours.is_some_and(|ours| telling_time(mtime) == Some(ours.mtime));
+            let Some(mtime) = [seen.mtime, seen.previous]
+                .into_iter()
+                .find(|mtime| is_twin(*mtime))
+            else {
+                continue;
+            };
+            let known = ours.map(|ours| Known {
+                mtime,
+                content: ours.content,
             });
-            let seen = self.seen.entry(path.clone().into_bytes()).or_insert(Seen {
-                mtime: 0,
-                since: now,
-                here: false,
-                known: None,
-                expected,
-                retry_at: Instant::ZERO,
-            });
-            seen.expected = expected;
+            if seen.known != known {
+                seen.known = known;
+                self.unkept.get_or_insert(now);
+                any = true;
+            }
         }
+        any
     }
 
     /// A path is left alone for a while.
@@ -247,96 +306,20 @@ impl Ancestor {
             Some(_) => false,
         }
     }
-
-    fn kept_name(&self) -> Vec<u8> {
-        format!("legacy-{}", self.ip).into_bytes()
-    }
-
-    /// Keeps what is known of it in `.tinypeer/`, so that a start need not fetch all to compare it.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn keep<D: Disk>(&mut self, disk: &D) -> io::Result<()> {
-        self.unkept = None;
-        let mut bytes = Vec::new();
-        for (path, known) in self
-            .seen
-            .iter()
-            .filter_map(|(path, seen)| Some((path, seen.known?)))
-        {
-            bytes.extend_from_slice(&u16::try_from(path.len()).unwrap_or(0).to_be_bytes());
-            bytes.extend_from_slice(path);
-            bytes.extend_from_slice(&known.mtime.to_be_bytes());
-            bytes.extend_from_slice(&known.content.0);
-        }
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
-        let name = self.kept_name();
-        let fresh = [&name[..], b".new"].concat();
-        let at = |path| At {
-            place: Place::State,
-            path,
-        };
-        let file = disk.create(at(&fresh))?;
-        file.set_len(0)?;
-        file.write_all_at(0, &bytes)?;
-        file.sync_data()?;
-        disk.rename(at(&fresh), at(&name), RenameMode::Replace)
-    }
-
-    /// Reads what was kept; anything wrong with it is as if nothing were.
-    pub fn load<D: Disk>(&mut self, disk: &D) {
-        let name = self.kept_name();
-        let at = At {
-            place: Place::State,
-            path: &name,
-        };
-        if let Some(kept) = read_kept(disk, at) {
-            self.seen = kept;
-        }
-    }
 }
 
-fn read_kept<D: Disk>(disk: &D, at: At<'_>) -> Option<BTreeMap<Vec<u8>, Seen>> {
-    let file = disk.open(at, false).ok()?;
-    let size = file.stat().ok()?.size;
-    if size > MAX_KEPT {
-        return None;
+/// The time that a file with this one gets, if it is fine enough to tell two states of it apart: one in whole seconds may have been
+/// copied with it.
+fn telling_time(mtime: u64) -> Option<Timestamp> {
+    Some(timestamp(mtime)).filter(|time| time.nsec != 0)
+}
+
+/// A time of a dict as that of a file.
+pub fn timestamp(mtime: u64) -> Timestamp {
+    let time = f64::from_bits(mtime);
+    let sec = time.floor().clamp(-1e15, 1e15);
+    Timestamp {
+        sec: sec as i64,
+        nsec: ((time - sec) * 1e9).clamp(0.0, 999_999_999.0) as u32,
     }
-    let mut bytes = vec![0; usize::try_from(size).ok()?];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(filled as u64, rest).ok()? {
-            0 => return None,
-            count => filled += count,
-        }
-    }
-    let (mut rest, sum) = bytes.split_last_chunk::<4>()?;
-    if crc32fast::hash(rest).to_be_bytes() != *sum {
-        return None;
-    }
-    let mut seen = BTreeMap::new();
-    while !rest.is_empty() {
-        let (len, after) = rest.split_first_chunk::<2>()?;
-        let (path, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-        let (mtime, after) = after.split_first_chunk::<8>()?;
-        let (content, after) = after.split_first_chunk::<32>()?;
-        rest = after;
-        let mtime = u64::from_be_bytes(*mtime);
-        let known = Known {
-            mtime,
-            content: ContentId(*content),
-        };
-        seen.insert(
-            path.to_vec(),
-            Seen {
-                mtime,
-                since: Instant::ZERO,
-                here: false,
-                known: Some(known),
-                expected: None,
-                retry_at: Instant::ZERO,
-            },
-        );
-    }
-    Some(seen)
 }

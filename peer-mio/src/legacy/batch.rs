@@ -1,8 +1,8 @@
 //! Making a batch: a zip file of some of our files, in slices. Members are stored where a sample says that
 //! deflating does not pay: an ancestor unpacks both.
 
-use super::cursor::FileCursor;
 use crate::disk::{At, Disk, DiskFile, Place};
+use crate::jobs::file_stream::FileWriter;
 use crate::peer::Peer;
 use crate::peer::legacy_files::OwnFile;
 use flate2::{Compress, Compression, FlushCompress};
@@ -28,7 +28,7 @@ pub struct BatchJob<F: DiskFile> {
     /// Bytes of the files that are to be in it.
     pub bytes: u64,
     name: Vec<u8>,
-    writer: Option<ZipWriter<FileCursor<F>>>,
+    writer: Option<ZipWriter<FileWriter<F>>>,
     waiting: Vec<(String, OwnFile)>,
     current: Option<(String, OwnFile, F, u64)>,
     members: BTreeMap<String, ContentId>,
@@ -86,7 +86,7 @@ impl<F: DiskFile> BatchJob<F> {
         Ok(Self {
             number,
             bytes,
-            writer: Some(ZipWriter::new(FileCursor::new(disk.create(at)?))),
+            writer: Some(ZipWriter::new(FileWriter::new(disk.create(at)?))),
             name,
             waiting: files,
             current: None,
@@ -180,8 +180,7 @@ impl<F: DiskFile> BatchJob<F> {
 
     fn finish(&mut self) -> io::Result<Batch<F>> {
         let writer = self.writer.take().ok_or(io::ErrorKind::InvalidInput)?;
-        let file = writer.finish().map_err(zip_error)?.into_file();
-        let size = file.stat()?.size;
+        let (file, size) = writer.finish().map_err(zip_error)?.finish()?;
         Ok(Batch {
             number: self.number,
             file,

@@ -1,26 +1,63 @@
 //! A file of an ancestor's gets into `share/` as if a user had written it (docs/legacy.md, "Taking").
 
-use super::ancestor::{Expected, PATH_RETRY};
-use super::incoming::{FILE, Job, Landing, SETTLED, SLICE};
+use super::ancestor::{Expected, PATH_RETRY, timestamp};
+use super::job::{Job, SLICE};
+use super::unpacking::Unpacking;
 use super::{Ancestor, Legacy, download};
 use crate::clock::Now;
 use crate::disk::{Disk, DiskFile};
 use crate::jobs::Progress;
+use crate::jobs::hash::HashJob;
 use crate::peer::Peer;
 use crate::watch::scan::join;
 use proto_core::content::ContentId;
 use proto_core::index::conflict::conflict_name;
-use proto_core::index::entry::{Entry, IndexId, Kind, Timestamp};
+use proto_core::index::entry::{Entry, IndexId, Kind};
 use proto_core::index::version_vector::VersionVector;
 use proto_core::legacy::{Taking, take};
 use proto_core::path::{self, Escaped};
 use proto_core::time::{Duration, Instant};
 use std::io;
 
+/// Its name in `download/`.
+pub const FILE: &[u8] = b"legacy-file";
+/// Before what we expect at a path counts.
+pub const SETTLED: Duration = Duration::from_secs(1);
 /// So long something may stand in the way of landing.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Names that are tried for a conflict copy.
 const COPIES: u32 = 100;
+
+/// A file on its way into `share/`.
+pub struct Landing<F> {
+    place: usize,
+    path: Vec<u8>,
+    mtime: u64,
+    size: u64,
+    /// When its last byte came.
+    came_at: Instant,
+    /// Until it is hashed.
+    pub hashing: Option<HashJob<F>>,
+    content: ContentId,
+    /// What it was unpacked from.
+    pub rest: Option<Box<Unpacking<F>>>,
+}
+
+impl<F: DiskFile> Landing<F> {
+    /// A file that has come from the ancestor at `place`, where it has this time, and is not hashed yet.
+    pub fn new(now: Instant, place: usize, path: Vec<u8>, mtime: u64, file: F, size: u64) -> Self {
+        Self {
+            place,
+            path,
+            mtime,
+            size,
+            came_at: now,
+            hashing: Some(HashJob::new(file, size)),
+            content: ContentId([0; 32]),
+            rest: None,
+        }
+    }
+}
 
 impl<D: Disk> Legacy<D> {
     pub(super) fn step_land(
@@ -42,15 +79,16 @@ impl<D: Disk> Legacy<D> {
                 _ => return self.landed(now.mono, *landing, Some(PATH_RETRY)),
             }
         }
-        let Some(ancestor) = self.ancestors.get(landing.place) else {
+        let Some(ancestor) = self.ancestors.get_mut(landing.place) else {
             return false;
         };
         let waited = now.mono.saturating_since(landing.came_at);
-        if landing.rest.is_none() && ancestor.told_at <= landing.came_at + SETTLED / 2 {
+        if landing.rest.is_none() && ancestor.told_since < landing.came_at {
             // What came counts only if the file is still the same after it.
             if waited > PATIENCE {
                 return self.landed(now.mono, *landing, Some(PATH_RETRY));
             }
+            ancestor.asking.hasten(now.mono);
             self.job = Job::Land(landing);
             return false;
         }
@@ -124,14 +162,14 @@ fn expect_member(
     size: u64,
     number: Option<u32>,
 ) {
-    if let Some(number) = number
-        && let Some(seen) = ancestor.seen.get_mut(path)
-    {
-        seen.expected = Some(Expected {
+    if let Some(number) = number {
+        let expected = Expected {
             content,
             size,
             number,
-        });
+            has_come: false,
+        };
+        ancestor.expect(path, expected);
     }
 }
 
@@ -183,13 +221,4 @@ fn put_copy<D: Disk>(
         }
     }
     Ok(false)
-}
-
-fn timestamp(mtime: u64) -> Timestamp {
-    let time = f64::from_bits(mtime);
-    let sec = time.floor().clamp(-1e15, 1e15);
-    Timestamp {
-        sec: sec as i64,
-        nsec: ((time - sec) * 1e9).clamp(0.0, 999_999_999.0) as u32,
-    }
 }

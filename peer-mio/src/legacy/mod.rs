@@ -4,38 +4,41 @@
 
 mod ancestor;
 mod batch;
-mod cursor;
+mod exchange;
+mod fetching;
 mod incoming;
+mod job;
+mod kept;
 mod landing;
 mod publish;
 pub mod sockets;
 pub mod unpack;
+mod unpacking;
 
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place};
 use crate::peer::Peer;
 use crate::peer::legacy_files::OwnFile;
+use crate::peer::report::BridgeStatus;
 use ancestor::Ancestor;
 use batch::Batch;
-use incoming::Job;
-use proto_core::legacy::{
-    BLOCK_PORT, Batches, INFORMATION_PORT, InformationQuery, InformationReply,
-    MAX_INFORMATION_REPLY, Reply, ReplyWriter, Request, is_answer,
-};
+use job::Job;
+use proto_core::legacy::{Batches, MAX_INFORMATION_REPLY, ReplyWriter, bridge_number};
 use proto_core::time::{Duration, Instant};
 use publish::Publishing;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
-/// By how much an answer to an information request is held back. An ancestor asks the next question as soon
-/// as it has the answer, and what that leaves of its processor goes to its downloads; it waits for a second.
-const ANSWER_DELAY: Duration = Duration::from_millis(20);
 /// Between two looks at our own files while they change.
 const REFRESH: Duration = Duration::from_millis(100);
 /// Between two times that what is known of ancestors is kept.
 const KEEP: Duration = Duration::from_secs(2);
 /// Between two looks at what is to be done.
 const TICK: Duration = Duration::from_millis(200);
+/// So long after a start, and after the other bridge was lost, it may come (back).
+const LEAD_PATIENCE: Duration = Duration::from_secs(2);
+/// Room that is left on the disk.
+const ROOM: u64 = 64 << 20;
 /// What a trouble is filed under.
 const CAUSE: &str = "legacy";
 
@@ -96,8 +99,14 @@ pub struct Legacy<D: Disk> {
     reply: Vec<u8>,
     reply_stale: bool,
     looked_at: Instant,
+    /// Another bridge takes and publishes at least until then.
+    led_until: Instant,
+    was_led: bool,
+    leads: bool,
+    /// When we may send, and ask for something, by the user's limits.
+    ready: (Instant, Instant),
     /// Datagrams from addresses that are not named.
-    strangers: u64,
+    dropped: u64,
 }
 
 impl<D: Disk> Legacy<D> {
@@ -107,7 +116,9 @@ impl<D: Disk> Legacy<D> {
         for ancestor in &mut ancestors {
             ancestor.load(peer.disk());
         }
-        incoming::clean(peer.disk());
+        for name in [unpacking::ARCHIVE, landing::FILE] {
+            let _removed = peer.disk().remove_file(download(name));
+        }
         Self {
             ancestors,
             served: Served(Vec::new()),
@@ -121,164 +132,72 @@ impl<D: Disk> Legacy<D> {
             reply: Vec::new(),
             reply_stale: true,
             looked_at: Instant::ZERO,
-            strangers: 0,
+            led_until: now + LEAD_PATIENCE,
+            was_led: false,
+            leads: false,
+            ready: peer.limits_ready_at(),
+            dropped: 0,
         }
-    }
-
-    fn place_of(&mut self, from: SocketAddr) -> Option<usize> {
-        let place = self
-            .ancestors
-            .iter()
-            .position(|ancestor| IpAddr::V4(ancestor.ip) == from.ip());
-        if place.is_none() {
-            self.strangers = self.strangers.saturating_add(1);
-        }
-        place
-    }
-
-    /// Takes a datagram from port 22002.
-    pub fn handle_information(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
-        let Some(ancestor) = self
-            .place_of(from)
-            .and_then(|place| self.ancestors.get_mut(place))
-        else {
-            return;
-        };
-        if !is_answer(from.port()) {
-            match InformationQuery::parse(datagram) {
-                Ok(InformationQuery::Information) => {
-                    ancestor.note_question(now.mono + ANSWER_DELAY, from.port());
-                }
-                // Its dict tells it too.
-                Ok(InformationQuery::Modified { path }) => {
-                    log::debug!("{}: modified: {}", ancestor.ip, path.escape_debug());
-                }
-                Err(_) => ancestor.refused += 1,
-            }
-            return;
-        }
-        let Ok(reply) = InformationReply::parse(datagram) else {
-            ancestor.refused += 1;
-            return;
-        };
-        if !ancestor.asking.handle_answer(now.mono) {
-            return;
-        }
-        if let Err(error) = ancestor.told(now.mono, &reply) {
-            ancestor.refused += 1;
-            log::debug!(
-                "{}: its list of files cannot be read: {error:?}",
-                ancestor.ip
-            );
-        }
-        self.reply_stale = true;
-        self.looked_at = Instant::ZERO;
-    }
-
-    /// Takes a datagram of an ancestor's from port 22001: it begins with a 0, ours never do.
-    pub fn handle_blocks(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
-        let Some(place) = self.place_of(from) else {
-            return;
-        };
-        let Some(ancestor) = self.ancestors.get_mut(place) else {
-            return;
-        };
-        if from.port() == BLOCK_PORT {
-            match Reply::parse(datagram) {
-                Ok(reply) => self.job.handle_reply(now.mono, place, &reply),
-                Err(_) => ancestor.refused += 1,
-            }
-            return;
-        }
-        match Request::parse(datagram) {
-            Ok(request) => {
-                ancestor
-                    .serve
-                    .handle_request(now.mono, from.port(), &request, &mut self.served);
-            }
-            Err(_) => ancestor.refused += 1,
-        }
-    }
-
-    /// Writes the next datagram: from which socket, where to, its length.
-    pub fn poll_transmit(&mut self, now: Now, out: &mut [u8]) -> Option<(Via, SocketAddr, usize)> {
-        if self.reply_stale && self.is_ready() {
-            self.build_reply();
-        }
-        let ready = self.is_ready();
-        for ancestor in &mut self.ancestors {
-            let at = |port| SocketAddr::new(IpAddr::V4(ancestor.ip), port);
-            if ancestor.asking.poll_transmit(now.mono) {
-                return Some((Via::Information, at(INFORMATION_PORT), 0));
-            }
-            if let Some((due, port)) = ancestor.questions.front().copied()
-                && due <= now.mono
-            {
-                ancestor.questions.pop_front();
-                let room = out.get_mut(..self.reply.len());
-                // Before we know what we have, we are away.
-                if let Some(room) = room.filter(|_| ready) {
-                    room.copy_from_slice(&self.reply);
-                    return Some((Via::Information, at(port), self.reply.len()));
-                }
-            }
-            if let Some((port, len)) = ancestor
-                .serve
-                .poll_transmit(now.mono, &mut self.served, out)
-            {
-                if ancestor.serve.take_complete().is_some() {
-                    ancestor.completed_at = now.mono;
-                }
-                return Some((Via::Blocks, at(port), len));
-            }
-        }
-        let (place, len) = self.job.poll_transmit(now.mono, out)?;
-        let ip = self.ancestors.get(place)?.ip;
-        Some((
-            Via::Blocks,
-            SocketAddr::new(IpAddr::V4(ip), BLOCK_PORT),
-            len,
-        ))
-    }
-
-    /// When to call [`Self::work`] and [`Self::poll_transmit`] again if nothing else happens.
-    #[must_use]
-    pub fn next_wake(&self) -> Instant {
-        let ancestors = self.ancestors.iter().map(|ancestor| {
-            let question = ancestor.questions.front();
-            ancestor
-                .asking
-                .poll_timeout()
-                .min(question.map_or(Instant::FAR_FUTURE, |(due, _)| *due))
-                .min(ancestor.serve.poll_timeout())
-        });
-        ancestors
-            .min()
-            .unwrap_or(Instant::FAR_FUTURE)
-            .min(self.job.next_wake())
-            .min(self.looked_at + TICK)
     }
 
     /// A slice of work. True if there is more to do at once.
     pub fn work(&mut self, now: Now, peer: &mut Peer<D>) -> bool {
         self.refresh_own(now.mono, peer);
+        let worked = !self.job.is_none();
         let more = self.step_job(now, peer);
-        if !self.job.is_none() {
+        let idle = self.job.is_none();
+        if !(worked && idle) && now.mono.saturating_since(self.looked_at) < TICK {
             return more;
         }
-        if now.mono.saturating_since(self.looked_at) >= TICK {
-            self.looked_at = now.mono;
-            self.keep(now.mono, peer);
-            if self.is_ready() && !self.choose_incoming(now, peer) {
-                self.choose_publishing(now.mono, peer);
-            }
-            self.tell_troubles(peer);
+        self.looked_at = now.mono;
+        self.note_lead(now.mono, peer);
+        for ancestor in &mut self.ancestors {
+            self.reply_stale |= ancestor.note_twins(now.mono, &self.own);
         }
-        !self.job.is_none()
+        self.keep(now.mono, peer);
+        if idle && self.is_ready() && self.leads && !self.choose_incoming(now.mono, peer) {
+            self.choose_publishing(now.mono, peer);
+        }
+        self.tell_troubles(peer);
+        more || (idle && !self.job.is_none())
     }
 
     fn is_ready(&self) -> bool {
         self.own_changes.is_some()
+    }
+
+    /// Of two bridges to the same ancestor one takes from it and publishes to it (docs/legacy.md, "Two bridges").
+    fn note_lead(&mut self, now: Instant, peer: &mut Peer<D>) {
+        let status = BridgeStatus {
+            leads: self.leads,
+            dropped: self.dropped,
+            ancestors: self.ancestors.iter().map(Ancestor::line).collect(),
+        };
+        // With two ancestors the group is full: no other can be a bridge to it.
+        let only = match self.ancestors.as_slice() {
+            [ancestor] => Some((bridge_number(ancestor.ip), ancestor.is_online())),
+            _ => None,
+        };
+        let told = only.filter(|(_, online)| *online);
+        peer.set_bridge(told.map_or(0, |(number, _)| number), status);
+        let led = only.map_or(Some(false), |(number, _)| peer.is_bridge_led(number));
+        match led {
+            Some(true) => {
+                self.was_led = true;
+                self.led_until = now + LEAD_PATIENCE;
+            }
+            Some(false) if !self.was_led => self.led_until = now,
+            _ => {}
+        }
+        let leads = self.led_until <= now;
+        if leads != self.leads {
+            log::debug!(
+                "--legacy: this peer {} now",
+                if leads { "leads" } else { "follows" }
+            );
+            self.leads = leads;
+            self.reply_stale = true;
+        }
     }
 
     fn refresh_own(&mut self, now: Instant, peer: &Peer<D>) {
@@ -327,7 +246,13 @@ impl<D: Disk> Legacy<D> {
         self.reply_stale = false;
         let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
         let mut reply = vec![0; MAX_INFORMATION_REPLY];
-        let Some(mut writer) = ReplyWriter::new(&mut reply, count, self.publishing.number) else {
+        // Who follows has nothing to fetch.
+        let number = if self.leads {
+            self.publishing.number
+        } else {
+            0
+        };
+        let Some(mut writer) = ReplyWriter::new(&mut reply, count, number) else {
             return;
         };
         for (path, file) in &self.own {
@@ -338,6 +263,11 @@ impl<D: Disk> Legacy<D> {
         let len = writer.finish();
         reply.truncate(len);
         self.reply = reply;
+    }
+
+    /// What is known is kept, before the end.
+    pub fn shut_down(&mut self, peer: &Peer<D>) {
+        self.keep(Instant::FAR_FUTURE, peer);
     }
 
     fn keep(&mut self, now: Instant, peer: &Peer<D>) {
@@ -366,13 +296,6 @@ impl<D: Disk> Legacy<D> {
             self.publishing.failed.clone()
         };
         peer.set_trouble(CAUSE, sentence);
-    }
-
-    /// Datagrams that were dropped: from addresses that are not named, and from ancestors but unreadable.
-    #[must_use]
-    pub fn dropped(&self) -> (u64, u64) {
-        let refused = self.ancestors.iter().map(|ancestor| ancestor.refused).sum();
-        (self.strangers, refused)
     }
 }
 

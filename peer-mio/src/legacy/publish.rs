@@ -1,8 +1,9 @@
 //! What ancestors lack becomes a batch, and the batch gets a number (docs/legacy.md, "Publishing").
 
+use super::ancestor::Expected;
 use super::batch::{BatchJob, file_name};
-use super::incoming::Job;
-use super::{Legacy, Served};
+use super::job::{Job, SLICE};
+use super::{Legacy, ROOM, Served};
 use crate::disk::{At, Disk, Place};
 use crate::peer::Peer;
 use crate::peer::legacy_files::OwnFile;
@@ -19,8 +20,6 @@ const STALL: Duration = Duration::from_secs(10);
 const SLOWEST: u64 = 10_000_000;
 /// An ancestor that has come may first fetch from whom it finds.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Room that is left on the disk.
-const ROOM: u64 = 64 << 20;
 
 /// What was published.
 #[derive(Default)]
@@ -154,7 +153,7 @@ impl<D: Disk> Legacy<D> {
         peer: &Peer<D>,
         mut job: Box<BatchJob<D::File>>,
     ) -> bool {
-        match job.step(peer, super::incoming::SLICE) {
+        match job.step(peer, SLICE) {
             Ok(None) => {
                 self.job = Job::Publish(job);
                 return true;
@@ -175,9 +174,7 @@ impl<D: Disk> Legacy<D> {
                 self.publishing.at = now;
                 self.publishing.bytes = batch.bytes;
                 self.publishing.members.clone_from(&batch.members);
-                for ancestor in &mut self.ancestors {
-                    ancestor.expect(now, &batch.members, &self.own, batch.number);
-                }
+                self.expect(&batch);
                 self.reply_stale = true;
                 keep_two(&mut self.served, peer, batch);
             }
@@ -187,6 +184,26 @@ impl<D: Disk> Legacy<D> {
             }
         }
         false
+    }
+}
+
+impl<D: Disk> Legacy<D> {
+    /// Who unpacks the batch will hold what is in it.
+    fn expect(&mut self, batch: &super::Batch<D::File>) {
+        for (path, content) in &batch.members {
+            let Some(own) = self.own.get(path) else {
+                continue;
+            };
+            let expected = Expected {
+                content: *content,
+                size: own.size,
+                number: batch.number,
+                has_come: false,
+            };
+            for ancestor in &mut self.ancestors {
+                ancestor.expect(path.as_bytes(), expected);
+            }
+        }
     }
 }
 

@@ -1,168 +1,41 @@
-//! Unpacking an ancestor's archive, member by member, in slices. Nothing in it is believed: names are checked
-//! as those of peers are, sizes and ratio are bounded, checksums compared, links and everything strange refused.
+//! Unpacking an ancestor's archive, member by member, in slices, by the code that unpacks bundles. More is refused
+//! here: one member with anything strange refuses the whole archive.
 
-use super::cursor::FileCursor;
 use crate::disk::{At, Disk, DiskFile, Place};
-use flate2::{Decompress, FlushDecompress, Status};
+use crate::jobs::archive::{Archive, Bounds, Member, Unpacker};
+use crate::jobs::file_stream::FileWriter;
 use proto_core::legacy::MAX_DICT_ENTRIES;
-use proto_core::path;
-use std::collections::BTreeSet;
-use std::io;
-use zip::{CompressionMethod, ZipArchive};
+use std::io::{self, Write};
 
-/// Longest central directory that is read, in bytes: 2,048 members with paths of 500.
-const MAX_DIRECTORY: u32 = 1 << 20;
-/// Bytes of the record at an archive's end.
-const END: u64 = 22;
-/// A member may be so many times as long as what it was packed to: deflate itself ends at 1,032.
-const MAX_RATIO: u64 = 1100;
-const PIECE: usize = 64 * 1024;
-
-/// One member that may be unpacked.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Member {
-    /// Where it belongs in `share/`.
-    pub path: Vec<u8>,
-    /// Bytes unpacked.
-    pub size: u64,
-    /// The time that the archive names, as if it were UTC: an ancestor writes its local time, in steps of
-    /// two seconds.
-    pub time: i64,
-    start: u64,
-    packed: u64,
-    crc: u32,
-    deflated: bool,
-}
-
-fn wrong(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
-}
+/// The list of members that is read at most: 2,048 with paths of 500 bytes.
+const BOUNDS: Bounds = Bounds {
+    members: MAX_DICT_ENTRIES as u64,
+    directory: 1 << 20,
+};
 
 /// Reads the list of members.
 ///
 /// # Errors
-/// `InvalidData`: it is no archive that an ancestor would have written. Nothing of it is used then.
-pub fn members<F: DiskFile>(file: F) -> io::Result<(Vec<Member>, F)> {
-    let total = file.stat()?.size;
-    let count = check_end(&file, total)?;
-    let mut archive =
-        ZipArchive::new(FileCursor::new(file)).map_err(|error| wrong(&error.to_string()))?;
-    // Of two members with one name the reader keeps one.
-    if archive.len() != count {
-        return Err(wrong("not as many members as it says"));
+/// As of [`Archive::open`]; `InvalidData` also if it is no archive that an ancestor would have written. Nothing of it is
+/// used then.
+pub fn open<F: DiskFile>(file: F) -> io::Result<Archive<F>> {
+    let size = file.stat()?.size;
+    let archive = Archive::open(file, size, BOUNDS)?;
+    for member in &archive.members {
+        if let Some(why) = member.fault {
+            return Err(invalid(why));
+        }
+        if std::str::from_utf8(&member.name).is_err() {
+            return Err(invalid("a name that is not UTF-8"));
+        }
     }
-    let mut members = Vec::with_capacity(archive.len());
-    let mut paths = BTreeSet::new();
-    for place in 0..archive.len() {
-        let entry = archive
-            .by_index_raw(place)
-            .map_err(|error| wrong(&error.to_string()))?;
-        let path = entry.name_raw().to_vec();
-        path::check(&path).map_err(|_| wrong("a name that is no path below share/"))?;
-        if std::str::from_utf8(&path).is_err() {
-            return Err(wrong("a name that is not UTF-8"));
-        }
-        let regular = entry
-            .unix_mode()
-            .is_none_or(|mode| matches!(mode & 0o170_000, 0 | 0o100_000));
-        if entry.encrypted() || entry.is_symlink() || !regular {
-            return Err(wrong("a member that is no plain file"));
-        }
-        let deflated = match entry.compression() {
-            CompressionMethod::Stored => false,
-            CompressionMethod::Deflated => true,
-            _ => return Err(wrong("a method that no ancestor uses")),
-        };
-        let (size, packed) = (entry.size(), entry.compressed_size());
-        if (!deflated && size != packed) || size / MAX_RATIO > packed {
-            return Err(wrong("a size that cannot be"));
-        }
-        let start = entry
-            .data_start()
-            .ok_or_else(|| wrong("a member without data"))?;
-        if start.checked_add(packed).is_none_or(|end| end > total) {
-            return Err(wrong("a member beyond the end"));
-        }
-        let (crc, time) = (entry.crc32(), entry.last_modified().map_or(0, seconds));
-        drop(entry);
-        // A later one of the same name would replace what the earlier one was.
-        if !paths.insert(path.clone()) {
-            return Err(wrong("two members of one name"));
-        }
-        members.push(Member {
-            path,
-            size,
-            time,
-            start,
-            packed,
-            crc,
-            deflated,
-        });
-    }
-    check_apart(&members)?;
-    Ok((members, archive.into_inner().into_file()))
+    Ok(archive)
 }
 
-/// Members that share their bytes would unpack to any number of files.
-fn check_apart(members: &[Member]) -> io::Result<()> {
-    let mut places: Vec<_> = members
-        .iter()
-        .map(|member| (member.start, member.start.saturating_add(member.packed)))
-        .collect();
-    places.sort_unstable();
-    let apart = places.is_sorted_by(|before, after| before.1 <= after.0);
-    if apart {
-        Ok(())
-    } else {
-        Err(wrong("members that overlap"))
-    }
-}
-
-/// The record at the end says how much is to be read: it must be the last thing in the file, and be modest.
-fn check_end<F: DiskFile>(file: &F, total: u64) -> io::Result<usize> {
-    let mut end = [0; END as usize];
-    let start = total.checked_sub(END).ok_or_else(|| wrong("too short"))?;
-    if file.read_at(start, &mut end)? != end.len() {
-        return Err(wrong("too short"));
-    }
-    let [
-        0x50,
-        0x4b,
-        5,
-        6,
-        0,
-        0,
-        0,
-        0,
-        a,
-        b,
-        c,
-        d,
-        s0,
-        s1,
-        s2,
-        s3,
-        o0,
-        o1,
-        o2,
-        o3,
-        0,
-        0,
-    ] = end
-    else {
-        return Err(wrong("no end record"));
-    };
-    let (here, all) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-    let size = u32::from_le_bytes([s0, s1, s2, s3]);
-    let offset = u32::from_le_bytes([o0, o1, o2, o3]);
-    let modest = here == all && usize::from(all) <= MAX_DICT_ENTRIES && size <= MAX_DIRECTORY;
-    // No bytes before or between, and no ZIP64: its record would stand in between.
-    let exact = u64::from(offset).checked_add(u64::from(size)) == Some(start);
-    if modest && exact {
-        Ok(usize::from(all))
-    } else {
-        Err(wrong("a directory that cannot be"))
-    }
+/// The time that an archive tells of a member, as if it were UTC: an ancestor writes its local time, in steps of two
+/// seconds.
+pub fn time_of(member: &Member) -> i64 {
+    member.time.map_or(0, seconds)
 }
 
 /// Seconds since 1970 of a calendar date taken as UTC (days by H. Hinnant's `days_from_civil`).
@@ -183,14 +56,9 @@ fn seconds(time: zip::DateTime) -> i64 {
 #[derive(Debug)]
 pub struct UnpackJob<F> {
     archive: F,
-    out: F,
+    out: FileWriter<F>,
     member: Member,
-    inflate: Decompress,
-    crc: crc32fast::Hasher,
-    read: u64,
-    written: u64,
-    piece: Vec<u8>,
-    unpacked: Vec<u8>,
+    unpacker: Unpacker,
 }
 
 impl<F: DiskFile> UnpackJob<F> {
@@ -209,118 +77,47 @@ impl<F: DiskFile> UnpackJob<F> {
             path: to,
         })?;
         out.set_len(0)?;
+        let mut unpacker = Unpacker::default();
+        unpacker.begin();
         Ok(Self {
             archive,
-            out,
+            out: FileWriter::new(out),
             member,
-            inflate: Decompress::new(false),
-            crc: crc32fast::Hasher::new(),
-            read: 0,
-            written: 0,
-            piece: vec![0; PIECE],
-            unpacked: vec![0; PIECE],
+            unpacker,
         })
-    }
-
-    /// The member.
-    pub fn member(&self) -> &Member {
-        &self.member
     }
 
     /// Unpacks up to `budget` bytes. True when all is there and its checksum is right.
     ///
     /// # Errors
-    /// `InvalidData` for a damaged member; those of the disk.
+    /// As of [`Unpacker::step`].
     pub fn step(&mut self, budget: usize) -> io::Result<bool> {
-        let mut left = budget;
-        while left > 0 {
-            let rest = self.member.packed.saturating_sub(self.read);
-            let most = usize::try_from(rest).unwrap_or(PIECE).min(PIECE);
-            let piece = self.piece.get_mut(..most).unwrap_or_default();
-            let came = if most == 0 {
-                0
-            } else {
-                self.archive
-                    .read_at(self.member.start.saturating_add(self.read), piece)?
-            };
-            let piece = self.piece.get(..came).unwrap_or_default();
-            if !self.member.deflated {
-                if came == 0 {
-                    return self.finish();
-                }
-                self.read = self.read.saturating_add(came as u64);
-                write(
-                    &self.out,
-                    &mut self.written,
-                    &mut self.crc,
-                    piece,
-                    self.member.size,
-                )?;
-                left = left.saturating_sub(came);
-                continue;
-            }
-            let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
-            let status = self
-                .inflate
-                .decompress(piece, &mut self.unpacked, FlushDecompress::None)
-                .map_err(|_| wrong("a member that does not unpack"))?;
-            let taken = self.inflate.total_in() - before_in;
-            let made = usize::try_from(self.inflate.total_out() - before_out).unwrap_or(0);
-            self.read = self.read.saturating_add(taken);
-            let unpacked = self.unpacked.get(..made).unwrap_or_default();
-            write(
-                &self.out,
-                &mut self.written,
-                &mut self.crc,
-                unpacked,
-                self.member.size,
-            )?;
-            left = left.saturating_sub(made.max(1024));
-            match status {
-                Status::StreamEnd => return self.finish(),
-                _ if taken == 0 && made == 0 => return Err(wrong("a member that ends too early")),
-                _ => {}
-            }
-        }
-        Ok(false)
+        let out = &mut self.out;
+        self.unpacker
+            .step(&self.archive, &self.member, budget, &mut |_, bytes| {
+                out.write_all(bytes)
+            })
     }
 
-    fn finish(&mut self) -> io::Result<bool> {
-        let crc = std::mem::take(&mut self.crc).finalize();
-        let whole = self.read == self.member.packed && self.written == self.member.size;
-        if whole && crc == self.member.crc {
-            return Ok(true);
-        }
-        Err(wrong("a member whose checksum or size is wrong"))
-    }
-
-    /// The archive and the file that was made.
-    pub fn into_files(self) -> (F, F) {
-        (self.archive, self.out)
+    /// The archive, the member, and the file that was made.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn finish(self) -> io::Result<(F, Member, F)> {
+        let (out, _) = self.out.finish()?;
+        Ok((self.archive, self.member, out))
     }
 }
 
-fn write<F: DiskFile>(
-    out: &F,
-    written: &mut u64,
-    crc: &mut crc32fast::Hasher,
-    bytes: &[u8],
-    size: u64,
-) -> io::Result<()> {
-    if written.saturating_add(bytes.len() as u64) > size {
-        return Err(wrong("a member longer than it says"));
-    }
-    crc.update(bytes);
-    out.write_all_at(*written, bytes)?;
-    *written = written.saturating_add(bytes.len() as u64);
-    Ok(())
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::folders::RealDisk;
-    use std::io::Write as _;
+    use zip::CompressionMethod;
     use zip::write::SimpleFileOptions;
 
     fn archive(members: &[(&str, &[u8], CompressionMethod)]) -> Vec<u8> {
@@ -341,15 +138,16 @@ mod tests {
             place: Place::Download,
             path: b"a",
         };
-        let (members, mut archive) = members(disk.open(at, false)?)?;
+        let Archive { file, members } = open(disk.open(at, false)?)?;
+        let mut archive = file;
         let mut unpacked = Vec::new();
         for member in members {
-            let path = member.path.clone();
             let mut job = UnpackJob::begin(&disk, archive, member, b"out")?;
             while !job.step(1000)? {}
-            archive = job.into_files().0;
+            let (back, member, _) = job.finish()?;
+            archive = back;
             unpacked.push((
-                path,
+                member.name,
                 std::fs::read(folder.path().join("download/out")).unwrap(),
             ));
         }

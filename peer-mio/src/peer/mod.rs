@@ -7,6 +7,7 @@
 mod act;
 pub mod assembly;
 mod backlog;
+mod bridge;
 mod bundles;
 mod bury;
 mod came;
@@ -56,6 +57,7 @@ use crate::net::cipher::RingKey;
 use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use assembly::Assembly;
+use bridge::Bridge;
 use bundles::Bundles;
 use bury::Burying;
 use came::Came;
@@ -132,6 +134,7 @@ pub struct Peer<D: Disk> {
     errors: Errors,
     skipped: Skipped,
     report: Report,
+    bridge: Bridge,
     /// Failures of the store without a commit between them.
     store_failures: u32,
     /// Nothing is tried with the store before this.

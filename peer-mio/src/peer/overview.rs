@@ -58,6 +58,7 @@ impl<D: Disk> Peer<D> {
             in_sync: self.in_sync(),
             turns: stalls::TURNS.counts(),
             flushes: stalls::FLUSHES.counts(),
+            bridge: self.bridge.status.clone(),
         }
     }
 
@@ -91,6 +92,8 @@ impl<D: Disk> Peer<D> {
                 sequence: self.committed,
                 pending,
                 busy: self.is_busy() || self.errors.any_unread(),
+                bridge: self.bridge.number,
+                leads: self.bridge.leads(),
             },
         );
     }

@@ -2,7 +2,7 @@
 
 use crate::stalls::Counts;
 use proto_core::time::Duration;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// State of one peer for `tinypeer status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Status {
     pub turns: Counts,
     /// How long its flushes took.
     pub flushes: Counts,
+    /// The bridge to ancestors, with `--legacy`.
+    pub bridge: Option<BridgeStatus>,
 }
 
 /// What is known of one configured peer.
@@ -52,6 +54,34 @@ pub struct PeerLine {
     pub spurious: u64,
     /// BLOCKs that came from it with a congestion mark.
     pub marked: u64,
+}
+
+/// What is known of the ancestors that `--legacy` names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BridgeStatus {
+    /// Whether this peer takes from them and publishes to them, and no other does.
+    pub leads: bool,
+    /// Datagrams from other addresses.
+    pub dropped: u64,
+    /// They.
+    pub ancestors: Vec<AncestorLine>,
+}
+
+/// What is known of one ancestor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AncestorLine {
+    /// As named.
+    pub address: Ipv4Addr,
+    /// Whether it answers.
+    pub online: bool,
+    /// Its `add_times`; none before it told.
+    pub add_times: Option<u32>,
+    /// Bytes of UDP payload sent to it since the start.
+    pub bytes_sent: u64,
+    /// Bytes of UDP payload received from it since the start.
+    pub bytes_received: u64,
+    /// Datagrams and archives from it that could not be read.
+    pub rejected: u64,
 }
 
 /// One file that has landed.

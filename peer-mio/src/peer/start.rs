@@ -147,6 +147,7 @@ impl<D: Disk> Peer<D> {
             errors: super::Errors::default(),
             skipped: super::Skipped::default(),
             report: super::Report::default(),
+            bridge: super::Bridge::default(),
             store_failures: 0,
             store_retry: now.mono,
             housekeeping_at: now.mono + HOUSEKEEPING,

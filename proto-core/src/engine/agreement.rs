@@ -50,6 +50,30 @@ impl<K: CipherKey> Engine<K> {
             })
     }
 
+    /// Whether a connected peer that is this bridge too leads it, or is to: of two that do or of two that do not the one with the
+    /// lesser index id (docs/legacy.md, "Two bridges"). `None` if none is, but one that is not connected may be.
+    #[must_use]
+    pub fn is_led(&self, bridge: u8) -> Option<bool> {
+        let own = self.config.session.index_id;
+        let mut all_known = true;
+        for remote in self.remotes.iter().flatten() {
+            match remote.announced.filter(|_| remote.is_connected()) {
+                Some(told) => {
+                    let before = match (told.leads, self.own.leads) {
+                        (true, false) => true,
+                        (false, true) => false,
+                        _ => told.index < own,
+                    };
+                    if told.bridge == bridge && before {
+                        return Some(true);
+                    }
+                }
+                None => all_known &= remote.is_self(),
+            }
+        }
+        all_known.then_some(false)
+    }
+
     /// Whether a peer told to have read further in our journal than it goes.
     #[must_use]
     pub fn is_overtaken(&self) -> bool {

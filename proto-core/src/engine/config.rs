@@ -35,4 +35,8 @@ pub struct Own {
     pub pending: u32,
     /// Whether we are scanning, hashing or landing.
     pub busy: bool,
+    /// The bridge to an ancestor that we are; 0 if we are none.
+    pub bridge: u8,
+    /// Whether we lead it.
+    pub leads: bool,
 }

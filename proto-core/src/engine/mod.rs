@@ -114,6 +114,22 @@ impl<K: CipherKey> Engine<K> {
         }
     }
 
+    /// When something may go to, and be asked of, others than peers, whose bytes count against the limits too.
+    #[must_use]
+    pub fn limits_ready_at(&self) -> (Instant, Instant) {
+        let ready = |limit: Option<Limit>| limit.map_or(Instant::ZERO, |limit| limit.ready_at());
+        (ready(self.up), ready(self.down))
+    }
+
+    /// So many bytes went to, and are to come from, others than peers.
+    pub fn spend(&mut self, now: Instant, up: usize, down: usize) {
+        for (limit, bytes) in [(&mut self.up, up), (&mut self.down, down)] {
+            if let Some(limit) = limit.as_mut().filter(|_| bytes > 0) {
+                limit.spend(now, bytes);
+            }
+        }
+    }
+
     /// What we tell the others of ourselves; a change of the index is announced at once, else it waits a moment
     /// for one that may follow.
     pub fn set_own(&mut self, now: Instant, own: Own) {

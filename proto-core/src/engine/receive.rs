@@ -138,6 +138,8 @@ impl<K: CipherKey> Engine<K> {
             seen_sequence: announce.seen_sequence,
             pending: announce.pending,
             busy: announce.busy,
+            bridge: announce.bridge,
+            leads: announce.leads,
         });
         if remote.has_seen(self.config.session.index_id) > self.own.sequence {
             remote.troubles.note(Trouble::IndexWentBack);

@@ -30,6 +30,8 @@ pub(super) struct Announced {
     pub seen_sequence: Sequence,
     pub pending: u32,
     pub busy: bool,
+    pub bridge: u8,
+    pub leads: bool,
 }
 
 /// One configured peer.

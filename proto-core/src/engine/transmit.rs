@@ -98,6 +98,8 @@ impl<K: CipherKey> Engine<K> {
             remote.announced_now(now);
             let own = Announce {
                 busy: self.own.busy,
+                bridge: self.own.bridge,
+                leads: self.own.leads,
                 index_id: self.config.session.index_id,
                 sequence: self.own.sequence,
                 seen_index_id: remote.sessions.remote_index_id().unwrap_or_default(),

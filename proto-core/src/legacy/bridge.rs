@@ -2,6 +2,8 @@
 //! ours are published (docs/legacy.md, "Taking" and "Publishing").
 
 use crate::content::ContentId;
+use crate::wire::announce::MAX_BRIDGE;
+use core::net::Ipv4Addr;
 
 /// Ancestors that one peer speaks to: a group of theirs has three members.
 pub const MAX_ANCESTORS: usize = 2;
@@ -59,6 +61,13 @@ pub fn take(ours: Ours, foreign: Foreign) -> Taking {
         Ours::File(content) if foreign.before == Some(content) => Taking::Replace,
         Ours::File(_) | Ours::Other => Taking::Copy,
     }
+}
+
+/// What a bridge to this ancestor tells other peers (docs/legacy.md, "Two bridges"). Not 0.
+#[must_use]
+pub fn bridge_number(ancestor: Ipv4Addr) -> u8 {
+    let number = u32::from(ancestor) % u32::from(MAX_BRIDGE);
+    u8::try_from(number).unwrap_or(0) + 1
 }
 
 /// The number of the next batch: above ours and those of all ancestors that are online. `None`: the numbers

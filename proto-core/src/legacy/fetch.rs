@@ -67,6 +67,7 @@ pub struct Fetch {
     round_trip: Option<Duration>,
     heard: Instant,
     failed: Option<FetchError>,
+    asked_bytes: usize,
 }
 
 impl Fetch {
@@ -87,6 +88,7 @@ impl Fetch {
             round_trip: None,
             heard: now,
             failed: None,
+            asked_bytes: 0,
         })
     }
 
@@ -113,6 +115,12 @@ impl Fetch {
     #[must_use]
     pub fn failed(&self) -> Option<FetchError> {
         self.failed
+    }
+
+    /// Bytes of the answer to the request that was written last.
+    #[must_use]
+    pub fn asked_bytes(&self) -> usize {
+        self.asked_bytes
     }
 
     /// Takes an answer. `None`: it brought nothing.
@@ -249,6 +257,7 @@ impl Fetch {
                 return None;
             }
             self.asked_information = Some(now);
+            self.asked_bytes = 0;
             let name = self.name();
             return Request::FileInformation { name }.emit(out).ok();
         };
@@ -266,6 +275,7 @@ impl Fetch {
                 self.shrunk = now;
                 self.window = (self.window * 3 / 4).max(LEAST_WINDOW);
             }
+            self.asked_bytes = usize::from(information.block_size);
             return self.emit_block(index, out).ok();
         }
         None

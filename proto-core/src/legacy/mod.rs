@@ -27,7 +27,8 @@ mod request;
 mod serve;
 
 pub use bridge::{
-    Foreign, MAX_ADD_TIMES, MAX_ANCESTORS, MAX_LEGACY_FILES, Ours, Taking, next_number, take,
+    Foreign, MAX_ADD_TIMES, MAX_ANCESTORS, MAX_LEGACY_FILES, Ours, Taking, bridge_number,
+    next_number, take,
 };
 pub use dict::{DictError, MAX_DICT_ENTRIES, ReplyWriter, SHARE_PREFIX, parse_dict};
 pub use fetch::{Fetch, FetchError, Fetched};

@@ -16,6 +16,8 @@ const MISSES: u8 = 3;
 pub struct Asking {
     /// When the next question is due.
     due: Instant,
+    /// When the first question of this round was asked.
+    round_at: Instant,
     /// Answers that this round has brought.
     answers: u8,
     /// Whether a question is under way.
@@ -30,6 +32,7 @@ impl Asking {
     pub fn new(now: Instant) -> Self {
         Self {
             due: now,
+            round_at: now,
             answers: 0,
             waiting: false,
             misses: MISSES,
@@ -53,9 +56,25 @@ impl Asking {
             self.online &= self.misses < MISSES;
             self.answers = 0;
         }
+        if self.answers == 0 {
+            self.round_at = now;
+        }
         self.waiting = true;
         self.due = now + PATIENCE;
         true
+    }
+
+    /// Begins the next round at once, unless one is under way.
+    pub fn hasten(&mut self, now: Instant) {
+        if !self.waiting {
+            self.due = self.due.min(now);
+        }
+    }
+
+    /// When the round began that is under way or was the last: its dict tells of nothing older.
+    #[must_use]
+    pub fn round_at(&self) -> Instant {
+        self.round_at
     }
 
     /// When to poll again.

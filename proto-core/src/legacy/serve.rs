@@ -209,8 +209,21 @@ impl Serve {
                 None => self.next_unasked(now)?,
             };
             if let Some(len) = self.emit(port, answer, batches, out) {
+                self.sent(now, port);
                 return Some((port, len));
             }
+        }
+    }
+
+    /// The next request is waited for from now on: a limit may have held the answer back.
+    fn sent(&mut self, now: Instant, port: u16) {
+        for download in self
+            .downloads
+            .iter_mut()
+            .filter(|download| download.port == port)
+        {
+            download.sent_at = now;
+            download.due = now + download.pause;
         }
     }
 

@@ -5,6 +5,10 @@ use super::cursor::{Reader, WireError, Writer};
 use crate::index::entry::{IndexId, Sequence};
 
 const BUSY: u8 = 1;
+const LEADS: u8 = 2;
+const BRIDGE_SHIFT: u32 = 2;
+/// Greatest number of a bridge.
+pub const MAX_BRIDGE: u8 = 63;
 /// Bytes before the page.
 pub const HEAD_LEN: usize = 52;
 /// Bytes before each content behind the page: its length.
@@ -15,6 +19,10 @@ pub const CONTENT_HEAD_LEN: usize = 2;
 pub struct Announce<'a> {
     /// The sender is scanning, hashing or landing.
     pub busy: bool,
+    /// The bridge to an ancestor that the sender is, up to [`MAX_BRIDGE`]; 0 if it is none.
+    pub bridge: u8,
+    /// Whether it takes from the ancestor and publishes to it, and no other bridge does.
+    pub leads: bool,
     /// The sender's index.
     pub index_id: IndexId,
     /// Its newest sequence.
@@ -53,6 +61,8 @@ impl<'a> Announce<'a> {
         let page = reader.u16("length of the page")?;
         Ok(Self {
             busy: flags & BUSY != 0,
+            bridge: flags >> BRIDGE_SHIFT,
+            leads: flags & LEADS != 0,
             index_id: IndexId(reader.u64("index id")?),
             sequence: reader.u64("sequence")?,
             seen_index_id: IndexId(reader.u64("seen index id")?),
@@ -85,7 +95,10 @@ impl<'a> Announce<'a> {
     pub fn emit_head(&self, out: &mut [u8], page: usize) -> Result<usize, WireError> {
         let page = u16::try_from(page).map_err(|_| WireError::NoRoom)?;
         let mut writer = Writer::new(out);
-        writer.put(&[Operation::ANNOUNCE.0, if self.busy { BUSY } else { 0 }])?;
+        let busy = if self.busy { BUSY } else { 0 };
+        let leads = if self.leads { LEADS } else { 0 };
+        let bridge = self.bridge.min(MAX_BRIDGE) << BRIDGE_SHIFT;
+        writer.put(&[Operation::ANNOUNCE.0, busy | leads | bridge])?;
         writer.put(&page.to_be_bytes())?;
         for field in [
             self.index_id.0,

@@ -25,13 +25,15 @@ impl Display for Message<'_> {
         match self {
             Self::Announce(told) => write!(
                 f,
-                "ANNOUNCE {} at {}, has seen {} of {}, wants {}{}, {} bytes of entries",
+                "ANNOUNCE {} at {}, has seen {} of {}, wants {}{}, bridge {}{}, {} bytes of entries",
                 told.index_id,
                 told.sequence,
                 told.seen_sequence,
                 told.seen_index_id,
                 told.pending,
                 if told.busy { ", busy" } else { "" },
+                told.bridge,
+                if told.leads { " that leads" } else { "" },
                 told.page.len()
             ),
             Self::Request(request) => {

@@ -150,3 +150,44 @@ fn in_sync_is_said_only_when_it_is_so() {
     sim.run_ms(10_000);
     assert!(!sim.host(1).engine.in_sync(), "nobody is there");
 }
+
+#[test]
+fn of_two_bridges_that_are_the_same_one_leads() {
+    let mut sim = Sim::group(3, Path::default(), 2);
+    // Who is not there may be the one that leads.
+    assert_eq!(sim.host(0).engine.is_led(5), None);
+    sim.connect();
+    sim.run_ms(2000);
+    let led = |sim: &mut Sim, bridge| [0, 1].map(|host| sim.host(host).engine.is_led(bridge));
+    let tell = |sim: &mut Sim, host: usize, bridge, leads| {
+        let now = instant(sim.now);
+        let own = Own {
+            bridge,
+            leads,
+            ..sim.host(host).own
+        };
+        sim.host(host).engine.set_own(now, own);
+        sim.work(host);
+        sim.run_ms(20);
+    };
+    assert_eq!(led(&mut sim, 5), [Some(false); 2]);
+    for host in [0, 1] {
+        tell(&mut sim, host, 5, false);
+    }
+    // That with the lesser index, and it goes on leading.
+    let told = led(&mut sim, 5);
+    assert!(
+        told.contains(&Some(true)) && told.contains(&Some(false)),
+        "{told:?}"
+    );
+    let first = usize::from(told[0] == Some(true));
+    tell(&mut sim, first, 5, true);
+    assert_eq!(led(&mut sim, 5), told);
+    // The other has led before.
+    tell(&mut sim, first, 5, false);
+    tell(&mut sim, 1 - first, 5, true);
+    assert_ne!(led(&mut sim, 5), told);
+    assert_eq!(led(&mut sim, 6), [Some(false); 2]);
+    tell(&mut sim, 1 - first, 0, false);
+    assert_eq!(led(&mut sim, 5)[first], Some(false));
+}

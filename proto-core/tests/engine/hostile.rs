@@ -223,6 +223,8 @@ fn a_newest_sequence_that_is_never_told_costs_a_few_requests() {
     let mut out = vec![0; 200];
     let announce = Announce {
         busy: false,
+        bridge: 0,
+        leads: false,
         index_id: index_of(2),
         sequence: u64::MAX,
         seen_index_id: index_of(0),

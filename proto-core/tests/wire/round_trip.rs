@@ -8,7 +8,7 @@ use proto_core::content::ContentId;
 use proto_core::index::entry::IndexId;
 use proto_core::limits::{MAX_PAGE, MAX_PIECE};
 use proto_core::storage::segment_bitmap::{MAX_SEGMENTS, SegmentBitmap};
-use proto_core::wire::announce::Announce;
+use proto_core::wire::announce::{Announce, MAX_BRIDGE};
 use proto_core::wire::block::Block;
 use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
@@ -28,7 +28,7 @@ fn read(told: &Told) -> EntryRef<'_> {
 proptest! {
     #[test]
     fn announces(
-        busy: bool,
+        (busy, bridge, leads) in (any::<bool>(), 0..=MAX_BRIDGE, any::<bool>()),
         (index_id, seen_index_id) in (any::<u64>(), any::<u64>()),
         (sequence, seen_sequence) in (any::<u64>(), any::<u64>()),
         (pending, sent_at, echo, echo_delay) in any::<(u32, u32, u32, u32)>(),
@@ -37,6 +37,8 @@ proptest! {
     ) {
         let announce = Announce {
             busy,
+            bridge,
+            leads,
             index_id: IndexId(index_id),
             sequence,
             seen_index_id: IndexId(seen_index_id),

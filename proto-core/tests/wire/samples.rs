@@ -197,6 +197,8 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
     let journal = page(IndexId(7), 4, &[told], 5, 6);
     let announce = Announce {
         busy: true,
+        bridge: 9,
+        leads: true,
         index_id: IndexId(7),
         sequence: 6,
         seen_index_id: IndexId(8),

@@ -88,6 +88,8 @@ impl Member {
             let mut out = vec![0; 200];
             let len = Announce {
                 busy: false,
+                bridge: 0,
+                leads: false,
                 index_id: self.config.index_id,
                 sequence: 0,
                 seen_index_id: IndexId(0),

@@ -1,8 +1,12 @@
-//! What the fuzz target of bundles does with its input.
+//! What the fuzz targets of zip files do with their input.
 
 use peer_mio::disk::{DiskFile, FileKind, Stat};
+use peer_mio::jobs::archive::Unpacker;
 use peer_mio::jobs::unpack::{UnpackJob, Unpacked};
+use peer_mio::legacy::unpack::open;
 use proto_core::index::entry::Timestamp;
+use proto_core::path;
+use std::collections::BTreeSet;
 use std::io;
 
 /// Names and lengths that are wanted.
@@ -36,9 +40,44 @@ pub fn bundle(data: &[u8]) {
     unreachable!("more than 128 members");
 }
 
+/// Bytes unpacked in one step.
+const BUDGET: usize = 1000;
+
+/// Unpacks an archive of an ancestor's.
+///
+/// # Panics
+/// If a name is no path, or comes twice, or a member has more bytes than it says or than can be in so few.
+pub fn archive(data: &[u8]) {
+    let Ok(archive) = open(Bytes(data.to_vec())) else {
+        return;
+    };
+    let mut names = BTreeSet::new();
+    let mut unpacker = Unpacker::default();
+    for member in &archive.members {
+        assert_eq!(path::check(&member.name), Ok(()));
+        assert!(names.insert(&member.name));
+        let mut written = 0;
+        let mut out = |at, bytes: &[u8]| {
+            assert_eq!(at, written);
+            written += bytes.len() as u64;
+            Ok(())
+        };
+        unpacker.begin();
+        let whole = loop {
+            match unpacker.step(&archive.file, member, BUDGET, &mut out) {
+                Ok(false) => {}
+                Ok(true) => break true,
+                Err(_) => break false,
+            }
+        };
+        assert!(written <= member.size && written / 1100 <= data.len() as u64);
+        assert!(!whole || written == member.size);
+    }
+}
+
 /// A file of memory that is only read.
 #[derive(Debug)]
-struct Bytes(Vec<u8>);
+pub(crate) struct Bytes(pub Vec<u8>);
 
 impl DiskFile for Bytes {
     fn stat(&self) -> io::Result<Stat> {

@@ -1,0 +1,4 @@
+//! See `sim::archive_bodies::archive`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sim::archive_bodies::archive(data));

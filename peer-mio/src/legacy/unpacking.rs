@@ -1,0 +1,161 @@
+//! An archive of an ancestor's that has come: its members become files, one after the other.
+
+use super::job::{Job, SLICE};
+use super::landing::{FILE, Landing};
+use super::unpack::{UnpackJob, open, time_of};
+use super::{Legacy, ROOM, download};
+use crate::disk::{Disk, DiskFile};
+use crate::jobs::archive::Member;
+use crate::peer::Peer;
+use proto_core::path::Escaped;
+use proto_core::time::Instant;
+use std::io;
+
+/// Its name in `download/`.
+pub const ARCHIVE: &[u8] = b"legacy-batch";
+
+/// An archive that is being unpacked.
+pub struct Unpacking<F> {
+    place: usize,
+    /// Of the batch.
+    pub number: u32,
+    archive: Option<F>,
+    waiting: std::vec::IntoIter<Member>,
+    current: Option<UnpackJob<F>>,
+}
+
+impl<F: DiskFile> Unpacking<F> {
+    /// Begins with what came from the ancestor at `place`.
+    ///
+    /// # Errors
+    /// As of [`open`].
+    pub fn new(place: usize, number: u32, file: F) -> io::Result<Self> {
+        let archive = open(file)?;
+        Ok(Self {
+            place,
+            number,
+            archive: Some(archive.file),
+            waiting: archive.members.into_iter(),
+            current: None,
+        })
+    }
+}
+
+/// Whether a time in an archive, in an ancestor's time zone and in steps of two seconds, may be that of a file.
+fn is_time_of(member: i64, mtime: u64) -> bool {
+    let mtime = f64::from_bits(mtime).floor();
+    if mtime.abs() > 1e15 {
+        return false;
+    }
+    let apart = mtime as i64 - member;
+    // Zones are quarters of an hour apart, up to 14 hours.
+    apart.abs() <= 14 * 3600 + 1 && matches!(apart.rem_euclid(900), 0 | 1)
+}
+
+impl<D: Disk> Legacy<D> {
+    /// A slice of unpacking. True if there is more to do at once.
+    pub(super) fn step_unpack(
+        &mut self,
+        now: Instant,
+        peer: &Peer<D>,
+        mut unpacking: Box<Unpacking<D::File>>,
+    ) -> bool {
+        let Some(mut current) = unpacking.current.take() else {
+            return self.next_member(peer, unpacking);
+        };
+        match current.step(SLICE) {
+            Ok(false) => {
+                unpacking.current = Some(current);
+                self.job = Job::Unpack(unpacking);
+            }
+            Ok(true) => {
+                if let Err(error) = self.unpacked(now, current, unpacking) {
+                    log::warn!("nothing can be unpacked: {error}");
+                }
+            }
+            Err(error) => {
+                if let Some(ancestor) = self.ancestors.get_mut(unpacking.place) {
+                    ancestor.rejected += 1;
+                    let (ip, number) = (ancestor.ip, unpacking.number);
+                    log::warn!("{ip}: zip{number}.zip is refused: {error}");
+                }
+            }
+        }
+        true
+    }
+
+    fn unpacked(
+        &mut self,
+        now: Instant,
+        current: UnpackJob<D::File>,
+        mut unpacking: Box<Unpacking<D::File>>,
+    ) -> io::Result<()> {
+        let (archive, member, file) = current.finish()?;
+        unpacking.archive = Some(archive);
+        let (place, path) = (unpacking.place, member.name);
+        let mtime = self
+            .ancestors
+            .get(place)
+            .and_then(|ancestor| ancestor.seen.get(&path))
+            .map_or(0, |seen| seen.mtime);
+        let mut landing = Landing::new(now, place, path, mtime, file, member.size);
+        landing.rest = Some(unpacking);
+        self.job = Job::Land(Box::new(landing));
+        Ok(())
+    }
+
+    fn next_member(&mut self, peer: &Peer<D>, mut unpacking: Box<Unpacking<D::File>>) -> bool {
+        let Some(ancestor) = self.ancestors.get(unpacking.place) else {
+            return false;
+        };
+        // An archive of an earlier life of the ancestor may have the same name: what counts is the file that its
+        // dict tells of.
+        let wanted = unpacking.waiting.find(|member| {
+            ancestor.seen.get(&member.name).is_some_and(|seen| {
+                seen.here && !seen.is_resolved() && is_time_of(time_of(member), seen.mtime)
+            })
+        });
+        let Some((member, archive)) = wanted.zip(unpacking.archive.take()) else {
+            let _removed = peer.disk().remove_file(download(ARCHIVE));
+            return false;
+        };
+        let free = peer.disk().space().map_or(u64::MAX, |space| space.free);
+        if free < member.size.saturating_add(ROOM) {
+            let path = Escaped(&member.name);
+            log::warn!("{path} is not unpacked: the disk is nearly full");
+            return false;
+        }
+        match UnpackJob::begin(peer.disk(), archive, member, FILE) {
+            Ok(job) => {
+                unpacking.current = Some(job);
+                self.job = Job::Unpack(unpacking);
+                true
+            }
+            Err(error) => {
+                log::warn!("nothing can be unpacked: {error}");
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_archives_are_compared_across_zones() {
+        let mtime = 1_795_401_269.823_f64.to_bits();
+        for (member, same) in [
+            (1_795_401_268, true),
+            (1_795_401_268 + 7200, true),
+            (1_795_401_268 - 12_600, true),
+            (1_795_401_270, false),
+            (1_795_401_266, false),
+            (1_795_401_268 + 86_400, false),
+        ] {
+            assert_eq!(is_time_of(member, mtime), same, "{member}");
+        }
+        assert!(!is_time_of(0, f64::INFINITY.to_bits()) && !is_time_of(0, 1e300_f64.to_bits()));
+    }
+}
