@@ -144,7 +144,7 @@ fn rate(text: &str) -> Result<u64, String> {
 pub enum DurabilityOption {
     /// The file that lands just now: each is flushed by itself; slow where there are many
     Full,
-    /// The group of up to 128 files that lands just now: it is flushed at once
+    /// The group of up to 512 files that lands just now: it is flushed at once
     Group,
 }
 
