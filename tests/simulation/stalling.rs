@@ -51,3 +51,15 @@ fn who_sends_only_beginnings_of_contents_holds_up_nobody_elses_files() {
     assert!(all, "{} files", landed(&meeting, "a"));
     assert_eq!(meeting.peer.status().errors, Vec::<String>::new());
 }
+
+/// Two machines of whose contents only beginnings come, and a third whose files are planned last.
+#[test]
+fn two_that_send_only_beginnings_do_not_keep_all_places() {
+    let mut meeting = Meeting::with([
+        Files::new(index_of(0), Manner::Beginnings, "a", 300, 200_000),
+        Files::new(index_of(1), Manner::Beginnings, "b", 300, 200_000),
+        Files::new(index_of(2), Manner::Honest, "c", 300, 200_000),
+    ]);
+    let all = meeting.drive_until(Duration::from_secs(60), |it| landed(it, "c") == 300);
+    assert!(all, "{} files", landed(&meeting, "c"));
+}

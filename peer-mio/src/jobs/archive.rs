@@ -203,6 +203,11 @@ impl End {
         if before.starts_with(b"PK\x06\x07") {
             return Err(invalid("it is a zip64 file"));
         }
+        // Where no member is listed the reader would look for another end, whose directory is bounded by nothing.
+        let mut head = [0; 4];
+        if members > 0 && (fill(file, directory, &mut head)? != 4 || head != *b"PK\x01\x02") {
+            return Err(invalid("it lists no members"));
+        }
         Ok(Self {
             members: u64::from(members),
             directory,

@@ -155,7 +155,7 @@ impl<D: Disk> Peer<D> {
     pub(super) fn take_changes_back(&mut self) {
         self.store.abandon();
         // With it went the parts of recipes that were gathering there.
-        self.stop_hashing(self.now);
+        self.stop_hashing();
         self.end_transfers();
         // If it cannot be read now, neither is anything else that follows.
         let _ = self.recheck.taken_back(&self.store);

@@ -146,9 +146,11 @@ impl<D: Disk> Peer<D> {
         self.hash_slice(now, lane)
     }
 
-    /// Whether the file at this path is hashed already, and is still what it was then. If it is not, it is left.
+    /// Whether the file at this path is hashed already. If it is not any more what it was then, the hashing is left, and if there
+    /// still is a file, it is looked at again later: one that changes all the time takes no other's turn.
     pub(super) fn is_being_hashed(
         &mut self,
+        now: Now,
         path: &[u8],
         stat: Option<&Stat>,
     ) -> Result<bool, StoreError> {
@@ -164,15 +166,17 @@ impl<D: Disk> Peer<D> {
             return Ok(true);
         }
         self.hashings.take(Lane::Large);
-        self.dirty.unpark(self.now.mono);
         self.store.remove_recipe(Lane::Large.unnamed())?;
-        Ok(false)
+        let changed = stat.is_some_and(|stat| stat.kind == FileKind::File);
+        if changed {
+            self.dirty.mark(now.mono, path, OPEN_PAUSE);
+        }
+        Ok(changed)
     }
 
     /// Nothing is hashed any more: what had gathered in the index is gone.
-    pub(super) fn stop_hashing(&mut self, now: Now) {
+    pub(super) fn stop_hashing(&mut self) {
         self.hashings = Hashings::default();
-        self.dirty.unpark(now.mono);
     }
 
     /// Hashes a slice of it.
@@ -202,9 +206,6 @@ impl<D: Disk> Peer<D> {
             Ok(Progress::Done(hashed)) => Ok(hashed),
             Err(error) => Err(error),
         };
-        if lane == Lane::Large {
-            self.dirty.unpark(now.mono);
-        }
         match hashed {
             Ok(hashed) => self.hashed(now, &hashing, hashed),
             Err(error) => {

@@ -197,6 +197,8 @@ impl<D: Disk> Peer<D> {
         };
         let stat = self.disk.stat(at);
         if settled && stat.as_ref().is_ok_and(|stat| self.is_indexed(path, stat)) {
+            // What was a directory is none any more.
+            self.came.take(path);
             return;
         }
         let is_file = stat

@@ -13,6 +13,7 @@ use proto_core::content::ContentId;
 use proto_core::index::entry::{Kind, MODE_MASK, Timestamp};
 use proto_core::index::reconcile::Found;
 use proto_core::path;
+use proto_core::time::Duration;
 use std::io;
 
 /// Dirty paths looked at in one slice ...
@@ -49,6 +50,13 @@ impl<D: Disk> Peer<D> {
         }
         if self.hashings.has(Lane::Small) {
             return true;
+        }
+        if !self.hashings.has(Lane::Large)
+            && let Some(parked) = self.dirty.take_parked()
+        {
+            // It waited for the lane, however many others do.
+            self.dirty.mark(now.mono, &parked, Duration::ZERO);
+            more = true;
         }
         self.look_at_dirty(now) || more
     }
@@ -123,7 +131,7 @@ impl<D: Disk> Peer<D> {
             Err(error) if is_absent(&error) => None,
             Err(error) => return Ok(self.look_failed(now, dirty, &error)),
         };
-        if self.is_being_hashed(dirty, stat.as_ref())? {
+        if self.is_being_hashed(now, dirty, stat.as_ref())? {
             return Ok(Looked::Later);
         }
         if path::check(dirty).is_err() {

@@ -227,7 +227,11 @@ impl<D: Disk> Peer<D> {
     /// Goes on with what was passed by of peers for which there is room again. True if there is more to do now.
     fn walk_backlogs(&mut self, now: Now, touched: &mut Touched) -> Result<bool, StoreError> {
         let mut more = false;
-        for peer in (0..self.config.peers.len()).filter_map(PeerSlot::new) {
+        // Who has the fewest places comes first: else those that are slow keep all that becomes free.
+        let slots = 0..self.config.peers.len();
+        let mut peers: Vec<PeerSlot> = slots.filter_map(PeerSlot::new).collect();
+        peers.sort_by_key(|peer| self.fetched_from(Some(*peer)));
+        for peer in peers {
             for _ in 0..SLICE {
                 let Some((place, after)) = self.plan.backlogs.first(peer) else {
                     break;

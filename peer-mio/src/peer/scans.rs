@@ -143,7 +143,7 @@ impl ScanSink for Findings<'_> {
     }
 
     fn has_room(&self) -> bool {
-        self.dirty.len() < DIRTY_ROOM
+        self.dirty.waiting() < DIRTY_ROOM
     }
 }
 
@@ -213,7 +213,7 @@ impl<D: Disk> Peer<D> {
             Ok(false) => {
                 self.scans.current = Some(scan);
                 // With no room the dirty paths come first; they may all be waiting to be quiet.
-                self.dirty.len() < DIRTY_ROOM
+                self.dirty.waiting() < DIRTY_ROOM
             }
             Err(error) => {
                 self.store_failed(&error);

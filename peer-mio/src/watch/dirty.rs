@@ -2,7 +2,7 @@
 //! (docs/architecture.md, "Picking up a change").
 
 use proto_core::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// After a close, rename or deletion: longer than a tick of the kernel's file clock (10 ms at most),
 /// so that a later write must show in mtime or ctime.
@@ -24,6 +24,8 @@ pub const MAX_DIRTY: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Dirty {
     paths: BTreeMap<Vec<u8>, Instant>,
+    /// Those that wait for something else to be done.
+    parked: BTreeSet<Vec<u8>>,
     overflowed: bool,
     /// Paths marked to be looked at at once since this moment.
     at_once: (Instant, u32),
@@ -47,11 +49,13 @@ impl Dirty {
     /// says "closed" overrides an earlier "being written".
     pub fn mark(&mut self, now: Instant, marked: &[u8], pause: Duration) {
         let due = now + pause;
-        if self.paths.len() >= MAX_DIRTY && !self.paths.contains_key(&key(marked)) {
+        let key = key(marked);
+        self.parked.remove(&key);
+        if self.len() >= MAX_DIRTY && !self.paths.contains_key(&key) {
             self.overflowed = true;
             return;
         }
-        self.paths.insert(key(marked), due);
+        self.paths.insert(key, due);
     }
 
     /// A small file was closed: look at it at once, or after [`SETTLED_PAUSE`] if there were many of these lately.
@@ -69,23 +73,19 @@ impl Dirty {
         self.mark(now, marked, pause);
     }
 
-    /// `path` is to be looked at when something else is done, and [`Self::unpark`] says so.
+    /// `path`, which was taken, is to be looked at when something else is done.
     pub fn park(&mut self, parked: &[u8]) {
-        self.paths.insert(key(parked), Instant::FAR_FUTURE);
+        self.parked.insert(key(parked));
     }
 
-    /// What was parked is due now.
-    pub fn unpark(&mut self, now: Instant) {
-        for due in self.paths.values_mut() {
-            if *due == Instant::FAR_FUTURE {
-                *due = now;
-            }
-        }
+    /// Takes the first path in tree order that was parked and not marked since.
+    pub fn take_parked(&mut self) -> Option<Vec<u8>> {
+        self.parked.pop_first().map(|key| path(&key))
     }
 
     /// Marks `path` unless it is marked already.
     pub fn mark_if_clean(&mut self, now: Instant, marked: &[u8], pause: Duration) {
-        if !self.paths.contains_key(&key(marked)) {
+        if !self.contains(marked) {
             self.mark(now, marked, pause);
         }
     }
@@ -110,19 +110,26 @@ impl Dirty {
     /// Whether `path` is marked.
     #[must_use]
     pub fn contains(&self, marked: &[u8]) -> bool {
-        self.paths.contains_key(&key(marked))
+        let key = key(marked);
+        self.paths.contains_key(&key) || self.parked.contains(&key)
     }
 
     /// Paths marked.
     #[must_use]
     pub fn len(&self) -> usize {
+        self.paths.len() + self.parked.len()
+    }
+
+    /// Of these, those that are not parked.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
         self.paths.len()
     }
 
     /// Whether no path is marked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
+        self.paths.is_empty() && self.parked.is_empty()
     }
 
     /// Whether paths had to be dropped since the last call: a full scan must find them.
@@ -176,16 +183,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_parked_is_due_when_it_is_said() {
+    fn what_is_parked_waits_until_it_is_taken_or_changes() {
         let mut dirty = Dirty::default();
         let at = Instant::from_micros;
         dirty.park(b"large");
         dirty.mark(at(0), b"small", SETTLED_PAUSE);
         assert_eq!(dirty.take_due(at(1_000_000)), Some(b"small".to_vec()));
         assert_eq!(dirty.take_due(at(1_000_000)), None);
-        assert_eq!(dirty.next_due(), Some(Instant::FAR_FUTURE));
-        dirty.unpark(at(1_000_000));
-        assert_eq!(dirty.take_due(at(1_000_000)), Some(b"large".to_vec()));
+        assert_eq!((dirty.next_due(), dirty.len()), (None, 1));
+        assert!(dirty.contains(b"large") && !dirty.is_empty());
+        assert_eq!(dirty.take_parked(), Some(b"large".to_vec()));
+        assert!(dirty.is_empty());
+        dirty.park(b"large");
+        dirty.mark(at(2_000_000), b"large", SETTLED_PAUSE);
+        assert_eq!((dirty.take_parked(), dirty.len()), (None, 1));
     }
 
     #[test]

@@ -20,6 +20,11 @@ pub struct LinkRate {
 }
 
 impl LinkRate {
+    /// A window begins: nothing was outstanding, and what did not come in that time says nothing of the path.
+    pub fn begin(&mut self, now: Instant, delivered: u64) {
+        (self.from, self.before) = (now.max(Instant::from_micros(1)), delivered);
+    }
+
     /// `delivered` bytes have come until now: bytes per second that are to be believed, `None` before the first window is
     /// over.
     pub fn update(&mut self, now: Instant, delivered: u64) -> Option<u64> {
@@ -30,7 +35,7 @@ impl LinkRate {
             if self.from > Instant::ZERO {
                 self.measured(came.saturating_mul(1_000_000) / micros.max(1), micros);
             }
-            (self.from, self.before) = (now.max(Instant::from_micros(1)), delivered);
+            self.begin(now, delivered);
         }
         (self.rate > 0).then_some(self.rate)
     }
@@ -79,6 +84,18 @@ mod tests {
         }
         let rest = come(200_000, 10);
         assert!(rest < Some(10_200), "{rest:?}");
+    }
+
+    #[test]
+    fn a_pause_is_no_slow_path() {
+        let mut link = LinkRate::default();
+        for ms in 0..=100 {
+            link.update(at(ms), ms * 100_000);
+        }
+        let rate = link.update(at(100), 10_000_000);
+        assert_eq!(rate, Some(100_000_000));
+        link.begin(at(60_000), 10_000_000);
+        assert_eq!(link.update(at(60_000), 10_000_000), rate);
     }
 
     #[test]

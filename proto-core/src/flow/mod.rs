@@ -259,7 +259,11 @@ impl Flow {
 
     /// Bytes per second that the path carries; `None` while that is being found out.
     pub fn link_rate(&mut self, now: Instant) -> Option<u64> {
-        self.link.update(now, self.delivery.delivered())
+        let delivered = self.delivery.delivered();
+        if self.outstanding == 0 {
+            self.link.begin(now, delivered);
+        }
+        self.link.update(now, delivered)
     }
 
     /// Nothing at all came back within the retransmission timeout: what was measured holds no more.

@@ -215,8 +215,13 @@ fn no_directory_is_read_but_the_one_before_the_end() {
     let mut end = [0; END as usize];
     end[..4].copy_from_slice(b"PK\x05\x06");
     (end[8], end[10], end[12]) = (1, 1, 46);
-    let zip = [zip(&many, STORED), end.to_vec()].concat();
+    let earlier = zip(&many, STORED);
+    let zip = [earlier.clone(), end.to_vec()].concat();
     assert_eq!(open(&zip).unwrap_err().to_string(), "it has no end");
+    // The same where the last end names what lies just before it, in which no member is listed.
+    end[16..20].copy_from_slice(&(earlier.len() as u32).to_le_bytes());
+    let zip = [earlier, vec![b'x'; 46], end.to_vec()].concat();
+    assert_eq!(open(&zip).unwrap_err().to_string(), "it lists no members");
     // Names, comments and extra fields are kept in memory.
     let mut long = ZipWriter::new(Cursor::new(Vec::new()));
     for number in 0..100 {

@@ -187,7 +187,8 @@ impl<D: Disk> Peer<D> {
             || self.transfer_in_the_way(from).is_some())
     }
 
-    fn fetched_from(&self, peer: Option<PeerSlot>) -> usize {
+    /// Transfers of what a peer told, or nobody.
+    pub(in crate::peer) fn fetched_from(&self, peer: Option<PeerSlot>) -> usize {
         let transfers = self.transfers.iter();
         transfers
             .filter(|it| it.told_by == peer && it.fetches(it.content))
