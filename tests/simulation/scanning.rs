@@ -33,6 +33,22 @@ fn is_on_both(cluster: &Cluster, path: &[u8], wanted: &[u8]) -> bool {
 }
 
 #[test]
+fn what_was_indexed_just_now_is_read_again_only_if_the_power_was_off() {
+    for power in [false, true] {
+        let mut cluster = two(50);
+        let read = |cluster: &Cluster| cluster.machines[0].disk.share_read();
+        let before = read(&cluster);
+        if !power {
+            cluster.machines[0].peer.as_mut().unwrap().shut_down();
+        }
+        cluster.crash(0, power);
+        assert!(cluster.start(0));
+        assert!(cluster.drive_until(SOON, Cluster::in_sync));
+        assert_eq!(read(&cluster) > before, power);
+    }
+}
+
+#[test]
 fn a_start_with_unchanged_files_reads_none_of_them() {
     let mut cluster = two(2_000);
     // Until the index knows that the disk has them all.

@@ -123,6 +123,11 @@ pub trait Disk: 'static {
     /// Whether `share/` is still the folder that was opened at the start (it may have been
     /// unmounted, moved or deleted); an error that says what is wrong if not.
     fn check_share(&self) -> io::Result<()>;
+    /// Names the time since the power came on and the file system was mounted: while it is the same, all that was written is
+    /// there. `None`: not known.
+    fn powered(&self) -> Option<Vec<u8>> {
+        None
+    }
     /// Whether `share/` was missing and had to be made.
     fn made_share(&self) -> bool;
     /// The birth of what is at a path, never of what a symlink leads to.

@@ -53,6 +53,18 @@ impl Disk for RealDisk {
         }
     }
 
+    fn powered(&self) -> Option<Vec<u8>> {
+        let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+        let mount = rustix::fs::statx(
+            &self.base,
+            "share",
+            AtFlags::SYMLINK_NOFOLLOW,
+            rustix::fs::StatxFlags::MNT_ID,
+        );
+        let mount = mount.ok()?.stx_mnt_id.to_be_bytes();
+        Some([&boot[..], &mount].concat())
+    }
+
     fn made_share(&self) -> bool {
         self.made_share
     }

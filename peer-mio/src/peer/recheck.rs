@@ -17,6 +17,8 @@ const FLUSHED: &str = "flushed";
 /// The kernel has written what is older than this (vm.dirty_expire_centisecs is 30 s, and 5 s between
 /// two looks), with a margin.
 const FLUSHED_AFTER: Duration = Duration::from_secs(120);
+/// Name of the stored [`Disk::powered`] and its run.
+const POWERED: &str = "powered";
 /// Rows looked at in one slice.
 const ROWS: usize = 256;
 
@@ -96,6 +98,24 @@ impl Recheck {
     pub(super) fn due(&self) -> Option<Instant> {
         (self.flushing.0 > self.flushed).then(|| self.flushing.1 + FLUSHED_AFTER)
     }
+}
+
+/// The run that rows name from now on: that of the start before, if the power was not off since; else `fresh`, that of no start
+/// before.
+pub(super) fn this_run<D: Disk>(
+    disk: &D,
+    store: &mut Store,
+    fresh: Run,
+) -> Result<Run, StoreError> {
+    let powered = disk.powered().unwrap_or_default();
+    let before = store.meta(POWERED)?.unwrap_or_default();
+    if let Some(run) = before.strip_prefix(&powered[..])
+        && let (false, Ok(run)) = (powered.is_empty(), run.try_into())
+    {
+        return Ok(Run::from_be_bytes(run));
+    }
+    store.set_meta(POWERED, &[&powered[..], &fresh.to_be_bytes()].concat())?;
+    Ok(fresh)
 }
 
 fn stored(store: &Store) -> Result<Sequence, StoreError> {

@@ -1,7 +1,7 @@
 //! Starting a peer: its index is opened or begun anew, `download/` is put in order, the engine is made.
 
 use super::hashing::Hashings;
-use super::recheck::Recheck;
+use super::recheck::{self, Recheck};
 use super::recover::recover_downloads;
 use super::zips::clear_zips;
 use super::{Config, HOUSEKEEPING, Peer, WatchDirectory};
@@ -90,7 +90,7 @@ impl<D: Disk> Peer<D> {
         let (mut store, new_index) = open_store(&disk, fresh)?;
         guard_index(&disk, &mut store, fresh)?;
         let spare_id = IndexId(entropy.u64().max(1));
-        let run = entropy.u32();
+        let run = recheck::this_run(&disk, &mut store, entropy.u32())?;
         guard_share(&disk, &mut store)?;
         recover_downloads(&disk, &store, now)?;
         clear_zips(&disk);

@@ -72,6 +72,8 @@ struct State {
     listed: u64,
     /// Bytes that the peer has read from `download/`.
     downloads_read: u64,
+    /// How often the power was cut.
+    power_cuts: u64,
     /// Bytes that the peer has read from files in `share/`.
     share_read: u64,
 }
@@ -133,6 +135,7 @@ impl SimDisk {
             flushes_begun: 0,
             listed: 0,
             downloads_read: 0,
+            power_cuts: 0,
             share_read: 0,
         };
         Self {
@@ -217,6 +220,7 @@ impl SimDisk {
             }
         }
         state.tree.power_cut(rng);
+        state.power_cuts += 1;
         drop(state);
         self.kill();
     }

@@ -15,6 +15,10 @@ impl Disk for SimDisk {
         self.reading(|state| state.root(Place::Share).map(|_| ()))
     }
 
+    fn powered(&self) -> Option<Vec<u8>> {
+        Some(self.lock().power_cuts.to_be_bytes().to_vec())
+    }
+
     fn made_share(&self) -> bool {
         false
     }
