@@ -271,7 +271,9 @@ fn original_downloads(seed: u64, size: usize, lost: u64, slow: bool) -> Option<V
         now += Duration::from_micros(500);
     }
     assert!(inbox.is_empty(), "nothing was sent twice");
-    assert_eq!(serve.take_complete(), Some(4));
+    let complete = serve.take_complete().expect("all is sent");
+    assert_eq!(complete.number, 4);
+    assert_eq!(complete.all_asked, serve.unasked() == 0);
     Some(got)
 }
 
