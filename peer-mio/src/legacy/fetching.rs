@@ -5,7 +5,7 @@ use super::incoming::Goal;
 use super::job::Job;
 use super::landing::{FILE, Landing};
 use super::unpacking::{ARCHIVE, Unpacking};
-use super::{Legacy, ROOM, download};
+use super::{Legacy, ROOM, create_anew};
 use crate::disk::{Disk, DiskFile};
 use crate::peer::Peer;
 use proto_core::legacy::{Fetch, FetchError, Fetched, Reply};
@@ -87,14 +87,7 @@ impl<D: Disk> Legacy<D> {
             Goal::File(..) => Some(FILE),
             Goal::Size(..) => None,
         };
-        let file = match to {
-            Some(to) => {
-                let file = peer.disk().create(download(to))?;
-                file.set_len(0)?;
-                Some(file)
-            }
-            None => None,
-        };
+        let file = to.map(|to| create_anew(peer.disk(), to)).transpose()?;
         let fetch = Fetch::new(now, name).ok_or(io::ErrorKind::InvalidInput)?;
         self.job = Job::Fetch(Fetching {
             place,

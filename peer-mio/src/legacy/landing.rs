@@ -180,7 +180,7 @@ fn put<D: Disk>(
     over: Option<crate::store::Fingerprint>,
 ) -> io::Result<bool> {
     prepare(peer, landing)?;
-    peer.put_from_legacy(now, FILE, &landing.path, over)
+    peer.put_from_legacy(now, (FILE, landing.content), &landing.path, over)
 }
 
 fn prepare<D: Disk>(peer: &Peer<D>, landing: &Landing<D::File>) -> io::Result<()> {
@@ -211,7 +211,8 @@ fn put_copy<D: Disk>(
     let mut name = heapless::Vec::new();
     for attempt in 0..COPIES {
         conflict_name(path::name(&landing.path), &loser, attempt, &mut name);
-        if peer.put_from_legacy(now, FILE, &join(parent, &name), None)? {
+        let from = (FILE, landing.content);
+        if peer.put_from_legacy(now, from, &join(parent, &name), None)? {
             log::info!(
                 "{} was changed by both sides: the other one is kept as {}",
                 Escaped(&landing.path),

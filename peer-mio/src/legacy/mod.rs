@@ -27,6 +27,7 @@ use proto_core::legacy::{Batches, MAX_INFORMATION_REPLY, ReplyWriter, bridge_num
 use proto_core::time::{Duration, Instant};
 use publish::Publishing;
 use std::collections::BTreeMap;
+use std::io;
 use std::net::Ipv4Addr;
 
 /// Between two looks at our own files while they change.
@@ -116,9 +117,7 @@ impl<D: Disk> Legacy<D> {
         for ancestor in &mut ancestors {
             ancestor.load(peer.disk());
         }
-        for name in [unpacking::ARCHIVE, landing::FILE] {
-            let _removed = peer.disk().remove_file(download(name));
-        }
+        clear_downloads(peer.disk());
         Self {
             ancestors,
             served: Served(Vec::new()),
@@ -146,6 +145,9 @@ impl<D: Disk> Legacy<D> {
         let worked = !self.job.is_none();
         let more = self.step_job(now, peer);
         let idle = self.job.is_none();
+        if worked && idle {
+            clear_downloads(peer.disk());
+        }
         if !(worked && idle) && now.mono.saturating_since(self.looked_at) < TICK {
             return more;
         }
@@ -297,6 +299,23 @@ impl<D: Disk> Legacy<D> {
         };
         peer.set_trouble(CAUSE, sentence);
     }
+}
+
+/// What a job that is over has left there.
+fn clear_downloads<D: Disk>(disk: &D) {
+    for name in [unpacking::ARCHIVE, landing::FILE] {
+        let _removed = disk.remove_file(download(name));
+    }
+}
+
+/// Makes a file in `download/`. What was there is unlinked and not written over: it may have another name elsewhere.
+fn create_anew<D: Disk>(disk: &D, name: &[u8]) -> io::Result<D::File> {
+    let at = download(name);
+    match disk.remove_file(at) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    disk.create(at)
 }
 
 /// A name in `download/`.

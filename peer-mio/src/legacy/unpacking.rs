@@ -3,7 +3,7 @@
 use super::job::{Job, SLICE};
 use super::landing::{FILE, Landing};
 use super::unpack::{UnpackJob, open, time_of};
-use super::{Legacy, ROOM, download};
+use super::{Legacy, ROOM};
 use crate::disk::{Disk, DiskFile};
 use crate::jobs::archive::Member;
 use crate::peer::Peer;
@@ -116,7 +116,6 @@ impl<D: Disk> Legacy<D> {
             })
         });
         let Some((member, archive)) = wanted.zip(unpacking.archive.take()) else {
-            let _removed = peer.disk().remove_file(download(ARCHIVE));
             return false;
         };
         let free = peer.disk().space().map_or(u64::MAX, |space| space.free);
