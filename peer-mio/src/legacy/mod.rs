@@ -11,6 +11,7 @@ mod job;
 mod kept;
 mod landing;
 mod publish;
+mod seen;
 pub mod sockets;
 pub mod unpack;
 mod unpacking;
@@ -104,6 +105,10 @@ pub struct Legacy<D: Disk> {
     led_until: Instant,
     was_led: bool,
     leads: bool,
+    /// When it came to lead after another.
+    took_over_at: Option<Instant>,
+    /// Which ancestor is asked for something next.
+    turn: usize,
     /// When we may send, and ask for something, by the user's limits.
     ready: (Instant, Instant),
     /// Datagrams from addresses that are not named.
@@ -134,6 +139,8 @@ impl<D: Disk> Legacy<D> {
             led_until: now + LEAD_PATIENCE,
             was_led: false,
             leads: false,
+            took_over_at: None,
+            turn: 0,
             ready: peer.limits_ready_at(),
             dropped: 0,
         }
@@ -198,6 +205,7 @@ impl<D: Disk> Legacy<D> {
                 if leads { "leads" } else { "follows" }
             );
             self.leads = leads;
+            self.took_over_at = (leads && self.was_led).then_some(now);
             self.reply_stale = true;
         }
     }
@@ -225,17 +233,17 @@ impl<D: Disk> Legacy<D> {
         }
     }
 
-    /// Number of files that ancestors are told: ours, and those of theirs that we know and do not have, so that
-    /// what was deleted here does not keep them from fetching (docs/legacy.md, "Counting").
-    fn count(&self) -> usize {
+    /// Number of files that ancestors are told: ours, and those of theirs that we do not have, because they were deleted here or cannot
+    /// be taken, so that these do not keep them from fetching (docs/legacy.md, "Counting").
+    fn count(&self, now: Instant) -> usize {
         let mut ghosts: Vec<&[u8]> = self
             .ancestors
             .iter()
             .filter(|ancestor| ancestor.is_online())
             .flat_map(|ancestor| &ancestor.seen)
-            .filter(|(path, seen)| {
-                let ours = std::str::from_utf8(path).is_ok_and(|path| self.own.contains_key(path));
-                seen.here && seen.is_resolved() && !ours
+            .filter(|(path, seen)| match std::str::from_utf8(path) {
+                Ok(path) => seen.here && !seen.holds_up(now) && !self.own.contains_key(path),
+                Err(_) => seen.here,
             })
             .map(|(path, _)| path.as_slice())
             .collect();
@@ -244,9 +252,9 @@ impl<D: Disk> Legacy<D> {
         self.own.len() + ghosts.len()
     }
 
-    fn build_reply(&mut self) {
+    fn build_reply(&mut self, now: Instant) {
         self.reply_stale = false;
-        let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
+        let count = u32::try_from(self.count(now)).unwrap_or(u32::MAX);
         let mut reply = vec![0; MAX_INFORMATION_REPLY];
         // Who follows has nothing to fetch.
         let number = if self.leads {
@@ -278,6 +286,8 @@ impl<D: Disk> Legacy<D> {
                 .unkept
                 .is_some_and(|since| now.saturating_since(since) >= KEEP);
             if due && let Err(error) = ancestor.keep(peer.disk()) {
+                // Again, but not at each look.
+                ancestor.unkept = Some(now);
                 log::warn!("what is known of {} cannot be kept: {error}", ancestor.ip);
             }
         }
