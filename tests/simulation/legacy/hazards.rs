@@ -74,6 +74,24 @@ fn an_ancestor_killed_while_it_unpacks_replaces_nothing_with_its_half() {
 }
 
 #[test]
+fn an_ancestor_killed_while_it_unpacks_what_it_had_replaces_nothing_with_its_half() {
+    let mut cluster = slow_group(9);
+    let ours = random(3_000_000);
+    write(&cluster, "file", &ours);
+    wait(&mut cluster, &[("file", ours.clone())]);
+    cluster.drive(Duration::from_secs(10));
+    // The other one is published to again, and all unpack it.
+    cluster.originals[1].share.remove("file");
+    let before = cluster.originals[0].add_times;
+    assert!(cluster.drive_until(SOON, |cluster| cluster.originals[0].add_times > before));
+    original_writes(&mut cluster, "file", &ours[..1_500_000]);
+    cluster.drive(Duration::from_millis(700));
+    begin_anew(&mut cluster);
+    cluster.drive(Duration::from_secs(60));
+    assert!(has(&cluster, 0, "file", &ours));
+}
+
+#[test]
 fn what_a_user_saves_twice_before_the_batch_is_there_does_not_replace_ours() {
     let mut cluster = slow_group(2);
     write(&cluster, "file", b"version1");
@@ -284,4 +302,18 @@ fn an_ancestor_that_may_unpack_old_archives_replaces_nothing() {
     original_writes(&mut cluster, "file", b"an old one");
     assert!(cluster.drive_until(SOON, |cluster| conflicts(cluster) == 1));
     assert!(has(&cluster, 0, "file", b"before"));
+}
+
+#[test]
+fn an_ancestor_whose_dict_cannot_be_read_is_away() {
+    let mut bridged = Bridged::new();
+    let is_online = |bridged: &Bridged| {
+        let status = bridged.cluster.machines[0].peer.as_ref().unwrap().status();
+        status.bridge.unwrap().ancestors[0].online
+    };
+    for (text, online) in [("{}", true), ("{1: 2}", false), ("{}", true)] {
+        bridged.answer(text);
+        bridged.cluster.drive(Duration::from_millis(500));
+        assert_eq!(is_online(&bridged), online, "{text}");
+    }
 }
