@@ -20,6 +20,9 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 const DOUBT: Duration = Duration::from_secs(2);
 /// An answer may come so long after its request. It does not say to which file it belongs.
 const LATE: Duration = Duration::from_secs(2);
+/// So many times it may be silent for so long, and once more for so many blocks that came: other files wait for it.
+const DOUBTS: u64 = 30;
+const BLOCKS_PER_DOUBT: u64 = 64;
 /// Without any answer for so long it is given up.
 const GIVE_UP: Duration = Duration::from_secs(15);
 
@@ -61,6 +64,8 @@ pub struct Fetch {
     asked_information: Option<Instant>,
     /// Until it is asked about again.
     information_pause: Duration,
+    /// How often it was silent for long.
+    doubts: u64,
     /// Requests that have no answer yet, and when the last one was made.
     unanswered: u32,
     asked_at: Instant,
@@ -88,6 +93,7 @@ impl Fetch {
             confirmed: false,
             asked_information: None,
             information_pause: FIRST_TIMEOUT,
+            doubts: 0,
             unanswered: 0,
             asked_at: now,
             base: 0,
@@ -271,6 +277,12 @@ impl Fetch {
         }
         if self.confirmed && now.saturating_since(self.heard) >= DOUBT {
             self.confirmed = false;
+            // If all is answered it was a limit of ours that made the silence.
+            self.doubts += u64::from(self.unanswered > 0);
+            if self.doubts > DOUBTS + self.base / BLOCKS_PER_DOUBT {
+                self.failed = Some(FetchError::Silent);
+                return None;
+            }
             self.asked_information = None;
             self.information_pause = FIRST_TIMEOUT;
         }
