@@ -163,6 +163,39 @@ fn an_ancestor_that_falls_silent_is_given_up_and_asked_about_the_file_first() {
 }
 
 #[test]
+fn an_ancestor_that_gives_a_block_now_and_then_does_not_keep_us_for_ever() {
+    let mut now = Instant::from_micros(1_000_000);
+    let mut fetch = Fetch::new(now, "zip1.zip").unwrap();
+    let mut out = [0; 100];
+    let mut given = 0;
+    let mut due = now;
+    while fetch.failed().is_none() {
+        while let Some(len) = fetch.poll_transmit(now, &mut out) {
+            let information = Reply::FileInformation(FileInformation {
+                size: 100_000_000,
+                block_size: 20480,
+            });
+            match Request::parse(&out[..len]).unwrap() {
+                Request::FileInformation { .. } => fetch.handle_reply(now, &information),
+                _ => None,
+            };
+        }
+        if now >= due {
+            due = now + Duration::from_secs(10);
+            let bytes = &[7; 20480];
+            let index = given;
+            fetch.handle_reply(now, &Reply::Block { index, bytes });
+            given += 1;
+        }
+        now += Duration::from_millis(100);
+        assert!(given < 60, "it goes on and on");
+    }
+    assert_eq!(fetch.failed(), Some(FetchError::Silent));
+    // It was given a minute of silence.
+    assert!(given > 4, "{given}");
+}
+
+#[test]
 fn a_missing_or_changed_file_ends_the_fetch() {
     let now = Instant::from_micros(1_000_000);
     let failed = |operation, status| Reply::Failed { operation, status };
@@ -271,7 +304,9 @@ fn original_downloads(seed: u64, size: usize, lost: u64, slow: bool) -> Option<V
         now += Duration::from_micros(500);
     }
     assert!(inbox.is_empty(), "nothing was sent twice");
-    assert_eq!(serve.take_complete(), Some(4));
+    let complete = serve.take_complete().expect("all is sent");
+    assert_eq!(complete.number, 4);
+    assert_eq!(complete.all_asked, serve.unasked() == 0);
     Some(got)
 }
 

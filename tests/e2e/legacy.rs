@@ -235,8 +235,12 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 fn has_conflicts(share: &Path) -> bool {
     let entries = fs::read_dir(share).expect("list the share");
-    let mut names = entries.map(|entry| entry.expect("an entry").file_name());
-    names.any(|name| name.to_string_lossy().contains(".conflict-"))
+    let mut entries = entries.map(|entry| entry.expect("an entry"));
+    entries.any(|entry| {
+        let named = entry.file_name().to_string_lossy().contains(".conflict-");
+        let folder = entry.file_type().expect("its type").is_dir();
+        named || (folder && has_conflicts(&entry.path()))
+    })
 }
 
 /// Copies a folder beside and renames it into place.

@@ -1,5 +1,7 @@
 //! The bridge to ancestors, with a model of one.
 
+mod hazards;
+
 use crate::fetching::{errors, random};
 use peer_mio::clock::Now;
 use peer_mio::disk::Place;

@@ -70,7 +70,7 @@ impl<F: DiskFile> Archive<F> {
     ///
     /// # Errors
     /// Those of the disk; `InvalidData` if it is no archive within the bounds: not a zip file, or one with a comment, with
-    /// bytes before, between or behind, with zip64 records, with members that overlap or share a name.
+    /// bytes behind its end, with zip64 records, with members that overlap or share a name.
     pub fn open(file: F, size: u64, bounds: Bounds) -> io::Result<Self> {
         let end = End::read(&file, size, bounds)?;
         let reader = BufReader::with_capacity(READ, FileReader::new(file, size));

@@ -1,5 +1,6 @@
 //! One ancestor as we see it: what it says that it has, and what we know of that.
 
+use super::seen::{Expected, Known, Seen, Stage};
 use crate::peer::legacy_files::OwnFile;
 use crate::peer::report::AncestorLine;
 use proto_core::content::ContentId;
@@ -13,93 +14,10 @@ use std::net::Ipv4Addr;
 const QUESTIONS: usize = 8;
 /// After a failure a path is left alone for so long.
 pub const PATH_RETRY: Duration = Duration::from_secs(20);
-/// A file of so many bytes is unpacked so fast that no dict shows a half of it.
-const SMALL: u64 = 1 << 20;
-
-/// What we know of a file of an ancestor's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Known {
-    /// Its time when it held that content, as bits of a float.
-    pub mtime: u64,
-    /// The content.
-    pub content: ContentId,
-}
-
-/// What it must hold once it has unpacked a batch that we know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Expected {
-    /// The content.
-    pub content: ContentId,
-    /// Bytes of it.
-    pub size: u64,
-    /// The number of the batch.
-    pub number: u32,
-    /// Whether its time changed since it learnt of that batch: then it held the content, or part of it.
-    pub has_come: bool,
-}
-
-/// One path of an ancestor's.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    /// Its time, as bits of a float.
-    pub mtime: u64,
-    /// The time that it had before that; 0: none.
-    pub previous: u64,
-    /// Since when it has had its time.
-    pub since: Instant,
-    /// Whether the newest dict has it.
-    pub here: bool,
-    /// What it held when we knew last.
-    pub known: Option<Known>,
-    /// What it will hold.
-    pub expected: Option<Expected>,
-    /// Nothing is tried before.
-    pub retry_at: Instant,
-}
-
-impl Seen {
-    /// A path of which no dict has told.
-    pub const UNHEARD: Self = Self {
-        mtime: 0,
-        previous: 0,
-        since: Instant::ZERO,
-        here: false,
-        known: None,
-        expected: None,
-        retry_at: Instant::ZERO,
-    };
-
-    /// A dict of an ancestor with this `add_times` tells of it.
-    fn told(&mut self, now: Instant, mtime: u64, add_times: u32) {
-        self.here = true;
-        if self.mtime == mtime {
-            return;
-        }
-        self.previous = std::mem::replace(&mut self.mtime, mtime);
-        self.since = now;
-        let Some(expected) = self
-            .expected
-            .as_mut()
-            .filter(|expected| expected.number <= add_times)
-        else {
-            return;
-        };
-        // The first change after the batch was the unpacking: what follows is a change of that.
-        if std::mem::replace(&mut expected.has_come, true) {
-            self.known = Some(Known {
-                mtime: self.previous,
-                content: expected.content,
-            });
-            self.expected = self.expected.filter(|expected| expected.size > SMALL);
-        }
-    }
-
-    /// Whether we know what it holds now.
-    #[must_use]
-    pub fn is_resolved(&self) -> bool {
-        self.known.is_some_and(|known| known.mtime == self.mtime)
-    }
-}
+/// Bytes per second that an ancestor surely unpacks, and fetches from others.
+const SLOWEST: u64 = 10_000_000;
+/// So long after its last block an ancestor may begin to unpack a batch, and tell of it.
+pub const UNPACKING: Duration = Duration::from_secs(5);
 
 /// One ancestor.
 pub struct Ancestor {
@@ -119,6 +37,8 @@ pub struct Ancestor {
     pub taken: u32,
     /// Its paths.
     pub seen: BTreeMap<Vec<u8>, Seen>,
+    /// Answers to requests of an earlier fetch that may still come, and until when.
+    pub late: (u32, Instant),
     /// When the last block of a batch was sent.
     pub completed_at: Instant,
     /// What it told last was so since then.
@@ -147,6 +67,7 @@ impl Ancestor {
             adopted_at: now,
             taken: 0,
             seen: BTreeMap::new(),
+            late: (0, Instant::ZERO),
             completed_at: Instant::ZERO,
             told_since: Instant::ZERO,
             rejected: 0,
@@ -216,6 +137,14 @@ impl Ancestor {
             .is_some_and(|before| reply.add_times < before)
         {
             self.taken = 0;
+            // What it was sent went to an earlier life.
+            for expected in self
+                .seen
+                .values_mut()
+                .filter_map(|seen| seen.expected.as_mut())
+            {
+                expected.stage = Stage::Published;
+            }
         }
         self.add_times = Some(reply.add_times);
         self.told_since = self.asking.round_at();
@@ -225,11 +154,33 @@ impl Ancestor {
         Ok(())
     }
 
-    /// Paths that hold something we do not know.
-    pub fn unresolved(&self) -> impl Iterator<Item = (&Vec<u8>, &Seen)> {
+    /// Paths that hold something we do not know. One that is not UTF-8 cannot be asked for, so it is none of them.
+    pub fn unresolved(&self) -> impl Iterator<Item = (&str, &Seen)> {
         self.seen
             .iter()
             .filter(|(_, seen)| seen.here && !seen.is_resolved())
+            .filter_map(|(path, seen)| Some((std::str::from_utf8(path).ok()?, seen)))
+    }
+
+    /// Whether a path holds something that we do not know.
+    #[must_use]
+    pub fn is_unknown(&self, path: &str) -> bool {
+        self.seen
+            .get(path.as_bytes())
+            .is_some_and(|seen| seen.here && !seen.is_resolved())
+    }
+
+    /// So many bytes of a batch of another's are surely unpacked by then, if they came at all.
+    #[must_use]
+    pub fn unpacks_before(&self, bytes: u64) -> Instant {
+        self.adopted_at + UNPACKING + time_for(bytes)
+    }
+
+    /// Whether an answer that comes now may belong to an earlier fetch.
+    #[must_use]
+    pub fn awaits_late(&self, now: Instant) -> bool {
+        let (answers, until) = self.late;
+        answers > 0 && now < until
     }
 
     /// We know what a path holds.
@@ -245,6 +196,17 @@ impl Ancestor {
     pub fn expect(&mut self, path: &[u8], expected: Expected) {
         let seen = self.seen.entry(path.to_vec()).or_insert(Seen::UNHEARD);
         seen.expected = Some(expected);
+    }
+
+    /// The batch that a path is expected from has come so far.
+    pub fn reached(&mut self, path: &[u8], number: u32, stage: Stage) {
+        let seen = self.seen.get_mut(path);
+        if let Some(expected) = seen
+            .and_then(|seen| seen.expected.as_mut())
+            .filter(|expected| expected.number == number)
+        {
+            expected.stage = stage;
+        }
     }
 
     /// Another peer has taken what this ancestor has, or had, and gave it the ancestor's own time: so we know what it is.
@@ -306,6 +268,11 @@ impl Ancestor {
             Some(_) => false,
         }
     }
+}
+
+/// How long an ancestor may take to unpack so many bytes, or to fetch them from another.
+pub fn time_for(bytes: u64) -> Duration {
+    Duration::from_millis(bytes / (SLOWEST / 1000))
 }
 
 /// The time that a file with this one gets, if it is fine enough to tell two states of it apart: one in whole seconds may have been

@@ -59,6 +59,8 @@ impl<D: Disk> Legacy<D> {
         }
         if let Err(error) = ancestor.told(now.mono, &reply) {
             ancestor.rejected += 1;
+            // What it told before holds no more.
+            ancestor.add_times = None;
             log::debug!(
                 "{}: its list of files cannot be read: {error:?}",
                 ancestor.ip
@@ -78,7 +80,11 @@ impl<D: Disk> Legacy<D> {
         };
         if from.port() == BLOCK_PORT {
             match Reply::parse(datagram) {
-                Ok(reply) => self.job.handle_reply(now.mono, place, &reply),
+                Ok(reply) => {
+                    if !self.job.handle_reply(now.mono, place, &reply) {
+                        ancestor.late.0 = ancestor.late.0.saturating_sub(1);
+                    }
+                }
                 Err(_) => ancestor.rejected += 1,
             }
             return;
@@ -117,7 +123,7 @@ impl<D: Disk> Legacy<D> {
         // Before we know what we have, we are away.
         let knows = self.is_ready();
         if self.reply_stale && knows {
-            self.build_reply();
+            self.build_reply(now);
         }
         let (up, down) = self.ready;
         for (place, ancestor) in self.ancestors.iter_mut().enumerate() {
@@ -137,8 +143,8 @@ impl<D: Disk> Legacy<D> {
             if up <= now
                 && let Some((port, len)) = ancestor.serve.poll_transmit(now, &mut self.served, out)
             {
-                if ancestor.serve.take_complete().is_some() {
-                    ancestor.completed_at = now;
+                if let Some(complete) = ancestor.serve.take_complete() {
+                    self.sent(now, place, complete);
                 }
                 return Some((Via::Blocks, place, port, len, 0));
             }

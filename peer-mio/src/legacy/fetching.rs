@@ -4,8 +4,9 @@ use super::ancestor::PATH_RETRY;
 use super::incoming::Goal;
 use super::job::Job;
 use super::landing::{FILE, Landing};
+use super::seen::Stage;
 use super::unpacking::{ARCHIVE, Unpacking};
-use super::{Legacy, ROOM, download};
+use super::{Legacy, ROOM, create_anew};
 use crate::disk::{Disk, DiskFile};
 use crate::peer::Peer;
 use proto_core::legacy::{Fetch, FetchError, Fetched, Reply};
@@ -23,10 +24,10 @@ pub struct Fetching<F> {
 }
 
 impl<F: DiskFile> Fetching<F> {
-    /// Takes an answer of the ancestor at `place`.
-    pub fn handle_reply(&mut self, now: Instant, place: usize, reply: &Reply<'_>) {
+    /// Takes an answer of the ancestor at `place`. False: nothing was asked of that.
+    pub fn handle_reply(&mut self, now: Instant, place: usize, reply: &Reply<'_>) -> bool {
         if self.place != place {
-            return;
+            return false;
         }
         if let Some(Fetched::Bytes(offset, bytes)) = self.fetch.handle_reply(now, reply)
             && let Some(file) = &self.file
@@ -34,6 +35,7 @@ impl<F: DiskFile> Fetching<F> {
         {
             self.failed.get_or_insert(error);
         }
+        true
     }
 
     /// Writes the next request: to which ancestor, its length, and the bytes that it asks for.
@@ -87,14 +89,7 @@ impl<D: Disk> Legacy<D> {
             Goal::File(..) => Some(FILE),
             Goal::Size(..) => None,
         };
-        let file = match to {
-            Some(to) => {
-                let file = peer.disk().create(download(to))?;
-                file.set_len(0)?;
-                Some(file)
-            }
-            None => None,
-        };
+        let file = to.map(|to| create_anew(peer.disk(), to)).transpose()?;
         let fetch = Fetch::new(now, name).ok_or(io::ErrorKind::InvalidInput)?;
         self.job = Job::Fetch(Fetching {
             place,
@@ -124,6 +119,9 @@ impl<D: Disk> Legacy<D> {
         if !fetching.is_over() {
             self.job = Job::Fetch(fetching);
             return false;
+        }
+        if let Some(ancestor) = self.ancestors.get_mut(fetching.place) {
+            ancestor.late = fetching.fetch.unanswered();
         }
         match fetching.failure() {
             Some(why) => self.fetch_failed(now, &fetching, &why),
@@ -168,8 +166,10 @@ impl<D: Disk> Legacy<D> {
             }
             (Goal::Size(path, mtime, expected), _) => {
                 if size != expected.size {
-                    if let Some(seen) = ancestor.seen.get_mut(&path) {
-                        seen.expected = None;
+                    // It may be a part of that.
+                    let seen = ancestor.seen.get_mut(&path);
+                    if let Some(expected) = seen.and_then(|seen| seen.expected.as_mut()) {
+                        expected.stage = Stage::Published;
                     }
                 } else if ancestor.seen.get(&path).map(|seen| seen.mtime) == Some(mtime) {
                     ancestor.resolve(now, &path, mtime, expected.content);

@@ -34,10 +34,12 @@ impl<F: DiskFile> Job<F> {
         matches!(self, Self::None)
     }
 
-    /// Takes an answer of the ancestor at `place`.
-    pub fn handle_reply(&mut self, now: Instant, place: usize, reply: &Reply<'_>) {
-        if let Self::Fetch(fetching) = self {
-            fetching.handle_reply(now, place, reply);
+    /// Takes an answer of the ancestor at `place`. False: nothing was asked of that.
+    pub fn handle_reply(&mut self, now: Instant, place: usize, reply: &Reply<'_>) -> bool {
+        match self {
+            Self::Fetch(fetching) => fetching.handle_reply(now, place, reply),
+            Self::Land(landing) => landing.handle_reply(now, place, reply),
+            _ => false,
         }
     }
 
@@ -45,6 +47,7 @@ impl<F: DiskFile> Job<F> {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<(usize, usize, usize)> {
         match self {
             Self::Fetch(fetching) => fetching.poll_transmit(now, out),
+            Self::Land(landing) => landing.poll_transmit(now, out),
             _ => None,
         }
     }
@@ -54,8 +57,7 @@ impl<F: DiskFile> Job<F> {
         match self {
             Self::None => Instant::FAR_FUTURE,
             Self::Fetch(fetching) => fetching.next_wake(ready),
-            // It waits for the ancestor or for the index.
-            Self::Land(landing) if landing.hashing.is_none() => Instant::FAR_FUTURE,
+            Self::Land(landing) => landing.next_wake(ready),
             _ => Instant::ZERO,
         }
     }

@@ -1,6 +1,7 @@
 //! What is known of an ancestor, kept in `.tinypeer/`, so that a start need not fetch all to compare it.
 
-use super::ancestor::{Ancestor, Known, Seen};
+use super::ancestor::Ancestor;
+use super::seen::{Known, Seen};
 use crate::disk::{At, Disk, DiskFile, Place, RenameMode};
 use proto_core::content::ContentId;
 use std::collections::BTreeMap;
@@ -19,7 +20,6 @@ impl Ancestor {
     /// # Errors
     /// Those of the disk.
     pub fn keep<D: Disk>(&mut self, disk: &D) -> io::Result<()> {
-        self.unkept = None;
         let mut bytes = Vec::new();
         for (path, known) in self
             .seen
@@ -42,7 +42,9 @@ impl Ancestor {
         file.set_len(0)?;
         file.write_all_at(0, &bytes)?;
         file.sync_data()?;
-        disk.rename(at(&fresh), at(&name), RenameMode::Replace)
+        disk.rename(at(&fresh), at(&name), RenameMode::Replace)?;
+        self.unkept = None;
+        Ok(())
     }
 
     /// Reads what was kept; anything wrong with it is as if nothing were.

@@ -11,6 +11,7 @@ mod job;
 mod kept;
 mod landing;
 mod publish;
+mod seen;
 pub mod sockets;
 pub mod unpack;
 mod unpacking;
@@ -27,6 +28,7 @@ use proto_core::legacy::{Batches, MAX_INFORMATION_REPLY, ReplyWriter, bridge_num
 use proto_core::time::{Duration, Instant};
 use publish::Publishing;
 use std::collections::BTreeMap;
+use std::io;
 use std::net::Ipv4Addr;
 
 /// Between two looks at our own files while they change.
@@ -103,6 +105,10 @@ pub struct Legacy<D: Disk> {
     led_until: Instant,
     was_led: bool,
     leads: bool,
+    /// When it came to lead after another.
+    took_over_at: Option<Instant>,
+    /// Which ancestor is asked for something next.
+    turn: usize,
     /// When we may send, and ask for something, by the user's limits.
     ready: (Instant, Instant),
     /// Datagrams from addresses that are not named.
@@ -116,9 +122,7 @@ impl<D: Disk> Legacy<D> {
         for ancestor in &mut ancestors {
             ancestor.load(peer.disk());
         }
-        for name in [unpacking::ARCHIVE, landing::FILE] {
-            let _removed = peer.disk().remove_file(download(name));
-        }
+        clear_downloads(peer.disk());
         Self {
             ancestors,
             served: Served(Vec::new()),
@@ -135,6 +139,8 @@ impl<D: Disk> Legacy<D> {
             led_until: now + LEAD_PATIENCE,
             was_led: false,
             leads: false,
+            took_over_at: None,
+            turn: 0,
             ready: peer.limits_ready_at(),
             dropped: 0,
         }
@@ -146,6 +152,9 @@ impl<D: Disk> Legacy<D> {
         let worked = !self.job.is_none();
         let more = self.step_job(now, peer);
         let idle = self.job.is_none();
+        if worked && idle {
+            clear_downloads(peer.disk());
+        }
         if !(worked && idle) && now.mono.saturating_since(self.looked_at) < TICK {
             return more;
         }
@@ -196,6 +205,7 @@ impl<D: Disk> Legacy<D> {
                 if leads { "leads" } else { "follows" }
             );
             self.leads = leads;
+            self.took_over_at = (leads && self.was_led).then_some(now);
             self.reply_stale = true;
         }
     }
@@ -223,17 +233,17 @@ impl<D: Disk> Legacy<D> {
         }
     }
 
-    /// Number of files that ancestors are told: ours, and those of theirs that we know and do not have, so that
-    /// what was deleted here does not keep them from fetching (docs/legacy.md, "Counting").
-    fn count(&self) -> usize {
+    /// Number of files that ancestors are told: ours, and those of theirs that we do not have, because they were deleted here or cannot
+    /// be taken, so that these do not keep them from fetching (docs/legacy.md, "Counting").
+    fn count(&self, now: Instant) -> usize {
         let mut ghosts: Vec<&[u8]> = self
             .ancestors
             .iter()
             .filter(|ancestor| ancestor.is_online())
             .flat_map(|ancestor| &ancestor.seen)
-            .filter(|(path, seen)| {
-                let ours = std::str::from_utf8(path).is_ok_and(|path| self.own.contains_key(path));
-                seen.here && seen.is_resolved() && !ours
+            .filter(|(path, seen)| match std::str::from_utf8(path) {
+                Ok(path) => seen.here && !seen.holds_up(now) && !self.own.contains_key(path),
+                Err(_) => seen.here,
             })
             .map(|(path, _)| path.as_slice())
             .collect();
@@ -242,9 +252,9 @@ impl<D: Disk> Legacy<D> {
         self.own.len() + ghosts.len()
     }
 
-    fn build_reply(&mut self) {
+    fn build_reply(&mut self, now: Instant) {
         self.reply_stale = false;
-        let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
+        let count = u32::try_from(self.count(now)).unwrap_or(u32::MAX);
         let mut reply = vec![0; MAX_INFORMATION_REPLY];
         // Who follows has nothing to fetch.
         let number = if self.leads {
@@ -276,6 +286,8 @@ impl<D: Disk> Legacy<D> {
                 .unkept
                 .is_some_and(|since| now.saturating_since(since) >= KEEP);
             if due && let Err(error) = ancestor.keep(peer.disk()) {
+                // Again, but not at each look.
+                ancestor.unkept = Some(now);
                 log::warn!("what is known of {} cannot be kept: {error}", ancestor.ip);
             }
         }
@@ -297,6 +309,23 @@ impl<D: Disk> Legacy<D> {
         };
         peer.set_trouble(CAUSE, sentence);
     }
+}
+
+/// What a job that is over has left there.
+fn clear_downloads<D: Disk>(disk: &D) {
+    for name in [unpacking::ARCHIVE, landing::FILE] {
+        let _removed = disk.remove_file(download(name));
+    }
+}
+
+/// Makes a file in `download/`. What was there is unlinked and not written over: it may have another name elsewhere.
+fn create_anew<D: Disk>(disk: &D, name: &[u8]) -> io::Result<D::File> {
+    let at = download(name);
+    match disk.remove_file(at) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    disk.create(at)
 }
 
 /// A name in `download/`.

@@ -1,14 +1,15 @@
 //! What ancestors lack becomes a batch, and the batch gets a number (docs/legacy.md, "Publishing").
 
-use super::ancestor::Expected;
+use super::ancestor::{UNPACKING, time_for};
 use super::batch::{BatchJob, file_name};
 use super::job::{Job, SLICE};
+use super::seen::{Expected, Stage};
 use super::{Legacy, ROOM, Served};
 use crate::disk::{At, Disk, Place};
 use crate::peer::Peer;
 use crate::peer::legacy_files::OwnFile;
 use proto_core::content::ContentId;
-use proto_core::legacy::next_number;
+use proto_core::legacy::{Complete, next_number};
 use proto_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -16,8 +17,8 @@ use std::collections::BTreeMap;
 const QUIET: Duration = Duration::from_millis(1000);
 /// So long an ancestor may take from a new number to its first request, and between two of them.
 const STALL: Duration = Duration::from_secs(10);
-/// Bytes per second that an ancestor surely unpacks, and fetches from others.
-const SLOWEST: u64 = 10_000_000;
+/// The same members are published again after so long at the latest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// An ancestor that has come may first fetch from whom it finds.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -36,10 +37,8 @@ pub struct Publishing {
     /// Why the last batch could not be made.
     pub failed: Option<String>,
     retry_at: Instant,
-}
-
-fn time_for(bytes: u64) -> Duration {
-    Duration::from_millis(bytes / (SLOWEST / 1000))
+    /// So long after it the same is not published again: an ancestor that does not take it would use up all numbers.
+    pause: Duration,
 }
 
 impl<D: Disk> Legacy<D> {
@@ -56,9 +55,9 @@ impl<D: Disk> Legacy<D> {
                 .iter()
                 .filter(|ancestor| ancestor.is_online())
         };
-        // What is theirs is taken first: an ancestor that has more files than we say does not fetch.
+        // What is theirs is taken first, as far as it can be: an ancestor that has more files than we say does not fetch.
         let unresolved =
-            online().any(|ancestor| ancestor.unresolved().any(|(_, seen)| seen.retry_at <= now));
+            online().any(|ancestor| ancestor.unresolved().any(|(_, seen)| seen.holds_up(now)));
         if unresolved || online().any(|ancestor| self.is_busy(now, ancestor)) {
             return;
         }
@@ -66,9 +65,18 @@ impl<D: Disk> Legacy<D> {
             .own
             .iter()
             .filter(|(path, own)| online().any(|ancestor| ancestor.lacks(path, own)))
+            // All unpack the batch: what only one of them has must not be replaced.
+            .filter(|(path, _)| !online().any(|ancestor| ancestor.is_unknown(path)))
             .map(|(path, own)| (path.clone(), *own))
             .collect();
         if files.is_empty() {
+            self.publishing.pause = Duration::ZERO;
+            return;
+        }
+        let again = files
+            .iter()
+            .all(|(path, own)| self.publishing.members.get(path) == Some(&own.content));
+        if again && now < self.publishing.at + self.publishing.pause {
             return;
         }
         let theirs = online().filter_map(|ancestor| ancestor.add_times);
@@ -86,6 +94,11 @@ impl<D: Disk> Legacy<D> {
             return;
         };
         self.publishing.is_exhausted = false;
+        self.publishing.pause = if again {
+            (self.publishing.pause * 2).clamp(STALL, LONGEST_PAUSE)
+        } else {
+            STALL
+        };
         let bytes = files.iter().map(|(_, file)| file.size).sum::<u64>();
         let room = peer.disk().space().map_or(u64::MAX, |space| space.free);
         let begun = if room < bytes.saturating_add(ROOM) {
@@ -161,6 +174,7 @@ impl<D: Disk> Legacy<D> {
             Ok(Some(batch)) if batch.members.is_empty() => {
                 // All of it changed meanwhile.
                 job.discard(peer.disk());
+                self.publishing.retry_at = now + STALL;
             }
             Ok(Some(batch)) => {
                 self.publishing.failed = None;
@@ -174,7 +188,9 @@ impl<D: Disk> Legacy<D> {
                 self.publishing.at = now;
                 self.publishing.bytes = batch.bytes;
                 self.publishing.members.clone_from(&batch.members);
-                self.expect(&batch);
+                for ancestor in &mut self.ancestors {
+                    expect(ancestor, &self.own, &batch, Stage::Published);
+                }
                 self.reply_stale = true;
                 keep_two(&mut self.served, peer, batch);
             }
@@ -188,21 +204,43 @@ impl<D: Disk> Legacy<D> {
 }
 
 impl<D: Disk> Legacy<D> {
-    /// Who unpacks the batch will hold what is in it.
-    fn expect(&mut self, batch: &super::Batch<D::File>) {
-        for (path, content) in &batch.members {
-            let Some(own) = self.own.get(path) else {
-                continue;
-            };
-            let expected = Expected {
-                content: *content,
-                size: own.size,
-                number: batch.number,
-                has_come: false,
-            };
-            for ancestor in &mut self.ancestors {
+    /// The last block of a batch was sent to the ancestor at `place`: it will unpack it, perhaps not for the first time.
+    pub(super) fn sent(&mut self, now: Instant, place: usize, complete: Complete) {
+        let mut served = self.served.0.iter();
+        let batch = served.find(|batch| batch.number == complete.number);
+        let (Some(batch), Some(ancestor)) = (batch, self.ancestors.get_mut(place)) else {
+            return;
+        };
+        ancestor.completed_at = now;
+        let stage = Stage::Sent {
+            until: now + UNPACKING + time_for(batch.bytes),
+            all_asked: complete.all_asked,
+        };
+        expect(ancestor, &self.own, batch, stage);
+    }
+}
+
+/// An ancestor that unpacks the batch will hold what is in it.
+fn expect<F>(
+    ancestor: &mut super::Ancestor,
+    own: &BTreeMap<String, OwnFile>,
+    batch: &super::Batch<F>,
+    stage: Stage,
+) {
+    for (path, content) in &batch.members {
+        let own = own.get(path).filter(|own| own.content == *content);
+        match own {
+            Some(own) => {
+                let expected = Expected {
+                    content: *content,
+                    size: own.size,
+                    number: batch.number,
+                    stage,
+                };
                 ancestor.expect(path.as_bytes(), expected);
             }
+            // It has changed since; the batch has not.
+            None => ancestor.reached(path.as_bytes(), batch.number, stage),
         }
     }
 }

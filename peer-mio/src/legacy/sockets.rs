@@ -51,7 +51,9 @@ impl Sockets {
             IpAddr::V4(ip) => IpAddr::V4(ip),
             IpAddr::V6(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
-        let shared = own.port() == BLOCK_PORT;
+        // Only a socket for all addresses takes IPv4 beside IPv6.
+        let hears = own.is_ipv4() || own.ip().is_unspecified();
+        let shared = own.port() == BLOCK_PORT && hears;
         Ok(Self {
             information: bind(ip, INFORMATION_PORT)?,
             blocks: if shared {

@@ -1,7 +1,8 @@
 //! Unpacking an ancestor's archive, member by member, in slices, by the code that unpacks bundles. More is refused
 //! here: one member with anything strange refuses the whole archive.
 
-use crate::disk::{At, Disk, DiskFile, Place};
+use super::create_anew;
+use crate::disk::{Disk, DiskFile};
 use crate::jobs::archive::{Archive, Bounds, Member, Unpacker};
 use crate::jobs::file_stream::FileWriter;
 use proto_core::legacy::MAX_DICT_ENTRIES;
@@ -72,11 +73,7 @@ impl<F: DiskFile> UnpackJob<F> {
         member: Member,
         to: &[u8],
     ) -> io::Result<Self> {
-        let out = disk.create(At {
-            place: Place::Download,
-            path: to,
-        })?;
-        out.set_len(0)?;
+        let out = create_anew(disk, to)?;
         let mut unpacker = Unpacker::default();
         unpacker.begin();
         Ok(Self {
@@ -117,6 +114,7 @@ fn invalid(why: &str) -> io::Error {
 mod tests {
     use super::*;
     use crate::disk::folders::RealDisk;
+    use crate::disk::{At, Place};
     use zip::CompressionMethod;
     use zip::write::SimpleFileOptions;
 

@@ -3,7 +3,7 @@
 use super::job::{Job, SLICE};
 use super::landing::{FILE, Landing};
 use super::unpack::{UnpackJob, open, time_of};
-use super::{Legacy, ROOM, download};
+use super::{Legacy, ROOM};
 use crate::disk::{Disk, DiskFile};
 use crate::jobs::archive::Member;
 use crate::peer::Peer;
@@ -21,7 +21,8 @@ pub struct Unpacking<F> {
     pub number: u32,
     archive: Option<F>,
     waiting: std::vec::IntoIter<Member>,
-    current: Option<UnpackJob<F>>,
+    /// The member that is being unpacked, and the time that its file had before.
+    current: Option<(UnpackJob<F>, u64)>,
 }
 
 impl<F: DiskFile> Unpacking<F> {
@@ -60,16 +61,16 @@ impl<D: Disk> Legacy<D> {
         peer: &Peer<D>,
         mut unpacking: Box<Unpacking<D::File>>,
     ) -> bool {
-        let Some(mut current) = unpacking.current.take() else {
+        let Some((mut current, mtime)) = unpacking.current.take() else {
             return self.next_member(peer, unpacking);
         };
         match current.step(SLICE) {
             Ok(false) => {
-                unpacking.current = Some(current);
+                unpacking.current = Some((current, mtime));
                 self.job = Job::Unpack(unpacking);
             }
             Ok(true) => {
-                if let Err(error) = self.unpacked(now, current, unpacking) {
+                if let Err(error) = self.unpacked(now, current, mtime, unpacking) {
                     log::warn!("nothing can be unpacked: {error}");
                 }
             }
@@ -88,16 +89,12 @@ impl<D: Disk> Legacy<D> {
         &mut self,
         now: Instant,
         current: UnpackJob<D::File>,
+        mtime: u64,
         mut unpacking: Box<Unpacking<D::File>>,
     ) -> io::Result<()> {
         let (archive, member, file) = current.finish()?;
         unpacking.archive = Some(archive);
         let (place, path) = (unpacking.place, member.name);
-        let mtime = self
-            .ancestors
-            .get(place)
-            .and_then(|ancestor| ancestor.seen.get(&path))
-            .map_or(0, |seen| seen.mtime);
         let mut landing = Landing::new(now, place, path, mtime, file, member.size);
         landing.rest = Some(unpacking);
         self.job = Job::Land(Box::new(landing));
@@ -110,13 +107,12 @@ impl<D: Disk> Legacy<D> {
         };
         // An archive of an earlier life of the ancestor may have the same name: what counts is the file that its
         // dict tells of.
-        let wanted = unpacking.waiting.find(|member| {
-            ancestor.seen.get(&member.name).is_some_and(|seen| {
-                seen.here && !seen.is_resolved() && is_time_of(time_of(member), seen.mtime)
-            })
+        let wanted = unpacking.waiting.find_map(|member| {
+            let seen = ancestor.seen.get(&member.name)?;
+            let same = is_time_of(time_of(&member), seen.mtime);
+            (seen.here && !seen.is_resolved() && same).then_some((member, seen.mtime))
         });
-        let Some((member, archive)) = wanted.zip(unpacking.archive.take()) else {
-            let _removed = peer.disk().remove_file(download(ARCHIVE));
+        let Some(((member, mtime), archive)) = wanted.zip(unpacking.archive.take()) else {
             return false;
         };
         let free = peer.disk().space().map_or(u64::MAX, |space| space.free);
@@ -127,7 +123,7 @@ impl<D: Disk> Legacy<D> {
         }
         match UnpackJob::begin(peer.disk(), archive, member, FILE) {
             Ok(job) => {
-                unpacking.current = Some(job);
+                unpacking.current = Some((job, mtime));
                 self.job = Job::Unpack(unpacking);
                 true
             }

@@ -3,6 +3,7 @@
 
 use super::Peer;
 use super::landed_as::is_untouched;
+use super::landing_name::{in_download, land_name};
 use super::trash::move_to_trash;
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place, RenameMode, Stat};
@@ -102,22 +103,19 @@ impl<D: Disk> Peer<D> {
         local.is_some_and(|local| local == fingerprint(opened, local.link))
     }
 
-    /// Moves a file of `download/` to a path of `share/`: to one where nothing is, or over the file with this
-    /// fingerprint, which goes to the trash. `false`: the path holds something else; the file stays where it is.
+    /// Moves a file of `download/` with this content to a path of `share/`: to one where nothing is, or over the file with
+    /// this fingerprint, which goes to the trash. `false`: the path holds something else; the file stays where it is.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn put_from_legacy(
         &mut self,
         now: Now,
-        from: &[u8],
+        (from, content): (&[u8], ContentId),
         path: &[u8],
         over: Option<Fingerprint>,
     ) -> io::Result<bool> {
-        let from = At {
-            place: Place::Download,
-            path: from,
-        };
+        let from = in_download(from);
         let to = At {
             place: Place::Share,
             path,
@@ -134,7 +132,7 @@ impl<D: Disk> Peer<D> {
                     Err(error) => return Err(error),
                 }
             }
-            Some(over) => self.exchange(now, from, to, over)?,
+            Some(over) => self.exchange(now, (from, content), to, over)?,
         };
         if placed {
             self.disk.sync_dir(At {
@@ -147,9 +145,9 @@ impl<D: Disk> Peer<D> {
     }
 
     fn exchange(
-        &mut self,
+        &self,
         now: Now,
-        from: At<'_>,
+        (from, content): (At<'_>, ContentId),
         to: At<'_>,
         over: Fingerprint,
     ) -> io::Result<bool> {
@@ -163,14 +161,36 @@ impl<D: Disk> Peer<D> {
         if !expected {
             return Ok(false);
         }
-        self.disk.rename(from, to, RenameMode::Exchange)?;
-        // What was swapped out lies where ours lay.
-        if !is_untouched(&self.disk.stat(from)?, &before) {
-            self.disk.rename(from, to, RenameMode::Exchange)?;
-            return Ok(false);
+        // What is under such a name after a crash is put back, or into the trash, by the next start.
+        let name = land_name(format!("{content}-legacy.part").as_bytes());
+        let land = in_download(&name);
+        self.take_landing_name(now, land, to.path, |disk| {
+            disk.rename(from, land, RenameMode::NoReplace)
+        })?;
+        let readied = self.disk.stat(land)?;
+        let kept = self.swap(now, land, to, &before);
+        if !matches!(kept, Ok(true)) && self.is_ours_again(now, land, &readied, to.path) {
+            self.disk.rename(land, from, RenameMode::NoReplace)?;
         }
-        move_to_trash(&self.disk, now, from, to.path)?;
-        Ok(true)
+        kept
+    }
+
+    /// Swaps two files; what is swapped out goes to the trash. If it is not what was there `before`, or cannot go there, all is as it
+    /// was.
+    fn swap(&self, now: Now, land: At<'_>, to: At<'_>, before: &Stat) -> io::Result<bool> {
+        self.disk.rename(land, to, RenameMode::Exchange)?;
+        // What was swapped out lies where ours lay.
+        let kept = match self.disk.stat(land) {
+            Ok(stat) if is_untouched(&stat, before) => {
+                move_to_trash(&self.disk, now, land, to.path).map(|_| true)
+            }
+            Ok(_) => Ok(false),
+            Err(error) => Err(error),
+        };
+        if !matches!(kept, Ok(true)) {
+            self.disk.rename(land, to, RenameMode::Exchange)?;
+        }
+        kept
     }
 
     /// Makes the directories that a path needs.

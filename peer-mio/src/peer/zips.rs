@@ -338,7 +338,9 @@ fn read_member<D: Disk>(disk: &D, member: &Member, bytes: &mut Vec<u8>) -> io::R
 /// At the start nobody waits for what an earlier run had built.
 pub fn clear_zips<D: Disk>(disk: &D) {
     for name in disk.list(in_zip(b"")).unwrap_or_default() {
-        if name.starts_with(b"zip") && (name.ends_with(b".zip") || name.ends_with(b".part")) {
+        let bundle = name.starts_with(b"zip");
+        let batch = name.starts_with(b"legacy");
+        if (bundle || batch) && (name.ends_with(b".zip") || name.ends_with(b".part")) {
             // If it cannot be removed now, the next start tries again.
             let _ = disk.remove_file(in_zip(&name));
         }

@@ -18,6 +18,11 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Without any block for so long the file is asked about anew before any other block: a request for a
 /// block of a file that is gone ends the ancestor's server.
 const DOUBT: Duration = Duration::from_secs(2);
+/// An answer may come so long after its request. It does not say to which file it belongs.
+const LATE: Duration = Duration::from_secs(2);
+/// So many times it may be silent for so long, and once more for so many blocks that came: other files wait for it.
+const DOUBTS: u64 = 30;
+const BLOCKS_PER_DOUBT: u64 = 64;
 /// Without any answer for so long it is given up.
 const GIVE_UP: Duration = Duration::from_secs(15);
 
@@ -57,6 +62,13 @@ pub struct Fetch {
     /// Whether the ancestor has said so of late.
     confirmed: bool,
     asked_information: Option<Instant>,
+    /// Until it is asked about again.
+    information_pause: Duration,
+    /// How often it was silent for long.
+    doubts: u64,
+    /// Requests that have no answer yet, and when the last one was made.
+    unanswered: u32,
+    asked_at: Instant,
     /// First block that is not here.
     base: u64,
     /// Blocks from there on; block `n` at `n % WINDOW`.
@@ -80,6 +92,10 @@ impl Fetch {
             information: None,
             confirmed: false,
             asked_information: None,
+            information_pause: FIRST_TIMEOUT,
+            doubts: 0,
+            unanswered: 0,
+            asked_at: now,
             base: 0,
             slots: [Slot::default(); WINDOW],
             window: LEAST_WINDOW,
@@ -123,8 +139,15 @@ impl Fetch {
         self.asked_bytes
     }
 
+    /// Answers that may still come, and until when: no other file may be asked for before that, because it would take them for its own.
+    #[must_use]
+    pub fn unanswered(&self) -> (u32, Instant) {
+        (self.unanswered, self.asked_at + LATE)
+    }
+
     /// Takes an answer. `None`: it brought nothing.
     pub fn handle_reply<'a>(&mut self, now: Instant, reply: &Reply<'a>) -> Option<Fetched<'a>> {
+        self.unanswered = self.unanswered.saturating_sub(1);
         match *reply {
             Reply::FileInformation(information) => self.handle_information(now, information),
             Reply::Block { index, bytes } => self.handle_block(now, index, bytes),
@@ -238,6 +261,13 @@ impl Fetch {
 
     /// Writes the next request; its length. `None`: nothing is to be asked now.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
+        let len = self.next_request(now, out)?;
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.asked_at = now;
+        Some(len)
+    }
+
+    fn next_request(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
         if self.failed.is_some() || self.is_done() {
             return None;
         }
@@ -247,14 +277,21 @@ impl Fetch {
         }
         if self.confirmed && now.saturating_since(self.heard) >= DOUBT {
             self.confirmed = false;
+            // If all is answered it was a limit of ours that made the silence.
+            self.doubts += u64::from(self.unanswered > 0);
+            if self.doubts > DOUBTS + self.base / BLOCKS_PER_DOUBT {
+                self.failed = Some(FetchError::Silent);
+                return None;
+            }
             self.asked_information = None;
+            self.information_pause = FIRST_TIMEOUT;
         }
         let Some(information) = self.information.filter(|_| self.confirmed) else {
-            if self
-                .asked_information
-                .is_some_and(|asked| now.saturating_since(asked) < FIRST_TIMEOUT)
-            {
-                return None;
+            if let Some(asked) = self.asked_information {
+                if now.saturating_since(asked) < self.information_pause {
+                    return None;
+                }
+                self.information_pause = (self.information_pause * 2).min(LONGEST_TIMEOUT);
             }
             self.asked_information = Some(now);
             self.asked_bytes = 0;
@@ -295,7 +332,7 @@ impl Fetch {
         let Some(information) = self.information.filter(|_| self.confirmed) else {
             return self
                 .asked_information
-                .map_or(Instant::ZERO, |asked| asked + FIRST_TIMEOUT);
+                .map_or(Instant::ZERO, |asked| asked + self.information_pause);
         };
         let timeout = self.timeout();
         let end = (self.base + self.allowed(information)).min(information.total_blocks());

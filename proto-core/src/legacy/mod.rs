@@ -36,7 +36,7 @@ pub use information::{InformationQuery, InformationReply, MAX_INFORMATION_REPLY}
 pub use poll::{Asking, PATIENCE, PAUSE, is_answer};
 pub use reply::{FileInformation, MAX_BLOCK, Reply, Status};
 pub use request::{Operation, Request};
-pub use serve::{BLOCK, Batches, MAX_SERVED, Serve, batch_number};
+pub use serve::{BLOCK, Batches, Complete, MAX_SERVED, Serve, batch_number};
 
 use crate::limits::MAX_PATH;
 use crate::wire::WireError;

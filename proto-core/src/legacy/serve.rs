@@ -46,6 +46,17 @@ struct Download {
     pause: Duration,
     /// Time between a block and the request for the next one, of late.
     gap: Option<Duration>,
+    /// Whether each block so far was asked for.
+    all_asked: bool,
+}
+
+/// The last block of a batch was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Complete {
+    /// The number of the batch.
+    pub number: u32,
+    /// Each block of it was asked for, so that all but the last have arrived.
+    pub all_asked: bool,
 }
 
 impl Download {
@@ -66,7 +77,7 @@ enum Answer {
 pub struct Serve {
     downloads: Vec<Download, DOWNLOADS>,
     answers: Deque<(u16, Answer), ANSWERS>,
-    complete: Option<u32>,
+    complete: Option<Complete>,
     /// Blocks that were sent without a request.
     unasked: u64,
 }
@@ -145,6 +156,7 @@ impl Serve {
             due: now + FIRST_PAUSE,
             pause: FIRST_PAUSE,
             gap: None,
+            all_asked: true,
         });
     }
 
@@ -191,7 +203,10 @@ impl Serve {
         download.sent_at = now;
         download.due = now + download.pause;
         if download.next == download.total() {
-            self.complete = Some(number);
+            self.complete = Some(Complete {
+                number,
+                all_asked: download.all_asked,
+            });
         }
         Some(Answer::Block(index))
     }
@@ -238,9 +253,13 @@ impl Serve {
         download.sent_at = now;
         download.pause = (download.pause * 2).min(LONGEST_PAUSE);
         download.due = now + download.pause;
+        download.all_asked = false;
         self.unasked += 1;
         if download.next == download.total() {
-            self.complete = Some(download.number);
+            self.complete = Some(Complete {
+                number: download.number,
+                all_asked: false,
+            });
         }
         Some((download.port, Answer::Block(index)))
     }
@@ -295,7 +314,7 @@ impl Serve {
     }
 
     /// The batch of which the last block was sent, if one was since the last call.
-    pub fn take_complete(&mut self) -> Option<u32> {
+    pub fn take_complete(&mut self) -> Option<Complete> {
         self.complete.take()
     }
 
