@@ -17,8 +17,8 @@ pub struct Config {
     pub symlinks: Symlinks,
     /// Between two full scans.
     pub scan_interval: Duration,
-    /// A local change that deletes more of the files, in percent, waits for [`Peer::resume`];
-    /// [`guard::ALL`]: none does.
+    /// A local change that deletes more of the files, in percent, waits for [`super::Peer::resume`];
+    /// [`super::guard::ALL`]: none does.
     pub max_delete: u8,
     /// How many files share the flushes of a landing.
     pub flushing: Flushing,
