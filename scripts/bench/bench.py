@@ -31,6 +31,10 @@ SCENARIOS = [
 ]
 
 
+def is_wanted(name, only):
+    return name == only[1:] if only.startswith("=") else only in name
+
+
 def is_here(rival, program):
     """Whether a rival is installed."""
     return rival == "tinypeer" and program or shutil.which(rival.split("_")[0])
@@ -82,14 +86,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--large", type=int, default=400, help="MB of the large file")
     parser.add_argument("--small", type=int, default=5, help="MB of each of the 50 others")
-    parser.add_argument("--only", default="", help="scenarios whose name contains this")
+    parser.add_argument("--only", default="", help="scenarios whose name contains this, or is =this")
     parser.add_argument("--rivals", default="", help="only these, by comma")
     parser.add_argument("--out", help="a file for the table")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: network namespaces need root; run it as root")
     program = pathlib.Path(arguments.program).resolve()
-    wanted = [scenario for scenario in SCENARIOS if arguments.only in scenario[0]]
+    wanted = [scenario for scenario in SCENARIOS if is_wanted(scenario[0], arguments.only)]
     work = pathlib.Path(tempfile.mkdtemp(prefix="tinypeer-bench."))
     lines = [f"Medians of {arguments.rounds}; {os.cpu_count()} cores, Linux {platform.release()}, "
              f"{arguments.large} MB and 50 files of {arguments.small} MB."]
