@@ -149,7 +149,8 @@ impl<'a> Place<'a> {
     }
 }
 
-fn file_system(base: impl AsFd, name: &str) -> Option<FileSystem> {
+/// On which file system a name lies.
+pub(super) fn file_system(base: impl AsFd, name: &str) -> Option<FileSystem> {
     let base = base.as_fd();
     let device =
         super::real_file::unsigned(statat(base, name, AtFlags::SYMLINK_NOFOLLOW).ok()?.st_dev);

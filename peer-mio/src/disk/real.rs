@@ -3,6 +3,7 @@
 use super::birth::birth;
 use super::chmod::change_mode;
 use super::folders::{RealDisk, explain};
+use super::preflight::file_system;
 use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::Directory;
@@ -55,14 +56,9 @@ impl Disk for RealDisk {
 
     fn powered(&self) -> Option<Vec<u8>> {
         let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
-        let mount = rustix::fs::statx(
-            &self.base,
-            "share",
-            AtFlags::SYMLINK_NOFOLLOW,
-            rustix::fs::StatxFlags::MNT_ID,
-        );
-        let mount = mount.ok()?.stx_mnt_id.to_be_bytes();
-        Some([&boot[..], &mount].concat())
+        let (device, mount) = file_system(&self.base, "share")?;
+        let mount = mount.unwrap_or_default().to_be_bytes();
+        Some([&boot[..], &device.to_be_bytes(), &mount].concat())
     }
 
     fn made_share(&self) -> bool {

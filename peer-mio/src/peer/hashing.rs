@@ -198,16 +198,12 @@ impl<D: Disk> Peer<D> {
                 .put_recipe_block(unnamed, number, block)
                 .map_err(io::Error::other)
         });
-        let hashed = match progress {
+        match progress {
             Ok(Progress::More) => {
                 self.hashings.set(lane, hashing);
-                return Ok(());
+                Ok(())
             }
-            Ok(Progress::Done(hashed)) => Ok(hashed),
-            Err(error) => Err(error),
-        };
-        match hashed {
-            Ok(hashed) => self.hashed(now, &hashing, hashed),
+            Ok(Progress::Done(hashed)) => self.hashed(now, &hashing, hashed),
             Err(error) => {
                 self.store.remove_recipe(unnamed)?;
                 self.look_failed(now, &hashing.path, &error);

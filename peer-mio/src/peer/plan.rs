@@ -12,6 +12,7 @@ use crate::store::{Pending, StoreError};
 use proto_core::boundary::PeerSlot;
 use proto_core::content::ContentId;
 use proto_core::index::entry::{IndexId, Kind};
+use proto_core::limits::MAX_PEERS;
 use proto_core::time::{Duration, Instant};
 
 /// Entries looked at in one slice.
@@ -229,7 +230,10 @@ impl<D: Disk> Peer<D> {
         let mut more = false;
         // Who has the fewest places comes first: else those that are slow keep all that becomes free.
         let slots = 0..self.config.peers.len();
-        let mut peers: Vec<PeerSlot> = slots.filter_map(PeerSlot::new).collect();
+        let mut peers: heapless::Vec<PeerSlot, MAX_PEERS> = slots
+            .filter_map(PeerSlot::new)
+            .filter(|peer| self.plan.backlogs.first(*peer).is_some())
+            .collect();
         peers.sort_by_key(|peer| self.fetched_from(Some(*peer)));
         for peer in peers {
             for _ in 0..SLICE {
