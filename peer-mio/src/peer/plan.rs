@@ -8,7 +8,7 @@ use super::touched::Touched;
 use super::transfer::Begun;
 use crate::clock::Now;
 use crate::disk::Disk;
-use crate::store::{Pending, StoreError};
+use crate::store::{Pending, PendingWalk, StoreError};
 use proto_core::boundary::PeerSlot;
 use proto_core::content::ContentId;
 use proto_core::index::entry::{IndexId, Kind};
@@ -177,6 +177,7 @@ impl<D: Disk> Peer<D> {
     }
 
     fn walk_pending(&mut self, now: Now, touched: &mut Touched) -> Result<bool, StoreError> {
+        let mut walk = PendingWalk::default();
         for _ in 0..SLICE {
             match self.plan.pass.clone() {
                 Pass::Idle => return Ok(false),
@@ -185,7 +186,7 @@ impl<D: Disk> Peer<D> {
                         self.plan.began = now.mono;
                         self.plan.backlogs.clear();
                     }
-                    let Some((path, pending)) = self.store.next_pending(after.as_deref())? else {
+                    let Some((path, pending)) = walk.next(&self.store, after.as_deref())? else {
                         if !self.begin_all_bundles(now, after.as_deref()) {
                             return Ok(false);
                         }

@@ -1,14 +1,13 @@
 //! Rows: by path, in tree order, in the order of their sequences, and by content.
 
 use super::error::StoreError;
+use super::open_tables::Changing;
 use super::row::{Fingerprint, Row, Run};
-use super::tables::{
-    CONTENTS, JOURNAL, ROWS, below, content_key, number_key, number_of, path_of, tree_key,
-};
+use super::tables::{Table, below, content_key, number_key, number_of, path_of, tree_key};
 use super::{BATCH, Store, unreadable};
 use proto_core::content::ContentId;
 use proto_core::index::entry::{Entry, Kind, Sequence};
-use redb::WriteTransaction;
+use redb::AccessGuard;
 use std::ops::{Bound, ControlFlow};
 
 /// Sees the records of the journal: sequence, path and row. It may read the store.
@@ -24,7 +23,7 @@ impl Store {
     }
 
     fn row(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        let view = self.view(ROWS)?;
+        let view = self.view(Table::Rows)?;
         let Some(value) = view.get(key)? else {
             return Ok(None);
         };
@@ -40,17 +39,16 @@ impl Store {
     /// Those of the disk; `Failed` for a path that holds a NUL.
     pub fn put(&mut self, path: &[u8], mut row: Row) -> Result<Sequence, StoreError> {
         let key = tree_key(path)?;
-        let before = self.row(&key)?.map(|before| before.entry);
         let sequence = self.next_sequence();
         if sequence == self.sequence() {
             return Err(StoreError::Failed("out of sequences".to_owned()));
         }
         row.entry.sequence = sequence;
-        self.change(|transaction| {
-            transaction
-                .open_table(ROWS)?
-                .insert(key.as_slice(), row.encode().as_slice())?;
-            relist(transaction, &key, before.as_ref(), Some(&row.entry))
+        let before = self.change(|changing| {
+            let rows = changing.table(Table::Rows)?;
+            let before = entry_of(rows.insert(key.as_slice(), row.encode().as_slice())?)?;
+            relist(changing, &key, before.as_ref(), Some(&row.entry))?;
+            Ok(before)
         })?;
         self.counters.sequence = sequence;
         if let Some(before) = &before {
@@ -77,10 +75,9 @@ impl Store {
         };
         row.local = Some(local);
         row.run = run;
-        self.change(|transaction| {
-            transaction
-                .open_table(ROWS)?
-                .insert(key.as_slice(), row.encode().as_slice())?;
+        self.change(|changing| {
+            let rows = changing.table(Table::Rows)?;
+            rows.insert(key.as_slice(), row.encode().as_slice())?;
             Ok(())
         })
     }
@@ -94,9 +91,9 @@ impl Store {
         let Some(row) = self.row(&key)? else {
             return Ok(());
         };
-        self.change(|transaction| {
-            transaction.open_table(ROWS)?.remove(key.as_slice())?;
-            relist(transaction, &key, Some(&row.entry), None)
+        self.change(|changing| {
+            changing.table(Table::Rows)?.remove(key.as_slice())?;
+            relist(changing, &key, Some(&row.entry), None)
         })?;
         self.counters.remove(path, &row.entry);
         Ok(())
@@ -128,7 +125,7 @@ impl Store {
     }
 
     fn rows_after(&self, after: Option<&[u8]>) -> Result<Vec<(Vec<u8>, Row)>, StoreError> {
-        let view = self.view(ROWS)?;
+        let view = self.view(Table::Rows)?;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut batch = Vec::new();
         for record in view.range((start, Bound::Unbounded))?.take(BATCH) {
@@ -165,7 +162,7 @@ impl Store {
     /// Those of the disk; `Failed` for a path that holds a NUL.
     pub fn has_live_below(&self, directory: &[u8]) -> Result<bool, StoreError> {
         let (first, end) = below(directory)?;
-        let view = self.view(ROWS)?;
+        let view = self.view(Table::Rows)?;
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         for record in view.range((Bound::Included(first.as_slice()), end))? {
             let (key, value) = record?;
@@ -205,7 +202,7 @@ impl Store {
     }
 
     fn journal_after(&self, after: Sequence) -> Result<Vec<(Sequence, Vec<u8>)>, StoreError> {
-        let view = self.view(JOURNAL)?;
+        let view = self.view(Table::Journal)?;
         let mut batch = Vec::new();
         let after = number_key(after);
         for record in view
@@ -213,7 +210,7 @@ impl Store {
             .take(BATCH)
         {
             let (sequence, key) = record?;
-            let sequence = number_of(sequence.value(), JOURNAL)?;
+            let sequence = number_of(sequence.value(), Table::Journal)?;
             batch.push((sequence, key.value().to_vec()));
         }
         Ok(batch)
@@ -247,7 +244,7 @@ impl Store {
     }
 
     fn contents_after(&self, content: ContentId, after: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
-        let view = self.view(CONTENTS)?;
+        let view = self.view(Table::Contents)?;
         let mut batch = Vec::new();
         for record in view
             .range((Bound::Excluded(after), Bound::Unbounded))?
@@ -263,14 +260,23 @@ impl Store {
     }
 }
 
+/// The entry of a row that was replaced.
+fn entry_of(row: Option<AccessGuard<'_, &'static [u8]>>) -> Result<Option<Entry>, StoreError> {
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let row = Row::decode(row.value()).ok_or_else(|| unreadable("rows"))?;
+    Ok(Some(row.entry))
+}
+
 /// Lists a path under its new sequence and content instead of the old ones.
 fn relist(
-    transaction: &WriteTransaction,
+    changing: &mut Changing<'_, '_>,
     key: &[u8],
     before: Option<&Entry>,
     after: Option<&Entry>,
 ) -> Result<(), StoreError> {
-    let mut journal = transaction.open_table(JOURNAL)?;
+    let journal = changing.table(Table::Journal)?;
     if let Some(before) = before {
         journal.remove(number_key(before.sequence).as_slice())?;
     }
@@ -281,7 +287,7 @@ fn relist(
     if old == new {
         return Ok(());
     }
-    let mut contents = transaction.open_table(CONTENTS)?;
+    let contents = changing.table(Table::Contents)?;
     if let Some(old) = old {
         contents.remove(content_key(old, key).as_slice())?;
     }

@@ -1,14 +1,12 @@
 //! The small things: counters over all rows, cursors into the journals of others, and values by name.
 
 use super::error::{Durability, Opened, StoreError};
-use super::tables::{
-    CONTENTS, CURSORS, JOURNAL, META, PENDING, RECIPES, ROWS, TRASHED, Table, WANTED, number_key,
-    number_of,
-};
+use super::open_tables::{Changing, definition};
+use super::tables::{Table, number_key, number_of};
 use super::{Store, Totals, unreadable};
 use proto_core::index::conflict::is_conflict_name;
 use proto_core::index::entry::{Entry, IndexId, Kind, Sequence};
-use redb::{ReadableDatabase, TableError, WriteTransaction};
+use redb::{ReadableDatabase, TableError};
 
 /// Which tables there are and how their records lie. Another number costs a new index.
 const LAYOUT: &[u8] = &[3];
@@ -111,21 +109,17 @@ impl Store {
             return Ok(Opened::Existing);
         }
         let id = self.index_id;
-        self.change(|transaction| create_tables(transaction, id))?;
+        self.change(|changing| create_tables(changing, id))?;
         self.commit(Durability::Durable)?;
         Ok(Opened::Created)
     }
 
     /// The table that an index of an earlier build has not got.
     fn add_trashed(&mut self) -> Result<(), StoreError> {
-        let known = self.database.as_ref().map(|database| {
-            let view = database.begin_read()?.open_table(TRASHED);
-            Ok::<_, StoreError>(!matches!(view, Err(TableError::TableDoesNotExist(_))))
-        });
-        if known.transpose()? == Some(true) {
+        if !self.lacks(Table::Trashed)? {
             return Ok(());
         }
-        self.change(|transaction| Ok(transaction.open_table(TRASHED).map(drop)?))?;
+        self.change(|changing| changing.table(Table::Trashed).map(drop))?;
         self.commit(Durability::Durable)
     }
 
@@ -152,10 +146,15 @@ impl Store {
 
     /// Whether the first commit was never made: a database without any table.
     fn is_unborn(&self) -> Result<bool, StoreError> {
+        self.lacks(Table::Meta)
+    }
+
+    /// Whether a table was never made. A database that is closed lacks nothing.
+    fn lacks(&self, table: Table) -> Result<bool, StoreError> {
         let Some(database) = &self.database else {
             return Ok(false);
         };
-        match database.begin_read()?.open_table(META) {
+        match database.begin_read()?.open_table(definition(table)) {
             Ok(_) => Ok(false),
             Err(TableError::TableDoesNotExist(_)) => Ok(true),
             Err(error) => Err(error.into()),
@@ -164,7 +163,7 @@ impl Store {
 
     pub(super) fn put_counters(&mut self) -> Result<(), StoreError> {
         let counters = self.counters;
-        self.change(|transaction| put_meta(transaction, COUNTERS_KEY, &counters.encode()))
+        self.change(|changing| put_meta(changing, COUNTERS_KEY, &counters.encode()))
     }
 
     /// How far the journal of this index was read; 0 before the first page.
@@ -172,7 +171,7 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn cursor(&self, index: IndexId) -> Result<Sequence, StoreError> {
-        Ok(self.number(CURSORS, index)?.unwrap_or(0))
+        Ok(self.number(Table::Cursors, index)?.unwrap_or(0))
     }
 
     /// The journal of this index was read up to this sequence.
@@ -180,10 +179,10 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn set_cursor(&mut self, index: IndexId, cursor: Sequence) -> Result<(), StoreError> {
-        if self.number(CURSORS, index)? == Some(cursor) {
+        if self.number(Table::Cursors, index)? == Some(cursor) {
             return Ok(());
         }
-        self.change(|transaction| put_number(transaction, CURSORS, index, cursor))
+        self.change(|changing| put_number(changing, Table::Cursors, index, cursor))
     }
 
     /// What this table says of an index.
@@ -226,7 +225,7 @@ impl Store {
     /// Those of the disk.
     pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self
-            .view(META)?
+            .view(Table::Meta)?
             .get(name.as_bytes())?
             .map(|value| value.value().to_vec()))
     }
@@ -236,24 +235,24 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.change(|transaction| put_meta(transaction, name, value))
+        self.change(|changing| put_meta(changing, name, value))
     }
 }
 
-fn put_meta(transaction: &WriteTransaction, name: &str, value: &[u8]) -> Result<(), StoreError> {
-    transaction
-        .open_table(META)?
+fn put_meta(changing: &mut Changing<'_, '_>, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    changing
+        .table(Table::Meta)?
         .insert(name.as_bytes(), value)?;
     Ok(())
 }
 
 fn put_number(
-    transaction: &WriteTransaction,
+    changing: &mut Changing<'_, '_>,
     table: Table,
     index: IndexId,
     number: u64,
 ) -> Result<(), StoreError> {
-    transaction.open_table(table)?.insert(
+    changing.table(table)?.insert(
         number_key(index.0).as_slice(),
         number_key(number).as_slice(),
     )?;
@@ -261,13 +260,11 @@ fn put_number(
 }
 
 /// Every table, so that reading need not ask whether there is one.
-fn create_tables(transaction: &WriteTransaction, id: IndexId) -> Result<(), StoreError> {
-    for table in [
-        ROWS, JOURNAL, CONTENTS, PENDING, WANTED, RECIPES, TRASHED, CURSORS, META,
-    ] {
-        transaction.open_table(table)?;
+fn create_tables(changing: &mut Changing<'_, '_>, id: IndexId) -> Result<(), StoreError> {
+    for table in Table::ALL {
+        changing.table(table)?;
     }
-    put_meta(transaction, LAYOUT_KEY, LAYOUT)?;
-    put_meta(transaction, INDEX_KEY, &id.0.to_be_bytes())?;
-    put_meta(transaction, COUNTERS_KEY, &Counters::default().encode())
+    put_meta(changing, LAYOUT_KEY, LAYOUT)?;
+    put_meta(changing, INDEX_KEY, &id.0.to_be_bytes())?;
+    put_meta(changing, COUNTERS_KEY, &Counters::default().encode())
 }

@@ -9,6 +9,7 @@ mod backend;
 mod entries;
 mod error;
 mod meta;
+mod open_tables;
 mod pending;
 mod recipes;
 mod renew;
@@ -23,13 +24,15 @@ use backend::{FileBackend, IndexFile};
 pub use entries::JournalVisitor;
 pub use error::{Durability, Opened, StoreError};
 use meta::Counters;
+use open_tables::{Changing, Committed, View, Writing};
+pub use pending::PendingWalk;
 use proto_core::content::ContentId;
 use proto_core::index::entry::{IndexId, Sequence};
-use redb::{Database, WriteTransaction};
+use redb::Database;
 pub use row::{Fingerprint, Pending, Row, Run};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tables::{Table, View};
+use tables::Table;
 
 /// Bytes of the database that are held in memory: with a fourth of it the pages of ten thousand entries that come at once are
 /// read and written again and again. redb's own default is 1 GiB.
@@ -54,8 +57,10 @@ pub struct Totals {
 /// The index of one peer.
 #[derive(Debug)]
 pub struct Store {
-    // Before the database: a transaction ends before what it belongs to.
+    // Both before the database: transactions end before what they belong to.
     writing: Option<Writing>,
+    /// Nothing but what reads between two commits.
+    reading: Committed,
     /// `None` after a failure, until the file could be opened again.
     database: Option<Database>,
     file: IndexFile,
@@ -63,6 +68,8 @@ pub struct Store {
     file_failed: Arc<AtomicBool>,
     /// Whether a change failed half-way.
     change_failed: bool,
+    /// Counts changes, and what took them back: what was read before may not be true any more.
+    revision: u64,
     index_id: IndexId,
     /// With what is not committed.
     counters: Counters,
@@ -74,15 +81,6 @@ pub struct Store {
     swept: Option<ContentId>,
     /// Where the last sweep of the trash's records ended.
     swept_trashed: Option<Vec<u8>>,
-}
-
-/// A transaction that is being written.
-struct Writing(WriteTransaction);
-
-impl std::fmt::Debug for Writing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Writing")
-    }
 }
 
 impl Store {
@@ -97,10 +95,12 @@ impl Store {
         let (database, file_failed) = open_database(&file)?;
         let mut store = Self {
             writing: None,
+            reading: Committed::default(),
             database: Some(database),
             file,
             file_failed,
             change_failed: false,
+            revision: 0,
             index_id: fresh_id,
             counters: Counters::default(),
             committed: Counters::default(),
@@ -165,9 +165,12 @@ impl Store {
             self.put_counters()?;
         }
         self.begin()?;
-        let Some(Writing(mut transaction)) = self.writing.take() else {
+        let Some(writing) = self.writing.take() else {
             return Ok(());
         };
+        // What reads as of the commit before keeps that alive.
+        self.reading = Committed::default();
+        let mut transaction = writing.into_owner();
         transaction.set_durability(match durability {
             Durability::Durable => redb::Durability::Immediate,
             Durability::Eventual => redb::Durability::None,
@@ -186,10 +189,12 @@ impl Store {
     /// again, which takes back to the last *durable* commit; sequences that were given after it are
     /// not given again. If even that fails, so does all else until another `abandon` succeeds.
     pub fn abandon(&mut self) {
+        self.revision += 1;
+        self.reading = Committed::default();
         let aborted = self
             .writing
             .take()
-            .is_none_or(|writing| writing.0.abort().is_ok());
+            .is_none_or(|writing| writing.into_owner().abort().is_ok());
         let reopen = self.change_failed
             || !aborted
             || self.database.is_none()
@@ -224,15 +229,16 @@ impl Store {
 
     /// A table to read from. It must be gone before anything else touches the same table.
     fn view(&self, table: Table) -> Result<View<'_>, StoreError> {
-        tables::view(
-            self.writing.as_ref().map(|writing| &writing.0),
+        open_tables::view(
+            self.writing.as_ref(),
+            &self.reading,
             self.database.as_ref(),
             table,
         )
     }
 
     /// The transaction that changes go to.
-    fn begin(&mut self) -> Result<&WriteTransaction, StoreError> {
+    fn begin(&mut self) -> Result<&mut Writing, StoreError> {
         if self.change_failed {
             return Err(StoreError::Failed("an earlier change failed".to_owned()));
         }
@@ -243,17 +249,18 @@ impl Store {
         };
         let writing = match self.writing.take() {
             Some(writing) => writing,
-            None => Writing(database.begin_write()?),
+            None => Writing::begin(database)?,
         };
-        Ok(&self.writing.insert(writing).0)
+        Ok(self.writing.insert(writing))
     }
 
     /// Makes a change. If it fails it may have been made in part: nothing is committed after that.
     fn change<T>(
         &mut self,
-        change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+        change: impl FnOnce(&mut Changing<'_, '_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let result = self.begin().and_then(change);
+        self.revision += 1;
+        let result = self.begin().and_then(|writing| writing.change(change));
         self.change_failed |= result.is_err();
         result
     }

@@ -2,11 +2,12 @@
 
 use super::entries::content_of;
 use super::error::StoreError;
+use super::open_tables::Changing;
 use super::row::Pending;
-use super::tables::{PENDING, WANTED, below, content_key, path_of, tree_key};
+use super::tables::{Table, below, content_key, path_of, tree_key};
 use super::{Store, unreadable};
 use proto_core::content::ContentId;
-use redb::{AccessGuard, StorageError, WriteTransaction};
+use redb::{AccessGuard, StorageError};
 use std::ops::Bound;
 
 /// What a range over the pending table gives.
@@ -18,6 +19,34 @@ type Record<'a> = Result<
     StorageError,
 >;
 
+/// Records that [`PendingWalk`] reads at once.
+const AHEAD: usize = 32;
+
+/// A walk over the pending changes in tree order, which reads ahead as long as nothing changes.
+#[derive(Debug, Default)]
+pub struct PendingWalk {
+    ahead: std::vec::IntoIter<(Vec<u8>, Pending)>,
+    revision: u64,
+}
+
+impl PendingWalk {
+    /// The first one, or the first one after a path: that of the call before.
+    ///
+    /// # Errors
+    /// Those of the disk; `Failed` for a path that holds a NUL.
+    pub fn next(
+        &mut self,
+        store: &Store,
+        after: Option<&[u8]>,
+    ) -> Result<Option<(Vec<u8>, Pending)>, StoreError> {
+        if self.revision != store.revision || self.ahead.as_slice().is_empty() {
+            self.ahead = store.pending_after(after, AHEAD)?.into_iter();
+            self.revision = store.revision;
+        }
+        Ok(self.ahead.next())
+    }
+}
+
 impl Store {
     /// The pending change of a path.
     ///
@@ -28,13 +57,8 @@ impl Store {
     }
 
     fn pending_at(&self, key: &[u8]) -> Result<Option<Pending>, StoreError> {
-        let view = self.view(PENDING)?;
-        let Some(value) = view.get(key)? else {
-            return Ok(None);
-        };
-        Pending::decode(value.value())
-            .map(Some)
-            .ok_or_else(|| unreadable("pending"))
+        let view = self.view(Table::Pending)?;
+        decode(view.get(key)?)
     }
 
     /// Puts a pending change in the place of the path's old one.
@@ -43,14 +67,13 @@ impl Store {
     /// Those of the disk; `Failed` for a path that holds a NUL.
     pub fn put_pending(&mut self, path: &[u8], pending: &Pending) -> Result<(), StoreError> {
         let key = tree_key(path)?;
-        let before = self.pending_at(&key)?;
-        self.change(|transaction| {
-            transaction
-                .open_table(PENDING)?
-                .insert(key.as_slice(), pending.encode().as_slice())?;
-            want(transaction, &key, before.as_ref(), Some(pending))
+        let is_new = self.change(|changing| {
+            let table = changing.table(Table::Pending)?;
+            let before = decode(table.insert(key.as_slice(), pending.encode().as_slice())?)?;
+            want(changing, &key, before.as_ref(), Some(pending))?;
+            Ok(before.is_none())
         })?;
-        if before.is_none() {
+        if is_new {
             self.counters.pending = self.counters.pending.saturating_add(1);
         }
         Ok(())
@@ -62,14 +85,18 @@ impl Store {
     /// Those of the disk; `Failed` for a path that holds a NUL.
     pub fn remove_pending(&mut self, path: &[u8]) -> Result<(), StoreError> {
         let key = tree_key(path)?;
-        let Some(before) = self.pending_at(&key)? else {
+        if self.writing.is_none() && self.pending_at(&key)?.is_none() {
             return Ok(());
-        };
-        self.change(|transaction| {
-            transaction.open_table(PENDING)?.remove(key.as_slice())?;
-            want(transaction, &key, Some(&before), None)
+        }
+        let was_there = self.change(|changing| {
+            let table = changing.table(Table::Pending)?;
+            let before = decode(table.remove(key.as_slice())?)?;
+            want(changing, &key, before.as_ref(), None)?;
+            Ok(before.is_some())
         })?;
-        self.counters.pending = self.counters.pending.saturating_sub(1);
+        if was_there {
+            self.counters.pending = self.counters.pending.saturating_sub(1);
+        }
         Ok(())
     }
 
@@ -87,11 +114,19 @@ impl Store {
         &self,
         after: Option<&[u8]>,
     ) -> Result<Option<(Vec<u8>, Pending)>, StoreError> {
+        Ok(self.pending_after(after, 1)?.into_iter().next())
+    }
+
+    fn pending_after(
+        &self,
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Vec<(Vec<u8>, Pending)>, StoreError> {
         let after = after.map(tree_key).transpose()?;
         let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let view = self.view(PENDING)?;
-        let found = view.range((start, Bound::Unbounded))?.next();
-        read(found)
+        let view = self.view(Table::Pending)?;
+        let found = view.range((start, Bound::Unbounded))?.take(most);
+        found.map(read).collect()
     }
 
     /// The last pending change in tree order, or the last one before a path.
@@ -104,9 +139,9 @@ impl Store {
     ) -> Result<Option<(Vec<u8>, Pending)>, StoreError> {
         let before = before.map(tree_key).transpose()?;
         let end = before.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let view = self.view(PENDING)?;
+        let view = self.view(Table::Pending)?;
         let found = view.range((Bound::Unbounded, end))?.next_back();
-        read(found)
+        found.map(read).transpose()
     }
 
     /// Whether a change is pending anywhere below a directory.
@@ -116,7 +151,7 @@ impl Store {
     pub fn has_pending_below(&self, directory: &[u8]) -> Result<bool, StoreError> {
         let (first, end) = below(directory)?;
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let view = self.view(PENDING)?;
+        let view = self.view(Table::Pending)?;
         let found = view
             .range((Bound::Included(first.as_slice()), end))?
             .next()
@@ -129,7 +164,7 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn pending_wants(&self, content: ContentId) -> Result<bool, StoreError> {
-        let view = self.view(WANTED)?;
+        let view = self.view(Table::Wanted)?;
         let found = view
             .range((Bound::Included(content.0.as_slice()), Bound::Unbounded))?
             .next()
@@ -138,17 +173,23 @@ impl Store {
     }
 }
 
-fn read(record: Option<Record<'_>>) -> Result<Option<(Vec<u8>, Pending)>, StoreError> {
-    let Some((key, value)) = record.transpose()? else {
+fn decode(value: Option<AccessGuard<'_, &'static [u8]>>) -> Result<Option<Pending>, StoreError> {
+    let Some(value) = value else {
         return Ok(None);
     };
     let pending = Pending::decode(value.value()).ok_or_else(|| unreadable("pending"))?;
-    Ok(Some((path_of(key.value()), pending)))
+    Ok(Some(pending))
+}
+
+fn read(record: Record<'_>) -> Result<(Vec<u8>, Pending), StoreError> {
+    let (key, value) = record?;
+    let pending = Pending::decode(value.value()).ok_or_else(|| unreadable("pending"))?;
+    Ok((path_of(key.value()), pending))
 }
 
 /// Lists a path under the content that it now waits for instead of the old one.
 fn want(
-    transaction: &WriteTransaction,
+    changing: &mut Changing<'_, '_>,
     key: &[u8],
     before: Option<&Pending>,
     after: Option<&Pending>,
@@ -158,7 +199,7 @@ fn want(
     if old == new {
         return Ok(());
     }
-    let mut wanted = transaction.open_table(WANTED)?;
+    let wanted = changing.table(Table::Wanted)?;
     if let Some(old) = old {
         wanted.remove(content_key(old, key).as_slice())?;
     }

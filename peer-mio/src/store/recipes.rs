@@ -2,7 +2,7 @@
 
 use super::Store;
 use super::error::StoreError;
-use super::tables::{RECIPES, recipe_key};
+use super::tables::{Table, recipe_key};
 use proto_core::content::ContentId;
 use std::ops::{Bound, ControlFlow};
 
@@ -22,10 +22,9 @@ impl Store {
         number: u32,
         block: &[u8],
     ) -> Result<(), StoreError> {
-        self.change(|transaction| {
-            transaction
-                .open_table(RECIPES)?
-                .insert(recipe_key(content, number).as_slice(), block)?;
+        self.change(|changing| {
+            let recipes = changing.table(Table::Recipes)?;
+            recipes.insert(recipe_key(content, number).as_slice(), block)?;
             Ok(())
         })
     }
@@ -39,7 +38,7 @@ impl Store {
         content: ContentId,
         number: u32,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let view = self.view(RECIPES)?;
+        let view = self.view(Table::Recipes)?;
         Ok(view
             .get(recipe_key(content, number).as_slice())?
             .map(|block| block.value().to_vec()))
@@ -53,10 +52,10 @@ impl Store {
         if self.recipe_from(Bound::Included(&recipe_key(content, 0)))? != Some(content) {
             return Ok(());
         }
-        self.change(|transaction| {
+        self.change(|changing| {
             let (first, last) = (recipe_key(content, 0), recipe_key(content, u32::MAX));
-            transaction
-                .open_table(RECIPES)?
+            changing
+                .table(Table::Recipes)?
                 .retain_in(first.as_slice()..=last.as_slice(), |_, _| false)?;
             Ok(())
         })
@@ -90,7 +89,7 @@ impl Store {
 
     /// The content of the first recipe block from a key on.
     fn recipe_from(&self, start: Bound<&[u8]>) -> Result<Option<ContentId>, StoreError> {
-        let view = self.view(RECIPES)?;
+        let view = self.view(Table::Recipes)?;
         let found = view.range((start, Bound::Unbounded))?.next().transpose()?;
         Ok(found.and_then(|(key, _)| key.value().first_chunk().copied().map(ContentId)))
     }

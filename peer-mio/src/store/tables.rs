@@ -1,33 +1,64 @@
-//! The tables of the index, their keys, and how they are reached: through the transaction that is
-//! being written if there is one, else as of the last commit.
+//! The tables of the index and their keys.
 
 use super::error::StoreError;
 use super::unreadable;
 use proto_core::content::ContentId;
-use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
-/// Keys and values are bytes in every table: each further pair of types would bring a B-tree of its
-/// own into the binary, 50 KB of code.
-pub type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+/// A table of the index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Table {
+    /// Tree key to row.
+    Rows,
+    /// Sequence (as of [`number_key`]) to the tree key of the row that bears it.
+    Journal,
+    /// Content id and tree key of every live file, to nothing.
+    Contents,
+    /// Tree key to pending change.
+    Pending,
+    /// Content id and tree key of every pending file, to nothing.
+    Wanted,
+    /// Content id and block number to a block of a recipe.
+    Recipes,
+    /// Content id and path in the trash of a file that was put there, to nothing.
+    Trashed,
+    /// Index id, as a number, to how far its journal was read.
+    Cursors,
+    /// Name to value.
+    Meta,
+}
 
-/// Tree key to row.
-pub const ROWS: Table = TableDefinition::new("rows");
-/// Sequence (as of `number_key`) to the tree key of the row that bears it.
-pub const JOURNAL: Table = TableDefinition::new("journal");
-/// Content id and tree key of every live file, to nothing.
-pub const CONTENTS: Table = TableDefinition::new("contents");
-/// Tree key to pending change.
-pub const PENDING: Table = TableDefinition::new("pending");
-/// Content id and tree key of every pending file, to nothing.
-pub const WANTED: Table = TableDefinition::new("wanted");
-/// Content id and block number to a block of a recipe.
-pub const RECIPES: Table = TableDefinition::new("recipes");
-/// Content id and path in the trash of a file that was put there, to nothing.
-pub const TRASHED: Table = TableDefinition::new("trashed");
-/// Index id, as a number, to how far its journal was read.
-pub const CURSORS: Table = TableDefinition::new("cursors");
-/// Name to value.
-pub const META: Table = TableDefinition::new("meta");
+/// How many there are.
+pub const TABLES: usize = 9;
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; TABLES] = [
+        Self::Rows,
+        Self::Journal,
+        Self::Contents,
+        Self::Pending,
+        Self::Wanted,
+        Self::Recipes,
+        Self::Trashed,
+        Self::Cursors,
+        Self::Meta,
+    ];
+
+    /// Its name in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Journal => "journal",
+            Self::Contents => "contents",
+            Self::Pending => "pending",
+            Self::Wanted => "wanted",
+            Self::Recipes => "recipes",
+            Self::Trashed => "trashed",
+            Self::Cursors => "cursors",
+            Self::Meta => "meta",
+        }
+    }
+}
 
 /// The path's place in the tree order (`proto_core::path::tree_cmp`): `/` becomes 0, which no path holds.
 ///
@@ -86,53 +117,4 @@ pub fn number_of(bytes: &[u8], table: Table) -> Result<u64, StoreError> {
         .try_into()
         .map(u64::from_be_bytes)
         .map_err(|_| unreadable(table.name()))
-}
-
-/// A table to read from.
-pub enum View<'txn> {
-    /// With what is not committed yet. Only one view of a table can be open at a time.
-    Written(redb::Table<'txn, &'static [u8], &'static [u8]>),
-    /// As of the last commit.
-    Committed(redb::ReadOnlyTable<&'static [u8], &'static [u8]>),
-}
-
-impl View<'_> {
-    /// Runs one lookup.
-    pub fn get(
-        &self,
-        key: &[u8],
-    ) -> Result<Option<redb::AccessGuard<'_, &'static [u8]>>, StoreError> {
-        Ok(match self {
-            Self::Written(table) => table.get(key),
-            Self::Committed(table) => ReadableTable::get(table, key),
-        }?)
-    }
-
-    /// The records in a range of keys, from either end.
-    pub fn range<'a>(
-        &self,
-        range: impl std::ops::RangeBounds<&'a [u8]> + 'a,
-    ) -> Result<redb::Range<'_, &'static [u8], &'static [u8]>, StoreError> {
-        Ok(match self {
-            Self::Written(table) => table.range(range),
-            Self::Committed(table) => ReadableTable::range(table, range),
-        }?)
-    }
-}
-
-/// Opens a table to read from: in the transaction that is being written, or as of the last commit.
-pub fn view<'txn>(
-    writing: Option<&'txn redb::WriteTransaction>,
-    database: Option<&redb::Database>,
-    table: Table,
-) -> Result<View<'txn>, StoreError> {
-    if let Some(transaction) = writing {
-        return Ok(View::Written(transaction.open_table(table)?));
-    }
-    let Some(database) = database else {
-        return Err(StoreError::Failed(
-            "the file is closed after an earlier failure".to_owned(),
-        ));
-    };
-    Ok(View::Committed(database.begin_read()?.open_table(table)?))
 }

@@ -2,7 +2,7 @@
 
 use super::Store;
 use super::error::StoreError;
-use super::tables::{TRASHED, content_key};
+use super::tables::{Table, content_key};
 use super::{BATCH, unreadable};
 use proto_core::content::ContentId;
 use std::ops::{Bound, ControlFlow};
@@ -16,9 +16,9 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn put_trashed(&mut self, content: ContentId, path: &[u8]) -> Result<(), StoreError> {
-        self.change(|transaction| {
-            transaction
-                .open_table(TRASHED)?
+        self.change(|changing| {
+            changing
+                .table(Table::Trashed)?
                 .insert(content_key(content, path).as_slice(), [].as_slice())?;
             Ok(())
         })
@@ -64,8 +64,8 @@ impl Store {
         });
         let gone: Vec<&Vec<u8>> = gone.collect();
         if !gone.is_empty() {
-            self.change(|transaction| {
-                let mut table = transaction.open_table(TRASHED)?;
+            self.change(|changing| {
+                let table = changing.table(Table::Trashed)?;
                 for key in gone {
                     table.remove(key.as_slice())?;
                 }
@@ -80,7 +80,7 @@ impl Store {
 
     /// So many keys from one on.
     fn trashed_from(&self, start: Bound<&[u8]>, most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let view = self.view(TRASHED)?;
+        let view = self.view(Table::Trashed)?;
         let records = view.range((start, Bound::Unbounded))?.take(most);
         records
             .map(|record| {
