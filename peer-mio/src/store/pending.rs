@@ -7,6 +7,7 @@ use super::row::Pending;
 use super::tables::{Table, below, content_key, path_of, tree_key};
 use super::{Store, unreadable};
 use proto_core::content::ContentId;
+use proto_core::content::cut::SMALLEST_CHUNK;
 use redb::{AccessGuard, StorageError};
 use std::ops::Bound;
 
@@ -159,7 +160,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Whether a pending file has this content.
+    /// Whether a pending file that is long enough for a recipe has this content.
     ///
     /// # Errors
     /// Those of the disk.
@@ -194,7 +195,11 @@ fn want(
     before: Option<&Pending>,
     after: Option<&Pending>,
 ) -> Result<(), StoreError> {
-    let content = |pending: &Pending| content_of(&pending.entry);
+    // Only those whose recipe may be here: others would cost two records in no order for each small file.
+    let content = |pending: &Pending| {
+        let has_recipe = pending.entry.size > u64::from(SMALLEST_CHUNK);
+        content_of(&pending.entry).filter(|_| has_recipe)
+    };
     let (old, new) = (before.and_then(content), after.and_then(content));
     if old == new {
         return Ok(());

@@ -15,7 +15,7 @@ pub enum Table {
     Contents,
     /// Tree key to pending change.
     Pending,
-    /// Content id and tree key of every pending file, to nothing.
+    /// Content id and tree key of every pending file that is long enough for a recipe, to nothing.
     Wanted,
     /// Content id and block number to a block of a recipe.
     Recipes,
