@@ -126,14 +126,13 @@ impl<D: Disk> Peer<D> {
     }
 
     fn land_group(&mut self, now: Now) {
-        let mut group = std::mem::take(&mut self.landing.ready);
-        let prepared = std::mem::take(&mut self.landing.prepared);
-        self.landing.landed_at = now.mono;
-        if self.config.flushing == Flushing::Each && group.len() > 1 {
+        let most = match self.config.flushing {
             // The others follow, each by itself.
-            self.landing.ready = group.split_off(1);
-            self.landing.prepared = prepared.saturating_sub(1);
-        }
+            Flushing::Each => 1,
+            Flushing::Group => usize::MAX,
+        };
+        let group = self.landing.take_group(most);
+        self.landing.landed_at = now.mono;
         let mut touched = Touched::default();
         let mut landed = Vec::new();
         for ready in group {

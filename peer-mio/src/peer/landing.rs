@@ -39,9 +39,62 @@ pub struct Landing<F> {
     pub(super) flushing: Flushes<F>,
     /// How many of them have their mode and time.
     pub(super) prepared: usize,
+    /// What may be here: hundreds wait, and each file that comes asks for its path and its content.
+    filter: Filter,
     since: Instant,
     /// When something landed last.
     pub(super) landed_at: Instant,
+}
+
+/// Paths and contents that were noted, and a few others that look like them: 12 % while 512 of each are.
+#[derive(Debug)]
+struct Filter {
+    paths: [u64; 64],
+    contents: [u64; 64],
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            paths: [0; 64],
+            contents: [0; 64],
+        }
+    }
+}
+
+impl Filter {
+    fn note(&mut self, path: &[u8], content: ContentId) {
+        for (bits, hash) in [
+            (&mut self.paths, hash_of(path)),
+            (&mut self.contents, hash_of(&content.0)),
+        ] {
+            let (place, bit) = place_of(hash);
+            if let Some(bits) = bits.get_mut(place) {
+                *bits |= bit;
+            }
+        }
+    }
+
+    fn may_have_path(&self, path: &[u8]) -> bool {
+        has_bit(&self.paths, hash_of(path))
+    }
+
+    fn may_have_content(&self, content: ContentId) -> bool {
+        has_bit(&self.contents, hash_of(&content.0))
+    }
+}
+
+fn hash_of(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+fn place_of(hash: u32) -> (usize, u64) {
+    ((hash >> 6) as usize % 64, 1 << (hash % 64))
+}
+
+fn has_bit(bits: &[u64; 64], hash: u32) -> bool {
+    let (place, bit) = place_of(hash);
+    bits.get(place).is_some_and(|bits| bits & bit != 0)
 }
 
 /// A complete content.
@@ -77,6 +130,7 @@ impl<F> Default for Landing<F> {
             ready: Vec::new(),
             flushing: Flushes::default(),
             prepared: 0,
+            filter: Filter::default(),
             since: Instant::ZERO,
             landed_at: Instant::ZERO,
         }
@@ -105,6 +159,7 @@ impl<F> Landing<F> {
             alone: false,
         };
         if size > LARGE {
+            self.filter.note(&ready.path, ready.content);
             self.flushing.add(ready);
         } else {
             self.add_ready(now, ready);
@@ -116,6 +171,7 @@ impl<F> Landing<F> {
         if self.ready.is_empty() {
             self.since = now.mono;
         }
+        self.filter.note(&ready.path, ready.content);
         self.ready.push(ready);
     }
 
@@ -133,9 +189,23 @@ impl<F> Landing<F> {
         }
     }
 
-    /// Files that the group's flush is for.
+    /// Takes those that wait; the first `most` of them.
+    pub(super) fn take_group(&mut self, most: usize) -> Vec<Ready<F>> {
+        let rest = self.ready.split_off(most.min(self.ready.len()));
+        let group = std::mem::replace(&mut self.ready, rest);
+        self.prepared = self.prepared.saturating_sub(group.len());
+        let mut filter = Filter::default();
+        for ready in self.all() {
+            filter.note(&ready.path, ready.content);
+        }
+        self.filter = filter;
+        group
+    }
+
+    /// Files that the group's flush is for; more than [`FLUSH_EACH`] are not counted.
     pub(super) fn unflushed(&self) -> usize {
-        self.ready.iter().filter(|ready| !ready.flushed).count()
+        let unflushed = self.ready.iter().filter(|ready| !ready.flushed);
+        unflushed.take(FLUSH_EACH + 1).count()
     }
 
     /// Whether some are not on the disk yet.
@@ -201,20 +271,22 @@ impl<F> Landing<F> {
     /// The file of a content that waits here.
     #[must_use]
     pub fn file_of(&self, content: ContentId) -> Option<&F> {
-        let ready = self.all().find(|ready| ready.content == content);
-        ready.map(|ready| &ready.file)
+        let mut all = self.all();
+        let ready = self.filter.may_have_content(content);
+        let ready = ready.then(|| all.find(|ready| ready.content == content));
+        ready.flatten().map(|ready| &ready.file)
     }
 
     /// Whether this content waits here.
     #[must_use]
     pub fn has(&self, content: ContentId) -> bool {
-        self.all().any(|ready| ready.content == content)
+        self.filter.may_have_content(content) && self.all().any(|ready| ready.content == content)
     }
 
     /// Whether a content for this path waits here.
     #[must_use]
     pub fn has_path(&self, path: &[u8]) -> bool {
-        self.all().any(|ready| ready.path == path)
+        self.filter.may_have_path(path) && self.all().any(|ready| ready.path == path)
     }
 
     /// Whether nothing waits.

@@ -132,7 +132,7 @@ impl<D: Disk> Peer<D> {
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
         let name = part_name(content, Some(&path));
-        if self.landing.has_path(&path) || self.landing.has_name(&name) {
+        if self.landing.has_path(&path) {
             return Ok(true);
         }
         match self.write_member(&name, bytes) {
