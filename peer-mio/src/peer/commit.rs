@@ -86,7 +86,7 @@ pub(super) const STORE_TRIES: u32 = 30;
 impl<D: Disk> Peer<D> {
     /// Local changes become durable, and so may be told, when no more of them are coming or many have gathered.
     pub(super) fn commit_if_quiet(&mut self, now: Now) {
-        if !self.changes.any() {
+        if !self.changes.any() || self.is_landing() {
             return;
         }
         self.changes.since.get_or_insert(now.mono);
@@ -113,6 +113,10 @@ impl<D: Disk> Peer<D> {
     }
 
     pub(super) fn commit_changes(&mut self, durability: Durability) -> bool {
+        if let Err(error) = self.flush_landed() {
+            self.landed_not_flushed(&error);
+            return false;
+        }
         let committed = self
             .note_agreed()
             .and_then(|()| self.store.commit(durability));

@@ -1,7 +1,7 @@
 //! Complete contents land in groups: one flush, one commit for many (docs/architecture.md, "Landing").
 
 use super::Peer;
-use super::landing::{FLUSH_EACH, Flushing, Ready};
+use super::landing::{FLUSH_EACH, Flushing, Group, Ready};
 use super::touched::Touched;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place, Stat};
@@ -11,12 +11,19 @@ use std::io;
 
 /// Files that get mode and time in one slice.
 const PREPARED: usize = 64;
+/// Files that land in one slice: about two milliseconds.
+const LANDED: usize = 32;
 /// Mode of what is not landed.
 pub(super) const PRIVATE: u16 = 0o600;
+
 impl<D: Disk> Peer<D> {
     /// Prepares waiting files or lands the group. True if there is more to do now.
     pub(super) fn step_landing(&mut self, now: Now) -> bool {
         self.step_flushes(now);
+        if self.landing.group.is_some() {
+            self.land_slice(now);
+            return true;
+        }
         for _ in 0..PREPARED {
             if self.landing.prepared == self.landing.ready.len() {
                 break;
@@ -55,7 +62,13 @@ impl<D: Disk> Peer<D> {
             self.leave_all();
             return true;
         }
-        self.land_group(now);
+        let most = match self.config.flushing {
+            // The others follow, each by itself.
+            Flushing::Each => 1,
+            Flushing::Group => usize::MAX,
+        };
+        self.landing.begin_group(now, most);
+        self.land_slice(now);
         true
     }
 
@@ -125,36 +138,67 @@ impl<D: Disk> Peer<D> {
         self.plan.retry_later();
     }
 
-    fn land_group(&mut self, now: Now) {
-        let most = match self.config.flushing {
-            // The others follow, each by itself.
-            Flushing::Each => 1,
-            Flushing::Group => usize::MAX,
+    /// Lands some of the group, and ends it with the last one. A directory that had to be opened for it is not left so for
+    /// the next turn, in which it would pass for a change.
+    fn land_slice(&mut self, now: Now) {
+        let Some(mut group) = self.landing.group.take() else {
+            return;
         };
-        let group = self.landing.take_group(most);
-        self.landing.landed_at = now.mono;
-        let mut touched = Touched::default();
-        let mut landed = Vec::new();
-        for ready in group {
-            let result = self.land_path(now, &ready.path, Some(&ready), &mut touched);
+        let mut done = 0;
+        while done < LANDED || !group.touched.opened.is_empty() {
+            let Some(ready) = group.rest.next() else {
+                return self.end_group(group);
+            };
+            done += 1;
+            let result = self.land_path(now, &ready.path, Some(&ready), &mut group.touched);
             if matches!(result, Ok(true)) {
-                landed.push((
-                    ready.path.clone(),
-                    ready.size,
-                    ready.fetched,
-                    now.mono.saturating_since(ready.started),
-                ));
+                let time = now.mono.saturating_since(ready.started);
+                let landed = (ready.path.clone(), ready.size, ready.fetched, time);
+                group.landed.push(landed);
             } else {
                 self.leave(&ready);
             }
             self.landed(now, &ready.path, result.map(|_| ()));
         }
+        self.landing.group = Some(group);
+    }
+
+    fn end_group(&mut self, group: Group<D::File>) {
         self.plan.content_landed();
-        if self.finish_landing(&touched) {
-            for (path, size, fetched, time) in landed {
+        if self.finish_landing(&group.touched) {
+            for (path, size, fetched, time) in group.landed {
                 self.report.landed(&path, size, fetched, time);
             }
         }
+    }
+
+    /// Lands no more of a group that has begun: what has landed is committed, the others wait for the next start.
+    pub(super) fn break_off_landing(&mut self) {
+        if let Some(group) = self.landing.group.take() {
+            for ready in group.rest.as_slice() {
+                self.leave(ready);
+            }
+            self.end_group(group);
+        }
+    }
+
+    /// Whether a group has landed in part: its own commit follows in a moment.
+    pub(super) fn is_landing(&self) -> bool {
+        self.landing.group.is_some()
+    }
+
+    /// A name that a power cut may lose must not be in the index: that would be a deletion.
+    pub(super) fn landed_not_flushed(&mut self, error: &io::Error) {
+        self.errors
+            .set("flush", format!("a directory cannot be flushed: {error}"));
+        self.take_changes_back();
+        self.plan.retry_later();
+    }
+
+    /// What of a group has landed is in its directories for good, before anything else is committed.
+    pub(super) fn flush_landed(&self) -> io::Result<()> {
+        let group = self.landing.group.as_ref();
+        group.map_or(Ok(()), |group| group.touched.sync(&self.disk))
     }
 
     /// Flushes the directories, then commits: only now the index says that the files are there.
@@ -162,11 +206,7 @@ impl<D: Disk> Peer<D> {
         let flushed = touched.sync(&self.disk);
         self.close_way(touched);
         if let Err(error) = flushed {
-            // A name that a power cut may lose must not be in the index: that would be a deletion.
-            self.errors
-                .set("flush", format!("a directory cannot be flushed: {error}"));
-            self.take_changes_back();
-            self.plan.retry_later();
+            self.landed_not_flushed(&error);
             return false;
         }
         self.errors.clear("flush");

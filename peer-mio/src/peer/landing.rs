@@ -1,6 +1,7 @@
 //! Complete contents that wait to be landed together (docs/architecture.md, "Landing").
 
 use super::flushing::Flushes;
+use super::touched::Touched;
 use super::transfer::Transfer;
 use crate::clock::Now;
 use crate::disk::DiskFile;
@@ -35,6 +36,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Landing<F> {
     pub(super) ready: Vec<Ready<F>>,
+    /// Those that are being landed.
+    pub(super) group: Option<Group<F>>,
     /// Large ones that are flushed beside the loop before they are ready.
     pub(super) flushing: Flushes<F>,
     /// How many of them have their mode and time.
@@ -44,6 +47,17 @@ pub struct Landing<F> {
     since: Instant,
     /// When something landed last.
     pub(super) landed_at: Instant,
+}
+
+/// Contents that are landed in slices: hundreds of them take longer than a turn of the loop may.
+#[derive(Debug)]
+pub(super) struct Group<F> {
+    /// Those that are not landed yet.
+    pub rest: std::vec::IntoIter<Ready<F>>,
+    /// What has to be flushed before any of it is committed.
+    pub touched: Touched,
+    /// Path, bytes, bytes that were fetched and the time since the begin of each that has landed.
+    pub landed: Vec<(Vec<u8>, u64, u64, Duration)>,
 }
 
 /// Paths and contents that were noted, and a few others that look like them: 12 % while 512 of each are.
@@ -128,6 +142,7 @@ impl<F> Default for Landing<F> {
     fn default() -> Self {
         Self {
             ready: Vec::new(),
+            group: None,
             flushing: Flushes::default(),
             prepared: 0,
             filter: Filter::default(),
@@ -176,7 +191,9 @@ impl<F> Landing<F> {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Ready<F>> {
-        self.ready.iter().chain(self.flushing.files())
+        let group = self.group.as_ref().map(|group| group.rest.as_slice());
+        let group = group.unwrap_or_default();
+        self.ready.iter().chain(group).chain(self.flushing.files())
     }
 
     /// When the group is landed even if more may come.
@@ -189,17 +206,22 @@ impl<F> Landing<F> {
         }
     }
 
-    /// Takes those that wait; the first `most` of them.
-    pub(super) fn take_group(&mut self, most: usize) -> Vec<Ready<F>> {
+    /// Those that wait are landed from now on; the first `most` of them.
+    pub(super) fn begin_group(&mut self, now: Now, most: usize) {
         let rest = self.ready.split_off(most.min(self.ready.len()));
         let group = std::mem::replace(&mut self.ready, rest);
         self.prepared = self.prepared.saturating_sub(group.len());
+        self.landed_at = now.mono;
+        self.group = Some(Group {
+            rest: group.into_iter(),
+            touched: Touched::default(),
+            landed: Vec::new(),
+        });
         let mut filter = Filter::default();
         for ready in self.all() {
             filter.note(&ready.path, ready.content);
         }
         self.filter = filter;
-        group
     }
 
     /// Files that the group's flush is for; more than [`FLUSH_EACH`] are not counted.

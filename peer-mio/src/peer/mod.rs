@@ -314,6 +314,7 @@ impl<D: Disk> Peer<D> {
     /// Tells the others that we end, and makes what is known durable. Drain [`Self::poll_transmit`] after it.
     pub fn shut_down(&mut self) {
         self.engine.shut_down();
+        self.break_off_landing();
         self.commit_changes(Durability::Durable);
     }
 

@@ -17,7 +17,7 @@ use proto_core::time::Duration;
 use std::io;
 
 /// Dirty paths looked at in one slice ...
-const SLICE: usize = 64;
+const SLICE: usize = 16;
 /// ... unless so many bytes were hashed for them: about two milliseconds, and one file more.
 const SLICE_BYTES: u64 = 4 * 1024 * 1024;
 /// A file whose ctime is this young may change again within the same tick of the file clock.

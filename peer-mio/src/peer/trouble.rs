@@ -124,6 +124,7 @@ impl<D: Disk> Peer<D> {
         let Some(agreed) = self.renewal else {
             return;
         };
+        self.break_off_landing();
         match self.store.renew(self.spare_id, agreed) {
             Ok(()) => self.renewed = true,
             Err(error) => self.store_failed(&error),

@@ -27,7 +27,7 @@ pub const MAX_FILES: u64 = 4 * 1024 * 1024;
 /// A part of a bundle.
 pub const PART: u64 = 256 * 1024;
 /// Bytes packed in one slice: one to two milliseconds.
-const SLICE: usize = 512 * 1024;
+const SLICE: usize = 128 * 1024;
 
 /// What is served of our own small files.
 #[derive(Debug)]

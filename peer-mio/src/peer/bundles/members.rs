@@ -16,7 +16,7 @@ use proto_core::time::Instant;
 use std::io;
 
 /// Files unpacked in one slice: three to five milliseconds.
-pub(super) const SLICE: usize = 64;
+pub(super) const SLICE: usize = 16;
 /// Bytes unpacked in one slice.
 const SLICE_BYTES: u64 = 1024 * 1024;
 

@@ -60,6 +60,7 @@ impl<D: Disk> Peer<D> {
             return;
         };
         if coming.pull.is_some()
+            || coming.whole
             || self.engine.free_pulls() <= PULLS_FOR_OTHERS
             || !self.engine.has_place_for(coming.peer)
         {
@@ -109,6 +110,9 @@ impl<D: Disk> Peer<D> {
                 coming.excused = true;
             }
             self.end_bundle(self.now, place);
+        } else if let Some(place) = place {
+            // At once: what comes next is what the path would else wait for.
+            self.ask_part(place);
         }
     }
 
