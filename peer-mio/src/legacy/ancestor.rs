@@ -176,6 +176,16 @@ impl Ancestor {
         self.adopted_at + UNPACKING + time_for(bytes)
     }
 
+    /// Whether a batch of which it told then can hold a file as it is now. One that changed since, or twice within the two seconds that a
+    /// time in an archive stands for, may be there as it was before, as long and with the same time.
+    #[must_use]
+    pub fn may_have_packed(&self, told_at: Instant, seen: &Seen) -> bool {
+        let step = |mtime| (f64::from_bits(mtime) / 2.0).floor();
+        // Of what was there when it came nothing better is known.
+        let first = [told_at, seen.since] == [self.online_since; 2];
+        (first || seen.since < told_at) && step(seen.previous) != step(seen.mtime)
+    }
+
     /// Whether an answer that comes now may belong to an earlier fetch.
     #[must_use]
     pub fn awaits_late(&self, now: Instant) -> bool {

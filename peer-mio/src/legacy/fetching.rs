@@ -85,7 +85,7 @@ impl<D: Disk> Legacy<D> {
         name: &str,
     ) -> io::Result<()> {
         let to = match &goal {
-            Goal::Batch(_) => Some(ARCHIVE),
+            Goal::Batch(..) => Some(ARCHIVE),
             Goal::File(..) => Some(FILE),
             Goal::Size(..) => None,
         };
@@ -136,7 +136,7 @@ impl<D: Disk> Legacy<D> {
         log::debug!("{}: {:?}: {why}", ancestor.ip, fetching.fetch.name());
         match &fetching.goal {
             // Its files come one by one.
-            Goal::Batch(number) => ancestor.taken = *number,
+            Goal::Batch(number, _) => ancestor.taken = *number,
             Goal::File(path, _) | Goal::Size(path, ..) => {
                 ancestor.postpone(path, now + PATH_RETRY);
             }
@@ -150,9 +150,9 @@ impl<D: Disk> Legacy<D> {
         };
         let size = fetching.fetch.size().unwrap_or(0);
         match (fetching.goal, fetching.file) {
-            (Goal::Batch(number), Some(file)) => {
+            (Goal::Batch(number, told_at), Some(file)) => {
                 ancestor.taken = number;
-                match Unpacking::new(fetching.place, number, file) {
+                match Unpacking::new(fetching.place, (number, told_at), file) {
                     Ok(unpacking) => self.job = Job::Unpack(Box::new(unpacking)),
                     Err(error) => {
                         ancestor.rejected += 1;

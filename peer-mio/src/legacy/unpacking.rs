@@ -19,6 +19,8 @@ pub struct Unpacking<F> {
     place: usize,
     /// Of the batch.
     pub number: u32,
+    /// When it was told.
+    told_at: Instant,
     archive: Option<F>,
     waiting: std::vec::IntoIter<Member>,
     /// The member that is being unpacked, and the time that its file had before.
@@ -30,11 +32,12 @@ impl<F: DiskFile> Unpacking<F> {
     ///
     /// # Errors
     /// As of [`open`].
-    pub fn new(place: usize, number: u32, file: F) -> io::Result<Self> {
+    pub fn new(place: usize, (number, told_at): (u32, Instant), file: F) -> io::Result<Self> {
         let archive = open(file)?;
         Ok(Self {
             place,
             number,
+            told_at,
             archive: Some(archive.file),
             waiting: archive.members.into_iter(),
             current: None,
@@ -109,7 +112,8 @@ impl<D: Disk> Legacy<D> {
         // dict tells of.
         let wanted = unpacking.waiting.find_map(|member| {
             let seen = ancestor.seen.get(&member.name)?;
-            let same = is_time_of(time_of(&member), seen.mtime);
+            let same = is_time_of(time_of(&member), seen.mtime)
+                && ancestor.may_have_packed(unpacking.told_at, seen);
             (seen.here && !seen.is_resolved() && same).then_some((member, seen.mtime))
         });
         let Some(((member, mtime), archive)) = wanted.zip(unpacking.archive.take()) else {

@@ -181,27 +181,39 @@ fn late_answers_about_one_file_are_not_taken_for_those_about_the_next() {
     assert!(has(&cluster, 0, "file", text));
 }
 
-#[test]
-fn a_file_that_is_published_while_it_is_written_comes_whole() {
+/// Its user writes a file, and again once it is published: what is here in the end.
+fn written_while_published(first: &[u8], second: &[u8]) -> Cluster {
     let mut cluster = group(1, 6);
     cluster.drive(Duration::from_millis(5_000));
     // Archives tell times in steps of two seconds.
     while cluster.now().as_micros() % 2_000_000 > 100_000 {
         cluster.drive(Duration::from_millis(20));
     }
-    let whole = random(500_000);
     let begin = cluster.now();
-    original_writes(&mut cluster, "file", &whole[..300_000]);
+    original_writes(&mut cluster, "file", first);
     assert!(cluster.drive_until(SOON, |cluster| cluster.originals[0].add_times > 0));
     let end = cluster.now();
-    original_writes(&mut cluster, "file", &whole);
+    original_writes(&mut cluster, "file", second);
     assert_eq!(
         begin.as_micros() / 2_000_000,
         end.as_micros() / 2_000_000,
         "both in one step"
     );
     cluster.drive(Duration::from_secs(100));
+    cluster
+}
+
+#[test]
+fn a_file_that_is_published_while_it_is_written_comes_whole() {
+    let whole = random(500_000);
+    let cluster = written_while_published(&whole[..300_000], &whole);
     assert!(has(&cluster, 0, "file", &whole));
+}
+
+#[test]
+fn a_file_that_is_changed_just_after_it_was_packed_comes_as_it_is_though_it_is_as_long() {
+    let cluster = written_while_published(b"before", b"behind");
+    assert!(has(&cluster, 0, "file", b"behind"));
 }
 
 #[test]
