@@ -58,7 +58,8 @@ pub struct Original {
     known: BTreeSet<String>,
     /// Its counter.
     pub add_times: u32,
-    archives: BTreeMap<u32, Vec<u8>>,
+    /// Its `zip/`, which it neither reads nor empties when it starts.
+    pub archives: BTreeMap<u32, Vec<u8>>,
     downloads: BTreeMap<u16, Download>,
     /// Answers of this round.
     told: [Option<Told>; 2],

@@ -33,6 +33,8 @@ pub struct Ancestor {
     pub add_times: Option<u32>,
     /// When its counter changed last.
     pub adopted_at: Instant,
+    /// The time zone of its archives, in quarters of an hour.
+    pub zone: Option<i64>,
     /// Its newest batch that we have looked at.
     pub taken: u32,
     /// Its paths.
@@ -65,6 +67,7 @@ impl Ancestor {
             questions: VecDeque::with_capacity(QUESTIONS),
             add_times: None,
             adopted_at: now,
+            zone: None,
             taken: 0,
             seen: BTreeMap::new(),
             late: (0, Instant::ZERO),

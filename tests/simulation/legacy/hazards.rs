@@ -217,6 +217,29 @@ fn a_file_that_is_changed_just_after_it_was_packed_comes_as_it_is_though_it_is_a
 }
 
 #[test]
+fn an_archive_of_an_earlier_life_is_not_taken_for_the_newest_batch() {
+    let mut cluster = group(1, 6);
+    cluster.originals.truncate(1);
+    cluster.drive(Duration::from_millis(5_210));
+    let begin = cluster.now();
+    original_writes(&mut cluster, "file", b"before");
+    assert!(cluster.drive_until(SOON, |cluster| has(cluster, 0, "file", b"before")));
+    let archives = cluster.originals[0].archives.clone();
+    assert_eq!(archives.len(), 1);
+    begin_anew(&mut cluster);
+    cluster.originals[0].archives = archives;
+    // A quarter of an hour could be a time zone.
+    let quarter = begin + Duration::from_secs(900);
+    cluster.drive(quarter.saturating_since(cluster.now()));
+    original_writes(&mut cluster, "file", b"behind");
+    cluster.drive(Duration::from_millis(1100));
+    // The number is one that another has told.
+    cluster.originals[0].add_times = 1;
+    cluster.drive(Duration::from_secs(10));
+    assert!(has(&cluster, 0, "file", b"behind"));
+}
+
+#[test]
 fn after_any_operation_of_the_disk_that_fails_what_is_replaced_is_still_somewhere() {
     let mut struck = 0;
     for count in 0..40 {
