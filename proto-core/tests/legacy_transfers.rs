@@ -448,6 +448,57 @@ fn a_request_is_not_answered_twice_and_only_in_order() {
     }
 }
 
+#[test]
+fn a_client_that_lost_an_answer_is_given_up_soon_and_one_with_a_long_way_is_not() {
+    for (long_way, lost) in [(0, 40), (20, 40), (150, u64::MAX), (400, u64::MAX)] {
+        let mut now = Instant::from_micros(1_000_000);
+        let mut batches = OneBatch(file(10_000_000));
+        let mut serve = Serve::default();
+        let mut out = vec![0; MAX_SERVED];
+        let way = Duration::from_millis(long_way) + Duration::from_micros(100);
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        let name = "zip4.zip";
+        serve.handle_request(now, 1, &Request::FileInformation { name }, &mut batches);
+        let (mut sent, mut asked, mut got, mut total) = (0, 0, 0, u64::MAX);
+        let start = now;
+        while asked < total {
+            while let Some((_, len)) = serve.poll_transmit(now, &mut batches, &mut out) {
+                if sent == 0 {
+                    total = u64::from_be_bytes(out[28..36].try_into().unwrap());
+                }
+                if sent != lost {
+                    there.push((now + way, len));
+                }
+                sent += 1;
+            }
+            let next = there.iter().chain(&back).map(|(at, _)| *at).min();
+            let next = next.unwrap_or(Instant::FAR_FUTURE);
+            let next = next.min(serve.poll_timeout());
+            if next == Instant::FAR_FUTURE {
+                break;
+            }
+            now = now.max(next);
+            while there.first().is_some_and(|(at, _)| *at <= now) {
+                got += there.remove(0).1;
+                back.push((now + way, 0));
+            }
+            while back.first().is_some_and(|(at, _)| *at <= now) {
+                back.remove(0);
+                let index = asked;
+                asked += 1;
+                serve.handle_request(now, 1, &Request::Block { index, name }, &mut batches);
+            }
+        }
+        let took = now.saturating_since(start);
+        if lost == u64::MAX {
+            assert_eq!(asked, total);
+            assert!(got > 9_900_000, "{long_way}: {got}");
+        } else {
+            assert!(took < Duration::from_secs(10) && asked < 100, "{took:?}");
+        }
+    }
+}
+
 /// Whoever can send in the name of an ancestor makes us send that ancestor no more than a block for each datagram.
 #[test]
 fn one_request_draws_at_most_the_bytes_of_a_block() {

@@ -19,6 +19,9 @@ const DOWNLOADS: usize = 4;
 const ANSWERS: usize = 16;
 /// Empty blocks that are sent without having been asked for, before the next request shows that the ancestor lives.
 const AHEAD: u64 = 6;
+/// After so many requests in a row for what was sent already an answer seems to be lost: the client asks for ever one block behind, and no
+/// empty one brings it further.
+const BEHIND: u8 = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// A question for the batch that was served to the same port so long ago is no duplicate of the network.
@@ -51,6 +54,8 @@ struct Download {
     gap: Option<Duration>,
     /// Whether each block so far was asked for.
     all_asked: bool,
+    /// Requests since the last that asked for the next block.
+    behind: u8,
 }
 
 /// The last block of a batch was sent.
@@ -66,7 +71,8 @@ impl Download {
     /// Whether a request is waited for that may be lost, and an empty block can take its place.
     fn waits(&self) -> bool {
         let needed = full_blocks(self.size.saturating_sub(self.offset));
-        self.next.saturating_add(needed) < blocks(self.size)
+        self.behind < BEHIND
+            && self.next.saturating_add(needed) < blocks(self.size)
             && self.next < self.asked.saturating_add(AHEAD)
     }
 
@@ -202,6 +208,7 @@ impl Serve {
             pause: FIRST_PAUSE,
             gap: None,
             all_asked: true,
+            behind: 0,
         });
     }
 
@@ -235,6 +242,7 @@ impl Serve {
         }
         if index < download.next {
             download.asked = download.asked.max(index + 1);
+            download.behind = download.behind.saturating_add(1);
             download.pause = FIRST_PAUSE;
             download.due = now + download.pause;
             return None;
@@ -244,6 +252,7 @@ impl Serve {
         let usual = download.gap.unwrap_or(FIRST_PAUSE) * 4;
         download.pause = usual.clamp(FIRST_PAUSE, LONGEST_PAUSE);
         download.asked = index + 1;
+        download.behind = 0;
         let (answer, complete) = download.answer(now, FULL);
         self.complete = complete.or(self.complete);
         Some(answer)
