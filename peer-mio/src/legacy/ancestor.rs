@@ -211,6 +211,16 @@ impl Ancestor {
         seen.expected = Some(expected);
     }
 
+    /// Whether the batch that it learnt of last brings it something at a path.
+    #[must_use]
+    pub fn expects_newest(&self, path: &str) -> bool {
+        let expected = self
+            .seen
+            .get(path.as_bytes())
+            .and_then(|seen| seen.expected);
+        expected.is_some_and(|expected| Some(expected.number) == self.add_times)
+    }
+
     /// The batch that a path is expected from has come so far.
     pub fn reached(&mut self, path: &[u8], number: u32, stage: Stage) {
         let seen = self.seen.get_mut(path);

@@ -263,6 +263,20 @@ fn after_any_operation_of_the_disk_that_fails_what_is_replaced_is_still_somewher
 }
 
 #[test]
+fn what_is_new_here_does_not_wait_for_the_batch_of_another() {
+    let mut cluster = group(1, 6);
+    cluster.drive(Duration::from_millis(5_210));
+    original_writes(&mut cluster, "theirs", b"theirs");
+    wait(&mut cluster, &[("theirs", b"theirs".to_vec())]);
+    assert_eq!(cluster.originals[1].add_times, 1);
+    cluster.drive(Duration::from_secs(2));
+    // An ancestor that got it from another could need ten seconds.
+    write(&cluster, "ours", &vec![7; 100_000_000]);
+    cluster.drive(Duration::from_secs(5));
+    assert_eq!(batches(&cluster), 1);
+}
+
+#[test]
 fn a_name_that_is_not_utf8_does_not_keep_anything_from_being_published() {
     let mut bridged = Bridged::new();
     write(&bridged.cluster, "ours", b"x");
