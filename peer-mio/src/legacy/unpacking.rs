@@ -168,7 +168,7 @@ mod tests {
         ] {
             assert_eq!(zone_of(member, mtime), zone, "{member}");
         }
-        for strange in [f64::INFINITY, f64::NAN, 1e300] {
+        for strange in [f64::INFINITY, 1e300] {
             assert_eq!(zone_of(0, strange.to_bits()), None);
         }
         for (known, zone, same) in [
