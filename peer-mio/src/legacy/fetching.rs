@@ -4,7 +4,6 @@ use super::ancestor::PATH_RETRY;
 use super::incoming::Goal;
 use super::job::Job;
 use super::landing::{FILE, Landing};
-use super::seen::Stage;
 use super::unpacking::{ARCHIVE, Unpacking};
 use super::{Legacy, ROOM, create_anew};
 use crate::disk::{Disk, DiskFile};
@@ -166,10 +165,8 @@ impl<D: Disk> Legacy<D> {
             }
             (Goal::Size(path, mtime, expected), _) => {
                 if size != expected.size {
-                    // It may be a part of that.
-                    let seen = ancestor.seen.get_mut(&path);
-                    if let Some(expected) = seen.and_then(|seen| seen.expected.as_mut()) {
-                        expected.stage = Stage::Published;
+                    if let Some(seen) = ancestor.seen.get_mut(&path) {
+                        seen.is_not(now, size);
                     }
                 } else if ancestor.seen.get(&path).map(|seen| seen.mtime) == Some(mtime) {
                     ancestor.resolve(now, &path, mtime, expected.content);

@@ -92,6 +92,20 @@ fn an_ancestor_killed_while_it_unpacks_what_it_had_replaces_nothing_with_its_hal
 }
 
 #[test]
+fn a_file_is_not_fetched_back_because_an_ancestor_pauses_while_it_unpacks_it() {
+    let mut cluster = slow_group(1);
+    let ours = random(3_000_000);
+    write(&cluster, "file", &ours);
+    assert!(cluster.drive_until(SOON, |cluster| cluster.originals[0].read("file").is_some()));
+    for part in [1_000_000, 2_000_000, 3_000_000] {
+        original_writes(&mut cluster, "file", &ours[..part]);
+        cluster.drive(Duration::from_millis(2300));
+    }
+    cluster.drive(Duration::from_secs(20));
+    assert_eq!(cluster.originals[0].served, 0);
+}
+
+#[test]
 fn what_a_user_saves_twice_before_the_batch_is_there_does_not_replace_ours() {
     let mut cluster = slow_group(2);
     write(&cluster, "file", b"version1");
