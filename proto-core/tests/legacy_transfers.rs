@@ -262,10 +262,10 @@ fn original_downloads(seed: u64, size: usize, lost: u64, slow: bool) -> Option<V
         Request::FileInformation { name: "zip4.zip" },
     );
     let (_, len) = serve.poll_transmit(now, &mut batches, &mut out).unwrap();
-    let Ok(Reply::FileInformation(information)) = Reply::parse(&out[..len]) else {
-        panic!("no information");
-    };
-    for index in 0..information.total_blocks() {
+    // The fields that its client reads.
+    let field = |place: usize| u64::from_be_bytes(out[place..][..8].try_into().unwrap());
+    assert_eq!((len, field(12)), (36, size as u64));
+    for index in 0..field(28) {
         if random.below(1000) >= lost {
             request(
                 &mut serve,
@@ -410,7 +410,7 @@ fn nothing_but_batches_is_served_and_every_wrong_request_gets_its_status() {
 }
 
 #[test]
-fn a_duplicate_of_a_request_is_not_answered_twice_but_a_later_repetition_is() {
+fn a_request_is_not_answered_twice_and_only_in_order() {
     let mut now = Instant::from_micros(1_000_000);
     let mut batches = OneBatch(file(100_000));
     let mut serve = Serve::default();
@@ -423,16 +423,113 @@ fn a_duplicate_of_a_request_is_not_answered_twice_but_a_later_repetition_is() {
     assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
     serve.handle_request(now, 9, &block, &mut batches);
     assert!(serve.poll_transmit(now, &mut batches, &mut out).is_none());
-    // Another program than an ancestor's client, which has read all that there was.
-    let last = Request::Block {
+    // Which bytes somebody has who asks for this one is not known.
+    let later = Request::Block {
         index: 4,
         name: "zip4.zip",
     };
-    serve.handle_request(now, 9, &last, &mut batches);
-    assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
-    now += Duration::from_secs(2);
-    serve.handle_request(now, 9, &last, &mut batches);
-    assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
+    serve.handle_request(now, 9, &later, &mut batches);
+    let (_, len) = serve.poll_transmit(now, &mut batches, &mut out).unwrap();
+    let failed = Reply::Failed {
+        operation: Operation::BLOCK,
+        status: Status::OUT_OF_RANGE,
+    };
+    assert_eq!(Reply::parse(&out[..len]), Ok(failed));
+    now += Duration::from_millis(50);
+    serve.handle_request(now, 9, &block, &mut batches);
+    assert!(serve.poll_transmit(now, &mut batches, &mut out).is_none());
+    // A new download has a port of its own; one that the network repeats has not.
+    for (port, answered) in [(9, false), (10, true), (10, false)] {
+        let name = "zip4.zip";
+        let question = Request::FileInformation { name };
+        serve.handle_request(now, port, &question, &mut batches);
+        let answer = serve.poll_transmit(now, &mut batches, &mut out);
+        assert_eq!(answer.is_some(), answered);
+    }
+}
+
+#[test]
+fn a_client_that_lost_an_answer_is_given_up_soon_and_one_with_a_long_way_is_not() {
+    for (long_way, lost) in [(0, 40), (20, 40), (150, u64::MAX), (400, u64::MAX)] {
+        let mut now = Instant::from_micros(1_000_000);
+        let mut batches = OneBatch(file(10_000_000));
+        let mut serve = Serve::default();
+        let mut out = vec![0; MAX_SERVED];
+        let way = Duration::from_millis(long_way) + Duration::from_micros(100);
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        let name = "zip4.zip";
+        serve.handle_request(now, 1, &Request::FileInformation { name }, &mut batches);
+        let (mut sent, mut asked, mut got, mut total) = (0, 0, 0, u64::MAX);
+        let start = now;
+        while asked < total {
+            while let Some((_, len)) = serve.poll_transmit(now, &mut batches, &mut out) {
+                if sent == 0 {
+                    total = u64::from_be_bytes(out[28..36].try_into().unwrap());
+                }
+                if sent != lost {
+                    there.push((now + way, len));
+                }
+                sent += 1;
+            }
+            let next = there.iter().chain(&back).map(|(at, _)| *at).min();
+            let next = next.unwrap_or(Instant::FAR_FUTURE);
+            let next = next.min(serve.poll_timeout());
+            if next == Instant::FAR_FUTURE {
+                break;
+            }
+            now = now.max(next);
+            while there.first().is_some_and(|(at, _)| *at <= now) {
+                got += there.remove(0).1;
+                back.push((now + way, 0));
+            }
+            while back.first().is_some_and(|(at, _)| *at <= now) {
+                back.remove(0);
+                let index = asked;
+                asked += 1;
+                serve.handle_request(now, 1, &Request::Block { index, name }, &mut batches);
+            }
+        }
+        let took = now.saturating_since(start);
+        if lost == u64::MAX {
+            assert_eq!(asked, total);
+            assert!(got > 9_900_000, "{long_way}: {got}");
+        } else {
+            assert!(took < Duration::from_secs(10) && asked < 100, "{took:?}");
+        }
+    }
+}
+
+/// Whoever can send in the name of an ancestor makes us send that ancestor no more than a block for each datagram.
+#[test]
+fn one_request_draws_at_most_the_bytes_of_a_block() {
+    let mut now = Instant::from_micros(1_000_000);
+    let mut batches = OneBatch(file(1_000_000));
+    let mut serve = Serve::default();
+    let mut out = vec![0; MAX_SERVED];
+    let mut random = Random(77);
+    let mut most = [0, 0];
+    for round in 0..3000 {
+        let name = "zip4.zip";
+        let index = round / 60 + random.below(3);
+        let request = match random.below(20) {
+            0 => Request::FileInformation { name },
+            _ => Request::Block { index, name },
+        };
+        let port = 1 + random.below(3) as u16;
+        serve.handle_request(now, port, &request, &mut batches);
+        let mut drawn = 0;
+        while serve.poll_timeout() != Instant::FAR_FUTURE {
+            now = now.max(serve.poll_timeout());
+            while let Some((_, len)) = serve.poll_transmit(now, &mut batches, &mut out) {
+                drawn += len;
+            }
+        }
+        now += Duration::from_millis(random.below(3000));
+        let kind = usize::from(matches!(request, Request::Block { .. }));
+        most[kind] = most[kind].max(drawn);
+    }
+    // The answer and six empty blocks.
+    assert_eq!(most, [36 + 6 * 28, MAX_SERVED]);
 }
 
 #[test]

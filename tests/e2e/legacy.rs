@@ -341,6 +341,29 @@ fn legacy_five_percent_of_loss_towards_the_tinypeer() {
     );
 }
 
+#[test]
+fn legacy_beside_one_ipv6_address() {
+    let Some(mut plan) = plan("legacy-ipv6", &[1]) else {
+        return;
+    };
+    if !Path::new("/proc/net/if_inet6").exists() {
+        return skip("legacy-ipv6", "the kernel has no IPv6");
+    }
+    if let Member::Tinypeer(peer) = &mut plan.members[1] {
+        peer.listen = "[::1]:22001".parse().expect("an address");
+    }
+    let source = plan.scratch.folder("source");
+    for member in &mut plan.members {
+        member.start();
+    }
+    for (name, from, to) in [("theirs", 0, [1, 2]), ("ours", 1, [0, 2])] {
+        write(&source.join(name), name.as_bytes());
+        fs::copy(source.join(name), plan.members[from].path(name)).expect("copy");
+        let names = [name.to_owned()];
+        plan.wait_for(name, &names, &source, &to, seconds(60));
+    }
+}
+
 /// The worst that an original does: it comes back with nothing.
 #[test]
 fn legacy_an_original_that_restarts_empty_deletes_nothing() {

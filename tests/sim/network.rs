@@ -45,8 +45,8 @@ pub struct Network {
     /// Bytes sent in all.
     pub bytes: u64,
     sent_by: BTreeMap<SocketAddr, u64>,
-    /// Bytes of the longest datagram to each address.
-    pub longest: BTreeMap<SocketAddr, usize>,
+    /// Bytes that were sent to each address.
+    pub sent_to: BTreeMap<SocketAddr, usize>,
 }
 
 impl Network {
@@ -61,7 +61,7 @@ impl Network {
             cut: BTreeSet::new(),
             bytes: 0,
             sent_by: BTreeMap::new(),
-            longest: BTreeMap::new(),
+            sent_to: BTreeMap::new(),
         }
     }
 
@@ -69,8 +69,7 @@ impl Network {
     pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
         self.bytes += datagram.len() as u64;
         *self.sent_by.entry(from).or_default() += datagram.len() as u64;
-        let longest = self.longest.entry(to).or_default();
-        *longest = datagram.len().max(*longest);
+        *self.sent_to.entry(to).or_default() += datagram.len();
         if self.cut.contains(&(from, to)) || self.rng.chance(self.weather.loss) {
             return;
         }

@@ -58,7 +58,8 @@ pub struct Original {
     known: BTreeSet<String>,
     /// Its counter.
     pub add_times: u32,
-    archives: BTreeMap<u32, Vec<u8>>,
+    /// Its `zip/`, which it neither reads nor empties when it starts.
+    pub archives: BTreeMap<u32, Vec<u8>>,
     downloads: BTreeMap<u16, Download>,
     /// Answers of this round.
     told: [Option<Told>; 2],
@@ -359,10 +360,9 @@ impl Original {
         let Some(download) = self.downloads.get_mut(&port) else {
             return;
         };
+        let told = told_blocks(datagram).filter(|_| download.total.is_none());
         match (Reply::parse(datagram), download.total) {
-            (Ok(Reply::FileInformation(information)), None) if information.size > 0 => {
-                download.total = Some(information.total_blocks());
-            }
+            _ if told.is_some() => download.total = told,
             (Ok(Reply::Block { bytes, .. }), Some(_)) => {
                 download.bytes.extend_from_slice(bytes);
                 download.blocks += 1;
@@ -406,6 +406,15 @@ impl Original {
             self.share.insert(path, (seconds(now), unpacked));
         }
     }
+}
+
+/// It asks for as many blocks as the last field of file information says, if the file is not empty.
+fn told_blocks(datagram: &[u8]) -> Option<u64> {
+    let (head, fields) = datagram.split_first_chunk::<12>()?;
+    let (size, fields) = fields.split_first_chunk::<8>()?;
+    let found = head.ends_with(&[0; 8]) && u64::from_be_bytes(*size) > 0;
+    let total = fields.split_first_chunk::<8>()?.1.first_chunk::<8>()?;
+    found.then(|| u64::from_be_bytes(*total))
 }
 
 fn seconds(now: Instant) -> f64 {

@@ -33,6 +33,8 @@ pub struct Ancestor {
     pub add_times: Option<u32>,
     /// When its counter changed last.
     pub adopted_at: Instant,
+    /// The time zone of its archives, in quarters of an hour.
+    pub zone: Option<i64>,
     /// Its newest batch that we have looked at.
     pub taken: u32,
     /// Its paths.
@@ -65,6 +67,7 @@ impl Ancestor {
             questions: VecDeque::with_capacity(QUESTIONS),
             add_times: None,
             adopted_at: now,
+            zone: None,
             taken: 0,
             seen: BTreeMap::new(),
             late: (0, Instant::ZERO),
@@ -176,6 +179,16 @@ impl Ancestor {
         self.adopted_at + UNPACKING + time_for(bytes)
     }
 
+    /// Whether a batch of which it told then can hold a file as it is now. One that changed since, or twice within the two seconds that a
+    /// time in an archive stands for, may be there as it was before, as long and with the same time.
+    #[must_use]
+    pub fn may_have_packed(&self, told_at: Instant, seen: &Seen) -> bool {
+        let step = |mtime| (f64::from_bits(mtime) / 2.0).floor();
+        // Of what was there when it came nothing better is known.
+        let first = [told_at, seen.since] == [self.online_since; 2];
+        (first || seen.since < told_at) && step(seen.previous) != step(seen.mtime)
+    }
+
     /// Whether an answer that comes now may belong to an earlier fetch.
     #[must_use]
     pub fn awaits_late(&self, now: Instant) -> bool {
@@ -196,6 +209,16 @@ impl Ancestor {
     pub fn expect(&mut self, path: &[u8], expected: Expected) {
         let seen = self.seen.entry(path.to_vec()).or_insert(Seen::UNHEARD);
         seen.expected = Some(expected);
+    }
+
+    /// Whether the batch that it learnt of last brings it something at a path.
+    #[must_use]
+    pub fn expects_newest(&self, path: &str) -> bool {
+        let expected = self
+            .seen
+            .get(path.as_bytes())
+            .and_then(|seen| seen.expected);
+        expected.is_some_and(|expected| Some(expected.number) == self.add_times)
     }
 
     /// The batch that a path is expected from has come so far.

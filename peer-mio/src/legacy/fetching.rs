@@ -4,7 +4,6 @@ use super::ancestor::PATH_RETRY;
 use super::incoming::Goal;
 use super::job::Job;
 use super::landing::{FILE, Landing};
-use super::seen::Stage;
 use super::unpacking::{ARCHIVE, Unpacking};
 use super::{Legacy, ROOM, create_anew};
 use crate::disk::{Disk, DiskFile};
@@ -85,7 +84,7 @@ impl<D: Disk> Legacy<D> {
         name: &str,
     ) -> io::Result<()> {
         let to = match &goal {
-            Goal::Batch(_) => Some(ARCHIVE),
+            Goal::Batch(..) => Some(ARCHIVE),
             Goal::File(..) => Some(FILE),
             Goal::Size(..) => None,
         };
@@ -136,7 +135,7 @@ impl<D: Disk> Legacy<D> {
         log::debug!("{}: {:?}: {why}", ancestor.ip, fetching.fetch.name());
         match &fetching.goal {
             // Its files come one by one.
-            Goal::Batch(number) => ancestor.taken = *number,
+            Goal::Batch(number, _) => ancestor.taken = *number,
             Goal::File(path, _) | Goal::Size(path, ..) => {
                 ancestor.postpone(path, now + PATH_RETRY);
             }
@@ -150,9 +149,9 @@ impl<D: Disk> Legacy<D> {
         };
         let size = fetching.fetch.size().unwrap_or(0);
         match (fetching.goal, fetching.file) {
-            (Goal::Batch(number), Some(file)) => {
+            (Goal::Batch(number, told_at), Some(file)) => {
                 ancestor.taken = number;
-                match Unpacking::new(fetching.place, number, file) {
+                match Unpacking::new(fetching.place, (number, told_at), file) {
                     Ok(unpacking) => self.job = Job::Unpack(Box::new(unpacking)),
                     Err(error) => {
                         ancestor.rejected += 1;
@@ -166,10 +165,8 @@ impl<D: Disk> Legacy<D> {
             }
             (Goal::Size(path, mtime, expected), _) => {
                 if size != expected.size {
-                    // It may be a part of that.
-                    let seen = ancestor.seen.get_mut(&path);
-                    if let Some(expected) = seen.and_then(|seen| seen.expected.as_mut()) {
-                        expected.stage = Stage::Published;
+                    if let Some(seen) = ancestor.seen.get_mut(&path) {
+                        seen.is_not(now, size);
                     }
                 } else if ancestor.seen.get(&path).map(|seen| seen.mtime) == Some(mtime) {
                     ancestor.resolve(now, &path, mtime, expected.content);

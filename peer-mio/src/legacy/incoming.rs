@@ -17,8 +17,8 @@ const NEW_GRACE: Duration = Duration::from_secs(15);
 
 /// What is being fetched from an ancestor.
 pub enum Goal {
-    /// Its batch of this number.
-    Batch(u32),
+    /// Its batch of this number, of which it told then.
+    Batch(u32, Instant),
     /// A file by itself, which had this time.
     File(Vec<u8>, u64),
     /// Only the size of a file, to believe that it is what we expect.
@@ -29,7 +29,7 @@ impl Goal {
     /// The path, of a file.
     fn path(&self) -> Option<&[u8]> {
         match self {
-            Self::Batch(_) => None,
+            Self::Batch(..) => None,
             Self::File(path, ..) | Self::Size(path, ..) => Some(path),
         }
     }
@@ -109,9 +109,14 @@ impl<D: Disk> Legacy<D> {
             };
             return Some((goal, direct(path)));
         }
-        let strange = ready().any(|(_, seen)| seen.expected.is_none());
+        let told_at = ancestor.adopted_at;
+        let strange = ready()
+            .any(|(_, seen)| seen.expected.is_none() && ancestor.may_have_packed(told_at, seen));
         if add_times > ancestor.taken && add_times != published && strange {
-            return Some((Goal::Batch(add_times), format!("zip{add_times}.zip")));
+            return Some((
+                Goal::Batch(add_times, told_at),
+                format!("zip{add_times}.zip"),
+            ));
         }
         let due = ready().find_map(|(path, seen)| {
             let grace = if seen.known.is_some() || own.contains_key(path) {

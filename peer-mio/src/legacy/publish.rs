@@ -147,13 +147,15 @@ impl<D: Disk> Legacy<D> {
             return now < last + grace;
         }
         if ancestor.add_times != Some(ours.number) && ancestor.add_times != Some(0) {
+            // It has learnt of somebody else's batch. What is ours only since then is not in that.
+            let may_bring =
+                |path: &str| self.own_since <= ancestor.adopted_at || ancestor.expects_newest(path);
             let lacking = self
                 .own
                 .iter()
-                .filter(|(path, own)| ancestor.lacks(path, own))
+                .filter(|(path, own)| may_bring(path) && ancestor.lacks(path, own))
                 .map(|(_, own)| own.size)
                 .sum();
-            // It has learnt of somebody else's batch.
             return now < ancestor.adopted_at + Duration::from_secs(3) + time_for(lacking);
         }
         false

@@ -1,5 +1,7 @@
 //! One path of an ancestor's: what its dicts told of it, what we know that it held, and what it is expected to hold.
 
+use super::ancestor::{UNPACKING, time_for};
+use super::landing::SETTLED;
 use proto_core::content::ContentId;
 use proto_core::time::{Duration, Instant};
 
@@ -120,6 +122,18 @@ impl Seen {
                 self.expected = None;
             }
             _ => {}
+        }
+    }
+
+    /// It has another size than what is expected. The ancestor may be unpacking it still, if it is a part.
+    pub fn is_not(&mut self, now: Instant, size: u64) {
+        let may_be_part = self.may_be_part(size);
+        if let Some(expected) = &mut self.expected {
+            if may_be_part && now < self.since + UNPACKING + time_for(expected.size) {
+                self.retry_at = now + SETTLED;
+            } else {
+                expected.stage = Stage::Published;
+            }
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Unpacking<F> {
     place: usize,
     /// Of the batch.
     pub number: u32,
+    /// When it was told.
+    told_at: Instant,
     archive: Option<F>,
     waiting: std::vec::IntoIter<Member>,
     /// The member that is being unpacked, and the time that its file had before.
@@ -30,11 +32,12 @@ impl<F: DiskFile> Unpacking<F> {
     ///
     /// # Errors
     /// As of [`open`].
-    pub fn new(place: usize, number: u32, file: F) -> io::Result<Self> {
+    pub fn new(place: usize, (number, told_at): (u32, Instant), file: F) -> io::Result<Self> {
         let archive = open(file)?;
         Ok(Self {
             place,
             number,
+            told_at,
             archive: Some(archive.file),
             waiting: archive.members.into_iter(),
             current: None,
@@ -42,15 +45,21 @@ impl<F: DiskFile> Unpacking<F> {
     }
 }
 
-/// Whether a time in an archive, in an ancestor's time zone and in steps of two seconds, may be that of a file.
-fn is_time_of(member: i64, mtime: u64) -> bool {
+/// A time in an archive is in an ancestor's time zone and in steps of two seconds. In which zone, in quarters of an hour, it is that of a
+/// file; `None` if in none.
+fn zone_of(member: i64, mtime: u64) -> Option<i64> {
     let mtime = f64::from_bits(mtime).floor();
     if mtime.abs() > 1e15 {
-        return false;
+        return None;
     }
     let apart = mtime as i64 - member;
-    // Zones are quarters of an hour apart, up to 14 hours.
-    apart.abs() <= 14 * 3600 + 1 && matches!(apart.rem_euclid(900), 0 | 1)
+    let zone = apart.div_euclid(900);
+    (zone.abs() <= 14 * 4 && matches!(apart.rem_euclid(900), 0 | 1)).then_some(zone)
+}
+
+/// Whether an ancestor can have both zones: the same, or with summer time.
+fn is_same_zone(known: Option<i64>, zone: i64) -> bool {
+    known.is_none_or(|known| matches!((known - zone).abs(), 0 | 4))
 }
 
 impl<D: Disk> Legacy<D> {
@@ -102,15 +111,22 @@ impl<D: Disk> Legacy<D> {
     }
 
     fn next_member(&mut self, peer: &Peer<D>, mut unpacking: Box<Unpacking<D::File>>) -> bool {
-        let Some(ancestor) = self.ancestors.get(unpacking.place) else {
+        let Some(ancestor) = self.ancestors.get_mut(unpacking.place) else {
             return false;
         };
         // An archive of an earlier life of the ancestor may have the same name: what counts is the file that its
         // dict tells of.
         let wanted = unpacking.waiting.find_map(|member| {
             let seen = ancestor.seen.get(&member.name)?;
-            let same = is_time_of(time_of(&member), seen.mtime);
-            (seen.here && !seen.is_resolved() && same).then_some((member, seen.mtime))
+            let zone = zone_of(time_of(&member), seen.mtime)
+                .filter(|zone| is_same_zone(ancestor.zone, *zone))?;
+            let counts = seen.here
+                && !seen.is_resolved()
+                && ancestor.may_have_packed(unpacking.told_at, seen);
+            counts.then(|| {
+                ancestor.zone.get_or_insert(zone);
+                (member, seen.mtime)
+            })
         });
         let Some(((member, mtime), archive)) = wanted.zip(unpacking.archive.take()) else {
             return false;
@@ -142,16 +158,26 @@ mod tests {
     #[test]
     fn times_of_archives_are_compared_across_zones() {
         let mtime = 1_795_401_269.823_f64.to_bits();
-        for (member, same) in [
-            (1_795_401_268, true),
-            (1_795_401_268 + 7200, true),
-            (1_795_401_268 - 12_600, true),
-            (1_795_401_270, false),
-            (1_795_401_266, false),
-            (1_795_401_268 + 86_400, false),
+        for (member, zone) in [
+            (1_795_401_268, Some(0)),
+            (1_795_401_268 + 7200, Some(-8)),
+            (1_795_401_268 - 12_600, Some(14)),
+            (1_795_401_270, None),
+            (1_795_401_266, None),
+            (1_795_401_268 + 86_400, None),
         ] {
-            assert_eq!(is_time_of(member, mtime), same, "{member}");
+            assert_eq!(zone_of(member, mtime), zone, "{member}");
         }
-        assert!(!is_time_of(0, f64::INFINITY.to_bits()) && !is_time_of(0, 1e300_f64.to_bits()));
+        for strange in [f64::INFINITY, 1e300] {
+            assert_eq!(zone_of(0, strange.to_bits()), None);
+        }
+        for (known, zone, same) in [
+            (None, 7, true),
+            (Some(4), 8, true),
+            (Some(4), 0, true),
+            (Some(4), 5, false),
+        ] {
+            assert_eq!(is_same_zone(known, zone), same, "{known:?} {zone}");
+        }
     }
 }

@@ -1,26 +1,30 @@
 //! Serving our batches to one ancestor. Its client asks block by block from a socket of its own, waits for
 //! ever and takes whatever comes as the next block, so each block is sent exactly once and in order; a request
-//! that does not come is taken as lost, and the next block is sent without it (docs/legacy.md, "Serving").
+//! that does not come is taken as lost, and an empty block is sent in its place (docs/legacy.md, "Serving").
 
 use super::{FileInformation, Operation, Reply, Request, Status};
 use crate::time::{Duration, Instant};
 use heapless::{Deque, Vec};
 
-/// Block size that we serve: the ancestor's own.
+/// Block size that we tell: the ancestor's own.
 pub const BLOCK: u16 = 20_480;
-/// Largest datagram to an ancestor: a block and its header.
+/// Bytes that one request draws at most: an ancestor's block and its header.
 pub const MAX_SERVED: usize = BLOCK as usize + BLOCK_HEAD;
+/// Bytes of a block: the empty ones that may follow it fit beside it.
+const FULL: usize = BLOCK as usize - AHEAD as usize * BLOCK_HEAD;
 const BLOCK_HEAD: usize = 28;
 /// Downloads that one ancestor has under way; each is one thread of it.
 const DOWNLOADS: usize = 4;
 /// Answers waiting to be sent to one ancestor.
 const ANSWERS: usize = 16;
-/// Blocks that are sent without having been asked for, before the next request shows that the ancestor
-/// lives: they have to fit into its receive buffer.
+/// Empty blocks that are sent without having been asked for, before the next request shows that the ancestor lives.
 const AHEAD: u64 = 6;
+/// After so many requests in a row for what was sent already an answer seems to be lost: the client asks for ever one block behind, and no
+/// empty one brings it further.
+const BEHIND: u8 = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-/// A request for a block that was sent so long ago is no duplicate of the network.
+/// A question for the batch that was served to the same port so long ago is no duplicate of the network.
 const REPEATED: Duration = Duration::from_secs(1);
 
 /// What is served: the batches `zipN.zip`.
@@ -38,6 +42,8 @@ struct Download {
     size: u64,
     /// The next block to send: all before it are sent.
     next: u64,
+    /// Bytes of the batch that are in these.
+    offset: u64,
     /// Behind the newest block that was asked for.
     asked: u64,
     sent_at: Instant,
@@ -48,6 +54,8 @@ struct Download {
     gap: Option<Duration>,
     /// Whether each block so far was asked for.
     all_asked: bool,
+    /// Requests since the last that asked for the next block.
+    behind: u8,
 }
 
 /// The last block of a batch was sent.
@@ -60,15 +68,47 @@ pub struct Complete {
 }
 
 impl Download {
-    fn total(&self) -> u64 {
-        information(self.size).total_blocks()
+    /// Whether a request is waited for that may be lost, and an empty block can take its place.
+    fn waits(&self) -> bool {
+        let needed = full_blocks(self.size.saturating_sub(self.offset));
+        self.behind < BEHIND
+            && self.next.saturating_add(needed) < blocks(self.size)
+            && self.next < self.asked.saturating_add(AHEAD)
+    }
+
+    /// The next block, with up to so many bytes.
+    fn answer(&mut self, now: Instant, bytes: usize) -> (Answer, Option<Complete>) {
+        let left = self.size.saturating_sub(self.offset);
+        let len = usize::try_from(left).map_or(bytes, |left| left.min(bytes));
+        let (number, index, offset) = (self.number, self.next, self.offset);
+        self.offset += len as u64;
+        self.next += 1;
+        self.sent_at = now;
+        self.due = now + self.pause;
+        let answer = Answer::Block {
+            number,
+            index,
+            offset,
+            len,
+        };
+        let complete = Complete {
+            number,
+            all_asked: self.all_asked,
+        };
+        let is_last = self.next == blocks(self.size);
+        (answer, is_last.then_some(complete))
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Information(u32),
-    Block(u64),
+    Block {
+        number: u32,
+        index: u64,
+        offset: u64,
+        len: usize,
+    },
     Failed(Operation, Status),
 }
 
@@ -82,11 +122,14 @@ pub struct Serve {
     unasked: u64,
 }
 
-fn information(size: u64) -> FileInformation {
-    FileInformation {
-        size,
-        block_size: BLOCK,
-    }
+fn full_blocks(size: u64) -> u64 {
+    size.div_ceil(FULL as u64)
+}
+
+/// Blocks that a batch of this size comes in: more than it needs, for requests that may be lost.
+fn blocks(size: u64) -> u64 {
+    let needed = full_blocks(size);
+    needed + (needed / 2 + 2).min(needed / 8 + 24)
 }
 
 /// The number in `zipN.zip`, without leading zeros.
@@ -113,7 +156,14 @@ impl Serve {
                     .filter(|(_, size)| *size > 0);
                 match found {
                     Some((number, size)) => {
-                        self.begin(now, port, number, size, 0);
+                        let is_new = |download: &Download| {
+                            (download.port, download.number) != (port, number)
+                                || now.saturating_since(download.sent_at) >= REPEATED
+                        };
+                        if !self.downloads.iter().all(is_new) {
+                            return;
+                        }
+                        self.begin(now, port, number, size);
                         Answer::Information(number)
                     }
                     None => Answer::Failed(Operation::FILE_INFORMATION, Status::NOT_FOUND),
@@ -133,7 +183,7 @@ impl Serve {
         let _ = self.answers.push_back((port, answer));
     }
 
-    fn begin(&mut self, now: Instant, port: u16, number: u32, size: u64, next: u64) {
+    fn begin(&mut self, now: Instant, port: u16, number: u32, size: u64) {
         self.downloads.retain(|download| download.port != port);
         if self.downloads.is_full() {
             let oldest = self
@@ -150,17 +200,19 @@ impl Serve {
             port,
             number,
             size,
-            next,
-            asked: next,
+            next: 0,
+            offset: 0,
+            asked: 0,
             sent_at: now,
             due: now + FIRST_PAUSE,
             pause: FIRST_PAUSE,
             gap: None,
             all_asked: true,
+            behind: 0,
         });
     }
 
-    /// `None`: no answer, because that block is on its way or in the ancestor's buffer already.
+    /// `None`: no answer, because that block, or an empty one in its place, is on its way already.
     fn handle_block(
         &mut self,
         now: Instant,
@@ -175,40 +227,35 @@ impl Serve {
         };
         let known = |download: &&mut Download| download.port == port && download.number == number;
         if self.downloads.iter_mut().find(known).is_none() {
-            // Begun before we were started anew.
             let Some(size) = batches.size(number) else {
                 return failed(Status::NOT_FOUND);
             };
-            self.begin(now, port, number, size, index);
+            if index > 0 {
+                // Begun before we were started anew: which bytes it has is not known.
+                return failed(Status::OUT_OF_RANGE);
+            }
+            self.begin(now, port, number, size);
         }
         let download = self.downloads.iter_mut().find(known)?;
-        if index >= download.total() {
+        if index > download.next || index >= blocks(download.size) {
             return failed(Status::OUT_OF_RANGE);
         }
         if index < download.next {
-            let repeated = index < download.asked
-                && now.saturating_since(download.sent_at) >= REPEATED
-                && download.next == download.asked;
             download.asked = download.asked.max(index + 1);
+            download.behind = download.behind.saturating_add(1);
             download.pause = FIRST_PAUSE;
             download.due = now + download.pause;
-            return repeated.then_some(Answer::Block(index));
+            return None;
         }
         let gap = now.saturating_since(download.sent_at);
         download.gap = Some(download.gap.map_or(gap, |mean| (mean * 7 + gap) / 8));
         let usual = download.gap.unwrap_or(FIRST_PAUSE) * 4;
         download.pause = usual.clamp(FIRST_PAUSE, LONGEST_PAUSE);
         download.asked = index + 1;
-        download.next = index + 1;
-        download.sent_at = now;
-        download.due = now + download.pause;
-        if download.next == download.total() {
-            self.complete = Some(Complete {
-                number,
-                all_asked: download.all_asked,
-            });
-        }
-        Some(Answer::Block(index))
+        download.behind = 0;
+        let (answer, complete) = download.answer(now, FULL);
+        self.complete = complete.or(self.complete);
+        Some(answer)
     }
 
     /// Writes the next datagram for the ancestor; its port and the length.
@@ -223,7 +270,7 @@ impl Serve {
                 Some(answer) => answer,
                 None => self.next_unasked(now)?,
             };
-            if let Some(len) = self.emit(port, answer, batches, out) {
+            if let Some(len) = emit(answer, batches, out) {
                 self.sent(now, port);
                 return Some((port, len));
             }
@@ -242,61 +289,18 @@ impl Serve {
         }
     }
 
-    /// A block whose request seems to be lost.
+    /// An empty block in the place of one whose request seems to be lost.
     fn next_unasked(&mut self, now: Instant) -> Option<(u16, Answer)> {
         let download = self
             .downloads
             .iter_mut()
             .find(|download| download.waits() && download.due <= now)?;
-        let index = download.next;
-        download.next += 1;
-        download.sent_at = now;
         download.pause = (download.pause * 2).min(LONGEST_PAUSE);
-        download.due = now + download.pause;
         download.all_asked = false;
         self.unasked += 1;
-        if download.next == download.total() {
-            self.complete = Some(Complete {
-                number: download.number,
-                all_asked: false,
-            });
-        }
-        Some((download.port, Answer::Block(index)))
-    }
-
-    fn emit(
-        &self,
-        port: u16,
-        answer: Answer,
-        batches: &mut impl Batches,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        match answer {
-            Answer::Information(number) => {
-                Reply::FileInformation(information(batches.size(number)?))
-                    .emit(out)
-                    .ok()
-            }
-            Answer::Failed(operation, status) => Reply::Failed { operation, status }.emit(out).ok(),
-            Answer::Block(index) => {
-                let download = self
-                    .downloads
-                    .iter()
-                    .find(|download| download.port == port)?;
-                let offset = index.checked_mul(u64::from(BLOCK))?;
-                let left = download.size.checked_sub(offset)?;
-                let len = usize::try_from(left.min(u64::from(BLOCK))).ok()?;
-                let (head, rest) = out.split_first_chunk_mut::<BLOCK_HEAD>()?;
-                let block = rest.get_mut(..len)?;
-                if !batches.read(download.number, offset, block) {
-                    let operation = Operation::BLOCK;
-                    let status = Status::NOT_FOUND;
-                    return Reply::Failed { operation, status }.emit(out).ok();
-                }
-                super::reply::emit_block_head(index, len, head);
-                Some(BLOCK_HEAD + len)
-            }
-        }
+        let (answer, complete) = download.answer(now, 0);
+        self.complete = complete.or(self.complete);
+        Some((download.port, answer))
     }
 
     /// When to poll again.
@@ -335,9 +339,32 @@ impl Serve {
     }
 }
 
-impl Download {
-    /// Whether a request is waited for that may be lost.
-    fn waits(&self) -> bool {
-        self.next < self.total() && self.next < self.asked.saturating_add(AHEAD)
+fn emit(answer: Answer, batches: &mut impl Batches, out: &mut [u8]) -> Option<usize> {
+    let failed = |operation, status| Reply::Failed { operation, status };
+    match answer {
+        Answer::Information(number) => {
+            let size = batches.size(number)?;
+            let block_size = BLOCK;
+            let len = Reply::FileInformation(FileInformation { size, block_size })
+                .emit(out)
+                .ok()?;
+            // Its last field is all that an ancestor counts by.
+            *out.get_mut(..len)?.last_chunk_mut()? = blocks(size).to_be_bytes();
+            Some(len)
+        }
+        Answer::Failed(operation, status) => failed(operation, status).emit(out).ok(),
+        Answer::Block {
+            number,
+            index,
+            offset,
+            len,
+        } => {
+            let (head, rest) = out.split_first_chunk_mut::<BLOCK_HEAD>()?;
+            if !batches.read(number, offset, rest.get_mut(..len)?) {
+                return failed(Operation::BLOCK, Status::NOT_FOUND).emit(out).ok();
+            }
+            super::reply::emit_block_head(index, len, head);
+            Some(BLOCK_HEAD + len)
+        }
     }
 }

@@ -92,6 +92,20 @@ fn an_ancestor_killed_while_it_unpacks_what_it_had_replaces_nothing_with_its_hal
 }
 
 #[test]
+fn a_file_is_not_fetched_back_because_an_ancestor_pauses_while_it_unpacks_it() {
+    let mut cluster = slow_group(1);
+    let ours = random(3_000_000);
+    write(&cluster, "file", &ours);
+    assert!(cluster.drive_until(SOON, |cluster| cluster.originals[0].read("file").is_some()));
+    for part in [1_000_000, 2_000_000, 3_000_000] {
+        original_writes(&mut cluster, "file", &ours[..part]);
+        cluster.drive(Duration::from_millis(2300));
+    }
+    cluster.drive(Duration::from_secs(20));
+    assert_eq!(cluster.originals[0].served, 0);
+}
+
+#[test]
 fn what_a_user_saves_twice_before_the_batch_is_there_does_not_replace_ours() {
     let mut cluster = slow_group(2);
     write(&cluster, "file", b"version1");
@@ -181,27 +195,62 @@ fn late_answers_about_one_file_are_not_taken_for_those_about_the_next() {
     assert!(has(&cluster, 0, "file", text));
 }
 
-#[test]
-fn a_file_that_is_published_while_it_is_written_comes_whole() {
+/// Its user writes a file, and again once it is published: what is here in the end.
+fn written_while_published(first: &[u8], second: &[u8]) -> Cluster {
     let mut cluster = group(1, 6);
     cluster.drive(Duration::from_millis(5_000));
     // Archives tell times in steps of two seconds.
     while cluster.now().as_micros() % 2_000_000 > 100_000 {
         cluster.drive(Duration::from_millis(20));
     }
-    let whole = random(500_000);
     let begin = cluster.now();
-    original_writes(&mut cluster, "file", &whole[..300_000]);
+    original_writes(&mut cluster, "file", first);
     assert!(cluster.drive_until(SOON, |cluster| cluster.originals[0].add_times > 0));
     let end = cluster.now();
-    original_writes(&mut cluster, "file", &whole);
+    original_writes(&mut cluster, "file", second);
     assert_eq!(
         begin.as_micros() / 2_000_000,
         end.as_micros() / 2_000_000,
         "both in one step"
     );
     cluster.drive(Duration::from_secs(100));
+    cluster
+}
+
+#[test]
+fn a_file_that_is_published_while_it_is_written_comes_whole() {
+    let whole = random(500_000);
+    let cluster = written_while_published(&whole[..300_000], &whole);
     assert!(has(&cluster, 0, "file", &whole));
+}
+
+#[test]
+fn a_file_that_is_changed_just_after_it_was_packed_comes_as_it_is_though_it_is_as_long() {
+    let cluster = written_while_published(b"before", b"behind");
+    assert!(has(&cluster, 0, "file", b"behind"));
+}
+
+#[test]
+fn an_archive_of_an_earlier_life_is_not_taken_for_the_newest_batch() {
+    let mut cluster = group(1, 6);
+    cluster.originals.truncate(1);
+    cluster.drive(Duration::from_millis(5_210));
+    let begin = cluster.now();
+    original_writes(&mut cluster, "file", b"before");
+    assert!(cluster.drive_until(SOON, |cluster| has(cluster, 0, "file", b"before")));
+    let archives = cluster.originals[0].archives.clone();
+    assert_eq!(archives.len(), 1);
+    begin_anew(&mut cluster);
+    cluster.originals[0].archives = archives;
+    // A quarter of an hour could be a time zone.
+    let quarter = begin + Duration::from_secs(900);
+    cluster.drive(quarter.saturating_since(cluster.now()));
+    original_writes(&mut cluster, "file", b"behind");
+    cluster.drive(Duration::from_millis(1100));
+    // The number is one that another has told.
+    cluster.originals[0].add_times = 1;
+    cluster.drive(Duration::from_secs(10));
+    assert!(has(&cluster, 0, "file", b"behind"));
 }
 
 #[test]
@@ -225,6 +274,20 @@ fn after_any_operation_of_the_disk_that_fails_what_is_replaced_is_still_somewher
         assert!(has(&cluster, 0, "file", b"behind it"), "{count}");
     }
     assert!(struck > 10, "{struck}");
+}
+
+#[test]
+fn what_is_new_here_does_not_wait_for_the_batch_of_another() {
+    let mut cluster = group(1, 6);
+    cluster.drive(Duration::from_millis(5_210));
+    original_writes(&mut cluster, "theirs", b"theirs");
+    wait(&mut cluster, &[("theirs", b"theirs".to_vec())]);
+    assert_eq!(cluster.originals[1].add_times, 1);
+    cluster.drive(Duration::from_secs(2));
+    // An ancestor that got it from another could need ten seconds.
+    write(&cluster, "ours", &vec![7; 100_000_000]);
+    cluster.drive(Duration::from_secs(5));
+    assert_eq!(batches(&cluster), 1);
 }
 
 #[test]
