@@ -29,7 +29,7 @@ case $triple in
 esac
 
 # Nothing unwinds, so nothing needs the tables for it.
-small='-C panic=abort -C force-unwind-tables=no'
+small='-C panic=abort -C force-unwind-tables=no -Z location-detail=none'
 
 with_rustup() {
     say "building for $triple with rustup's standard library"

@@ -45,8 +45,15 @@ impl<D: Disk> Peer<D> {
             self.leave_all();
             return true;
         }
+        let never = self.config.flushing == Flushing::Never;
+        if never && !self.store.is_pending_durable() && !self.commit_changes(Durability::Durable) {
+            // By what is pending, the start after a power cut knows torn files of which no row speaks.
+            self.leave_all();
+            return true;
+        }
         // Not by their number: it may have become less since they were readied.
         if !each
+            && !never
             && self.landing.needs_flush()
             && let Err(error) = self.disk.sync_all()
         {
@@ -77,8 +84,11 @@ impl<D: Disk> Peer<D> {
                 return true;
             }
         };
-        let alone =
-            self.config.flushing == Flushing::Each || self.landing.unflushed() <= FLUSH_EACH;
+        let alone = match self.config.flushing {
+            Flushing::Each => true,
+            Flushing::Group => self.landing.unflushed() <= FLUSH_EACH,
+            Flushing::Never => false,
+        };
         // One that is not pending now is not flushed by itself; perhaps it is pending again when the group lands.
         let flushed = alone && entry.is_some();
         let prepared = entry.map_or(Ok(()), |entry| {
@@ -146,12 +156,22 @@ impl<D: Disk> Peer<D> {
                     now.mono.saturating_since(ready.started),
                 ));
             } else {
+                touched.flush |= result.is_ok();
                 self.leave(&ready);
             }
             self.landed(now, &ready.path, result.map(|_| ()));
         }
         self.plan.content_landed();
-        if self.finish_landing(&touched) {
+        let never = self.config.flushing == Flushing::Never && !touched.flush;
+        let finished = if never {
+            self.close_way(&touched);
+            self.errors.clear("flush");
+            self.changes.note_landed(landed.len());
+            true
+        } else {
+            self.finish_landing(&touched)
+        };
+        if finished {
             for (path, size, fetched, time) in landed {
                 self.report.landed(&path, size, fetched, time);
             }

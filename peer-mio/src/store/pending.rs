@@ -44,6 +44,7 @@ impl Store {
     pub fn put_pending(&mut self, path: &[u8], pending: &Pending) -> Result<(), StoreError> {
         let key = tree_key(path)?;
         let before = self.pending_at(&key)?;
+        self.pending_undurable = true;
         self.change(|transaction| {
             transaction
                 .open_table(PENDING)?
