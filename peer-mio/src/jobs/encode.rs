@@ -7,7 +7,7 @@ use proto_core::wire::encoding::Encoding;
 
 /// Of zlib's nine levels; docs/performance.md, "Encodings", has what they cost and give.
 const FAST: Compression = Compression::new(1);
-const SMALL: Compression = Compression::new(6);
+const SMALL: Compression = Compression::new(5);
 
 /// The most that an encoded piece of this length may have: an eighth less, else it travels as it is.
 #[must_use]

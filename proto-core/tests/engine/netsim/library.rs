@@ -270,7 +270,7 @@ impl Objects for Library {
         length: usize,
         asked: Asked,
     ) -> Option<(Encoding, usize)> {
-        if !matches!(object, ObjectId::Content(_)) {
+        if object.sort().is_none() {
             return None;
         }
         self.encodings.push(asked);
