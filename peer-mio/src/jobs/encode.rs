@@ -21,7 +21,7 @@ pub const fn room(length: usize) -> usize {
     length + length / 8 + 1024
 }
 
-/// Encodes pieces, each by itself. Some 300 KB for each encoding that was used.
+/// Encodes pieces, each by itself. Some 380 KB for each encoding that was used.
 #[derive(Debug, Default)]
 pub struct Encoder {
     fast: Option<Compress>,
