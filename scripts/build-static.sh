@@ -73,9 +73,10 @@ with_zig() {
     say "building for $triple with $(/usr/bin/rustc --version), its library sources and zig $(python3 -m ziglang version)"
     # RUSTC_BOOTSTRAP: build-std is unstable. link-self-contained=no: musl's start files and libc
     # are zig's. static: without position independence the binary needs no relocation at start.
+    # location-detail=none: a panic says what, not where; 69 KB (docs/performance.md, "Size of the binary").
     # No features of std: without symbols a backtrace says nothing, but its code is 90 KB.
     env -u RUSTUP_TOOLCHAIN PATH="/usr/bin:$PATH:$zigbuild_folder" RUSTC_BOOTSTRAP=1 \
-        RUSTFLAGS="$small -C link-self-contained=no -C relocation-model=static" \
+        RUSTFLAGS="$small -Z location-detail=none -C link-self-contained=no -C relocation-model=static" \
         /usr/bin/cargo zigbuild --release --package peer-mio --bin tinypeer \
         -Z build-std=std,panic_abort -Z build-std-features= --target "$triple"
 }

@@ -146,6 +146,8 @@ pub enum DurabilityOption {
     Full,
     /// The group of up to 512 files that lands just now: it is flushed at once
     Group,
+    /// What landed in the last two minutes: nothing is flushed, all of it is hashed after the start
+    None,
 }
 
 impl From<DurabilityOption> for Flushing {
@@ -153,6 +155,7 @@ impl From<DurabilityOption> for Flushing {
         match option {
             DurabilityOption::Full => Self::Each,
             DurabilityOption::Group => Self::Group,
+            DurabilityOption::None => Self::Never,
         }
     }
 }

@@ -23,6 +23,7 @@ mod scanning;
 mod shelf;
 mod stalling;
 mod swarm;
+mod torn;
 mod wrong_bytes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

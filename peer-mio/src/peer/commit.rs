@@ -11,6 +11,8 @@ use proto_core::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     count: usize,
+    /// Those of them that only say that a file has landed, unflushed.
+    landed: usize,
     /// Bytes that were hashed for them.
     hashed: u64,
     /// The index knows files anew that are as they were: no flush is needed, as after a crash they are hashed again.
@@ -30,6 +32,15 @@ impl Changes {
         self.count += 1;
     }
 
+    /// So many of those that were noted are files that landed without a flush: nothing waits for their commit.
+    pub(super) fn note_landed(&mut self, count: usize) {
+        self.landed += count;
+    }
+
+    fn are_landed(&self) -> bool {
+        self.count > 0 && self.landed >= self.count
+    }
+
     /// Only the fingerprint of a file is new.
     pub(super) fn note_fingerprint(&mut self) {
         self.fingerprints = true;
@@ -43,7 +54,12 @@ impl Changes {
     /// Many have gathered, or it took a while to hash them: the others could fetch them meanwhile.
     fn is_full(&self) -> bool {
         let hashed = COMMIT_HASHED << self.full.min(COMMIT_DOUBLINGS);
-        self.count >= COMMIT_CHANGES || self.count > 0 && self.hashed >= hashed
+        let most = if self.are_landed() {
+            COMMIT_LANDED
+        } else {
+            COMMIT_CHANGES
+        };
+        self.count >= most || self.count > 0 && self.hashed >= hashed
     }
 
     pub(super) fn any(&self) -> bool {
@@ -62,13 +78,21 @@ impl Changes {
 
     /// When they are to be looked at again, if any wait; `scanning`: a scan may find more.
     pub(super) fn due(&self, scanning: bool) -> Option<Instant> {
-        let pause = if scanning { SCAN_PAUSE } else { Duration::ZERO };
+        let pause = match (self.are_landed(), scanning) {
+            (true, _) => LANDED_PAUSE,
+            (false, true) => SCAN_PAUSE,
+            (false, false) => Duration::ZERO,
+        };
         self.since.map(|since| self.not_before.max(since + pause))
     }
 }
 
 /// Changes committed together at most.
 const COMMIT_CHANGES: usize = 256;
+/// The same where all of them are files that landed without a flush ...
+const COMMIT_LANDED: usize = 1024;
+/// ... and how long these wait for more.
+const LANDED_PAUSE: Duration = Duration::from_millis(250);
 /// Bytes hashed for them at most, but for the last: some 20 ms, so that the others can begin to fetch ...
 const COMMIT_HASHED: u64 = 16 * 1024 * 1024;
 /// ... and each time twice as many, up to 128 MiB, as long as more is hashed: by then they have enough to fetch, and a

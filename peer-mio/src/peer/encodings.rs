@@ -85,8 +85,11 @@ impl Encodings {
             let len = self.encode(name, asked.encoding, bytes)?;
             return Some((asked.encoding, len));
         }
-        let ObjectId::Content(content) = name.object else {
-            return self.encode_page(name, bytes);
+        let content = match name.object {
+            ObjectId::Content(content) => content,
+            // Each by itself: the files of the next one may be of another kind.
+            ObjectId::Bundle(bundle) => ContentId(bundle.bytes()),
+            ObjectId::Recipe(_) | ObjectId::Journal(_) => return self.encode_page(name, bytes),
         };
         let encoding = self.affordable(asked.rate?)?;
         if !self.may_shrink(content) {

@@ -134,6 +134,7 @@ impl<D: Disk> Peer<D> {
             keep,
             there,
         };
+        touched.flush |= keep || entry.kind != Kind::File;
         let landed = match entry.kind {
             Kind::Tombstone => self
                 .land_deletion(now, target, entry, touched)

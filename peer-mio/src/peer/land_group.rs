@@ -54,6 +54,7 @@ impl<D: Disk> Peer<D> {
         }
         // Not by their number: it may have become less since they were readied.
         if !each
+            && self.config.flushing != Flushing::Never
             && self.landing.needs_flush()
             && let Err(error) = self.disk.sync_all()
         {
@@ -65,7 +66,7 @@ impl<D: Disk> Peer<D> {
         let most = match self.config.flushing {
             // The others follow, each by itself.
             Flushing::Each => 1,
-            Flushing::Group => usize::MAX,
+            Flushing::Group | Flushing::Never => usize::MAX,
         };
         self.landing.begin_group(now, most);
         self.land_slice(now);
@@ -90,8 +91,11 @@ impl<D: Disk> Peer<D> {
                 return true;
             }
         };
-        let alone =
-            self.config.flushing == Flushing::Each || self.landing.unflushed() <= FLUSH_EACH;
+        let alone = match self.config.flushing {
+            Flushing::Each => true,
+            Flushing::Group => self.landing.unflushed() <= FLUSH_EACH,
+            Flushing::Never => false,
+        };
         // One that is not pending now is not flushed by itself; perhaps it is pending again when the group lands.
         let flushed = alone && entry.is_some();
         let prepared = entry.map_or(Ok(()), |entry| {
@@ -141,6 +145,11 @@ impl<D: Disk> Peer<D> {
     /// Lands some of the group, and ends it with the last one. A directory that had to be opened for it is not left so for
     /// the next turn, in which it would pass for a change.
     fn land_slice(&mut self, now: Now) {
+        let never = self.config.flushing == Flushing::Never;
+        if never && !self.store.is_pending_durable() && !self.commit_changes(Durability::Durable) {
+            // By what is pending, the start after a power cut knows torn files of which no row speaks. It is tried again.
+            return;
+        }
         let Some(mut group) = self.landing.group.take() else {
             return;
         };
@@ -156,6 +165,7 @@ impl<D: Disk> Peer<D> {
                 let landed = (ready.path.clone(), ready.size, ready.fetched, time);
                 group.landed.push(landed);
             } else {
+                group.touched.flush |= result.is_ok();
                 self.leave(&ready);
             }
             self.landed(now, &ready.path, result.map(|_| ()));
@@ -165,11 +175,24 @@ impl<D: Disk> Peer<D> {
 
     fn end_group(&mut self, group: Group<D::File>) {
         self.plan.content_landed();
-        if self.finish_landing(&group.touched) {
+        let finished = if self.needs_no_flush(&group.touched) {
+            self.close_way(&group.touched);
+            self.errors.clear("flush");
+            self.changes.note_landed(group.landed.len());
+            true
+        } else {
+            self.finish_landing(&group.touched)
+        };
+        if finished {
             for (path, size, fetched, time) in group.landed {
                 self.report.landed(&path, size, fetched, time);
             }
         }
+    }
+
+    /// Whether only new files came, which are not flushed.
+    fn needs_no_flush(&self, touched: &Touched) -> bool {
+        self.config.flushing == Flushing::Never && !touched.flush
     }
 
     /// Lands no more of a group that has begun: what has landed is committed, the others wait for the next start.
@@ -198,6 +221,7 @@ impl<D: Disk> Peer<D> {
     /// What of a group has landed is in its directories for good, before anything else is committed.
     pub(super) fn flush_landed(&self) -> io::Result<()> {
         let group = self.landing.group.as_ref();
+        let group = group.filter(|group| !self.needs_no_flush(&group.touched));
         group.map_or(Ok(()), |group| group.touched.sync(&self.disk))
     }
 

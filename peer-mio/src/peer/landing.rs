@@ -17,7 +17,7 @@ const LARGE: u64 = 1024 * 1024;
 /// A group waits at most this long for more files.
 const GROUP_PAUSE: Duration = Duration::from_millis(20);
 
-/// How many files share the flushes of a landing; of neither a power cut leaves half a file (docs/architecture.md,
+/// How many files share the flushes of a landing; with none a power cut leaves half a file that counts as whole (docs/architecture.md,
 /// section 12).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Flushing {
@@ -26,6 +26,8 @@ pub enum Flushing {
     /// Those that are complete at about the same time.
     #[default]
     Group,
+    /// None has: the kernel writes them when it likes.
+    Never,
 }
 
 /// Many files, or large ones, do not land again before this while others are fetched: each landing waits for a disk
@@ -153,8 +155,8 @@ impl<F> Default for Landing<F> {
 }
 
 impl<F> Landing<F> {
-    /// Adds a complete content.
-    pub fn add(&mut self, now: Now, transfer: Transfer<F>) {
+    /// Adds a complete content; `flushing`: whether its bytes have to reach the disk first.
+    pub fn add(&mut self, now: Now, transfer: Transfer<F>, flushing: bool) {
         let (path, name, content, size) = (
             transfer.path.clone(),
             transfer.name.clone(),
@@ -173,7 +175,7 @@ impl<F> Landing<F> {
             flushed: false,
             alone: false,
         };
-        if size > LARGE {
+        if flushing && size > LARGE {
             self.filter.note(&ready.path, ready.content);
             self.flushing.add(ready);
         } else {

@@ -43,6 +43,7 @@ mod runs;
 mod scans;
 mod skipped;
 mod start;
+mod torn;
 mod touched;
 mod transfer;
 mod trash;
@@ -84,6 +85,7 @@ use skipped::Skipped;
 pub use start::{StartError, Started};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use torn::Unflushed;
 use transfer::{Fetching, Transfer};
 use uses::Uses;
 use zips::Zips;
@@ -128,6 +130,7 @@ pub struct Peer<D: Disk> {
     /// Directories that could not be removed because of something unknown in them.
     leftovers: BTreeSet<Vec<u8>>,
     recheck: Recheck,
+    unflushed: Unflushed,
     changes: Changes,
     /// Newest sequence that is durable, and so may be told.
     committed: u64,
@@ -238,6 +241,8 @@ impl<D: Disk> Peer<D> {
             zips: &mut self.zips,
             transfers: &mut self.transfers,
             landing: &self.landing,
+            unflushed: &self.unflushed,
+            recheck: &self.recheck,
             committed: self.committed,
         };
         let transmit = self.engine.poll_transmit(now.mono, buffer, &mut serving)?;

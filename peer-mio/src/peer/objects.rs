@@ -3,6 +3,7 @@
 use super::encodings::{Encodings, PieceName};
 use super::journal;
 use super::landing::Landing;
+use super::torn::{Unflushed, may_be_torn};
 use super::transfer::Transfer;
 use super::zips::Zips;
 use crate::disk::{At, Disk, DiskFile, Place};
@@ -65,6 +66,10 @@ pub struct Serving<'a, D: Disk> {
     pub transfers: &'a mut [Transfer<D::File>],
     /// Contents that are complete, but not at their paths yet.
     pub landing: &'a Landing<D::File>,
+    /// Runs whose files may be torn ...
+    pub unflushed: &'a Unflushed,
+    /// ... if a power cut came since.
+    pub recheck: &'a super::Recheck,
     /// What is kept between two calls.
     pub served: &'a mut Served<D::File>,
     /// Bundles of our small files.
@@ -282,6 +287,7 @@ impl<D: Disk> Serving<'_, D> {
         }
         let mut found = None;
         let (disk, served, store) = (self.disk, &mut *self.served, self.store);
+        let (unflushed, recheck) = (self.unflushed, self.recheck);
         let looked = store.paths_of(content, &mut |path| {
             if served.changed.contains(path) {
                 return ControlFlow::Continue(());
@@ -292,6 +298,9 @@ impl<D: Disk> Serving<'_, D> {
             let Some(fingerprint) = row.local else {
                 return ControlFlow::Continue(());
             };
+            if may_be_torn(unflushed, recheck, store, &row) {
+                return ControlFlow::Continue(());
+            }
             match disk.open(
                 At {
                     place: Place::Share,

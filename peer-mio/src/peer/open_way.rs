@@ -5,6 +5,7 @@ use super::Peer;
 use super::land::NotLanded;
 use super::touched::Touched;
 use crate::disk::{At, Disk, FileKind, Place, is_absent};
+use crate::store::Store;
 use proto_core::index::entry::{Kind, MODE_MASK};
 use proto_core::path;
 use std::io;
@@ -55,74 +56,108 @@ pub(super) fn close_noted<D: Disk>(disk: &D, note: At<'_>) -> io::Result<()> {
     disk.remove_file(note)
 }
 
+/// Opens the directories on the way to a path that their mode closes, as far as we know them.
+pub(super) fn open_way<D: Disk>(
+    disk: &D,
+    store: &Store,
+    to: &[u8],
+    touched: &mut Touched,
+) -> Result<(), NotLanded> {
+    let Some(parent) = path::parent(to) else {
+        return Ok(());
+    };
+    if touched.way.as_deref() == Some(parent) {
+        return Ok(());
+    }
+    let ends = parent.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    for end in ends.map(|(end, _)| end).chain([parent.len()]) {
+        let directory = parent.get(..end).unwrap_or_default();
+        let closed = store
+            .get(directory)?
+            .is_some_and(|row| row.entry.kind == Kind::Directory && row.entry.mode & OPEN != OPEN);
+        if closed && !touched.opened.iter().any(|opened| opened.path == directory) {
+            open_directory(disk, directory, touched)?;
+        }
+    }
+    touched.way = Some(parent.to_vec());
+    Ok(())
+}
+
+fn open_directory<D: Disk>(
+    disk: &D,
+    directory: &[u8],
+    touched: &mut Touched,
+) -> Result<(), NotLanded> {
+    let at = At {
+        place: Place::Share,
+        path: directory,
+    };
+    let stat = match disk.stat(at) {
+        Ok(stat) => stat,
+        Err(error) if is_absent(&error) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mode = stat.mode & MODE_MASK;
+    if stat.kind != FileKind::Directory || mode & OPEN == OPEN {
+        return Ok(());
+    }
+    let name = note_name(directory);
+    let note = At {
+        place: Place::Download,
+        path: &name,
+    };
+    let text = [format!("{mode:04o}").as_bytes(), directory].concat();
+    match disk.make_symlink(&text, note) {
+        Ok(()) => {}
+        Err(error) => match error.kind() {
+            // It could not be closed before; or the path is too long for a note.
+            io::ErrorKind::AlreadyExists | io::ErrorKind::InvalidFilename => {}
+            _ => return Err(error.into()),
+        },
+    }
+    if let Err(error) = disk.set_mode(at, mode | OPEN) {
+        let _ = disk.remove_file(note);
+        return Err(error.into());
+    }
+    touched.opened.push(Opened {
+        path: directory.to_vec(),
+        mode,
+    });
+    Ok(())
+}
+
+/// Closes what was opened.
+pub(super) fn close_way<D: Disk>(disk: &D, touched: &Touched) {
+    for opened in touched.opened.iter().rev() {
+        let done = close(disk, &opened.path, opened.mode);
+        closed(disk, opened, done);
+    }
+}
+
+fn closed<D: Disk>(disk: &D, opened: &Opened, done: io::Result<()>) {
+    let name = note_name(&opened.path);
+    let note = At {
+        place: Place::Download,
+        path: &name,
+    };
+    if let Err(error) = done.and_then(|()| disk.remove_file(note))
+        && !is_absent(&error)
+    {
+        // The note stays: the next start closes it.
+        let path = path::Escaped(&opened.path);
+        log::warn!("{path} cannot be given its mode back: {error}");
+    }
+}
+
 impl<D: Disk> Peer<D> {
-    /// Opens the directories on the way to a path that their mode closes, as far as we know them.
+    /// [`open_way`].
     pub(super) fn open_way(&mut self, to: &[u8], touched: &mut Touched) -> Result<(), NotLanded> {
-        let Some(parent) = path::parent(to) else {
-            return Ok(());
-        };
-        if touched.way.as_deref() == Some(parent) {
-            return Ok(());
-        }
-        let ends = parent.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        for end in ends.map(|(end, _)| end).chain([parent.len()]) {
-            let directory = parent.get(..end).unwrap_or_default();
-            let closed = self.store.get(directory)?.is_some_and(|row| {
-                row.entry.kind == Kind::Directory && row.entry.mode & OPEN != OPEN
-            });
-            if closed && !touched.opened.iter().any(|opened| opened.path == directory) {
-                self.open_directory(directory, touched)?;
-            }
-        }
-        touched.way = Some(parent.to_vec());
-        Ok(())
+        open_way(&self.disk, &self.store, to, touched)
     }
 
-    fn open_directory(&self, directory: &[u8], touched: &mut Touched) -> Result<(), NotLanded> {
-        let at = At {
-            place: Place::Share,
-            path: directory,
-        };
-        let stat = match self.disk.stat(at) {
-            Ok(stat) => stat,
-            Err(error) if is_absent(&error) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let mode = stat.mode & MODE_MASK;
-        if stat.kind != FileKind::Directory || mode & OPEN == OPEN {
-            return Ok(());
-        }
-        let name = note_name(directory);
-        let note = At {
-            place: Place::Download,
-            path: &name,
-        };
-        let text = [format!("{mode:04o}").as_bytes(), directory].concat();
-        match self.disk.make_symlink(&text, note) {
-            Ok(()) => {}
-            Err(error) => match error.kind() {
-                // It could not be closed before; or the path is too long for a note.
-                io::ErrorKind::AlreadyExists | io::ErrorKind::InvalidFilename => {}
-                _ => return Err(error.into()),
-            },
-        }
-        if let Err(error) = self.disk.set_mode(at, mode | OPEN) {
-            let _ = self.disk.remove_file(note);
-            return Err(error.into());
-        }
-        touched.opened.push(Opened {
-            path: directory.to_vec(),
-            mode,
-        });
-        Ok(())
-    }
-
-    /// Closes what was opened.
+    /// [`close_way`].
     pub(super) fn close_way(&mut self, touched: &Touched) {
-        for opened in touched.opened.iter().rev() {
-            let done = close(&self.disk, &opened.path, opened.mode);
-            self.closed(opened, done);
-        }
+        close_way(&self.disk, touched);
     }
 
     /// A directory gets another mode, so it is not closed again.
@@ -134,22 +169,7 @@ impl<D: Disk> Peer<D> {
             .position(|opened| opened.path == directory)
         {
             let opened = touched.opened.remove(place);
-            self.closed(&opened, Ok(()));
-        }
-    }
-
-    fn closed(&mut self, opened: &Opened, done: io::Result<()>) {
-        let name = note_name(&opened.path);
-        let note = At {
-            place: Place::Download,
-            path: &name,
-        };
-        if let Err(error) = done.and_then(|()| self.disk.remove_file(note))
-            && !is_absent(&error)
-        {
-            // The note stays: the next start closes it.
-            let path = path::Escaped(&opened.path);
-            log::warn!("{path} cannot be given its mode back: {error}");
+            closed(&self.disk, &opened, Ok(()));
         }
     }
 }

@@ -154,6 +154,14 @@ impl<D: Disk> Peer<D> {
             None => live.is_some(),
             Some(stat) => live.is_some() && stat.kind == FileKind::Other,
         };
+        if let (None, Some(row)) = (&stat, live)
+            && self.may_be_torn(row)
+        {
+            if self.share_is_there(now, dirty) {
+                self.land_again(now, dirty, row, None)?;
+            }
+            return Ok(Looked::Later);
+        }
         if vanishes || was_directory && !is_directory {
             // Once more: it may have gone since the slice began.
             if !self.share_is_there(now, dirty) || !self.may_delete(now, dirty) {
@@ -274,22 +282,45 @@ impl<D: Disk> Peer<D> {
                 self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
                 Ok(Looked::Later)
             }
-            Err(error) => match row.filter(|row| is_same_file(row, &before)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 // Its mode keeps even us from reading it: it came so, or was made so.
-                Some(row) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    let state = Found {
-                        kind: Kind::File,
-                        mode: stat.mode & MODE_MASK,
-                        size: before.size,
-                        mtime: before.mtime,
-                        content: row.entry.content,
-                    };
-                    self.record(now, dirty, Some(row), state, Vec::new(), Some(before))?;
-                    Ok(Looked::Done)
-                }
-                _ => Ok(self.look_failed(now, dirty, &error)),
-            },
+                let Some(content) = self.closed_content(dirty, row, &before)? else {
+                    return Ok(self.look_failed(now, dirty, &error));
+                };
+                let state = Found {
+                    kind: Kind::File,
+                    mode: stat.mode & MODE_MASK,
+                    size: before.size,
+                    mtime: before.mtime,
+                    content,
+                };
+                self.record(now, dirty, row, state, Vec::new(), Some(before))?;
+                Ok(Looked::Done)
+            }
+            Err(error) => Ok(self.look_failed(now, dirty, &error)),
         }
+    }
+
+    /// What a file holds that we may not read: what the index says, or what was to land there (a crash between rename and
+    /// commit), if all else is as they say.
+    fn closed_content(
+        &self,
+        path: &[u8],
+        row: Option<&Row>,
+        before: &Fingerprint,
+    ) -> Result<Option<ContentId>, StoreError> {
+        if let Some(row) = row.filter(|row| is_same_file(row, before)) {
+            return Ok(Some(row.entry.content));
+        }
+        let pending = self.store.pending(path)?.map(|pending| pending.entry);
+        Ok(pending
+            .filter(|entry| {
+                !before.link
+                    && entry.kind == Kind::File
+                    && (entry.size, entry.mtime, entry.mode)
+                        == (before.size, before.mtime, before.mode & MODE_MASK)
+            })
+            .map(|entry| entry.content))
     }
 }
 

@@ -155,6 +155,7 @@ impl<D: Disk> Peer<D> {
                 }
                 ControlFlow::Continue(())
             })?;
+        let settled = doubted.is_empty();
         for path in doubted {
             // It could not be hashed yet: it moves on in the journal, and stays in doubt.
             if let Some(row) = self.store.get(&path)? {
@@ -164,6 +165,9 @@ impl<D: Disk> Peer<D> {
         }
         self.store.set_meta(FLUSHED, &flushed.to_be_bytes())?;
         self.recheck.flushed = flushed;
+        if flushed == through && settled {
+            self.all_settled()?;
+        }
         if !self.changes.any() {
             self.store.commit(Durability::Eventual)?;
         }

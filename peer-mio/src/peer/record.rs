@@ -65,15 +65,20 @@ impl<D: Disk> Peer<D> {
             self.changes.note();
             return Ok(());
         }
+        let is_damage = row
+            .zip(local)
+            .is_some_and(|(row, local)| self.recheck.is_damage(row, &state, &local));
+        if let (true, Some(row)) = (is_damage, row)
+            && self.may_be_torn(row)
+        {
+            return self.land_again(now, changed, row, local);
+        }
         if state.kind != Kind::Tombstone && !self.parent_is_known(now, changed)? {
             return Ok(());
         }
         let sequence = self.store.next_sequence();
         let index_id = self.store.index_id();
         let mut entry = local_change(row.map(|row| &row.entry), index_id, sequence, state);
-        let is_damage = row
-            .zip(local)
-            .is_some_and(|(row, local)| self.recheck.is_damage(row, &state, &local));
         if is_damage {
             entry.modified_by = IndexId::NOBODY;
             log::warn!(

@@ -24,7 +24,13 @@ const SLICE: usize = 16 * 1024 * 1024;
 /// becomes `.part` again; or what a user had at the path and was swapped out, then it is swapped back,
 /// or goes to the trash. A note about a directory that was opened closes it again. `.part` files
 /// get a mode that lets us open them; anything else is left alone.
-pub fn recover_downloads<D: Disk>(disk: &D, store: &Store, now: Now) -> Result<(), StartError> {
+/// `dropped`: paths whose torn files were in the way of what they had replaced.
+pub fn recover_downloads<D: Disk>(
+    disk: &D,
+    store: &Store,
+    now: Now,
+    dropped: &[Vec<u8>],
+) -> Result<(), StartError> {
     let root = At {
         place: Place::Download,
         path: b"",
@@ -37,7 +43,7 @@ pub fn recover_downloads<D: Disk>(disk: &D, store: &Store, now: Now) -> Result<(
             path: name,
         };
         let recovered = if let Some(stem) = name.strip_suffix(b".land") {
-            recover_landing(disk, store, now, at, stem)
+            recover_landing(disk, store, now, at, stem, dropped)
         } else if name.ends_with(b".part") {
             open_to_us(disk, at).map_err(StartError::from)
         } else {
@@ -76,9 +82,17 @@ fn recover_landing<D: Disk>(
     now: Now,
     at: At<'_>,
     stem: &[u8],
+    dropped: &[Vec<u8>],
 ) -> Result<(), StartError> {
     if !holds(disk, at, stem)? {
         let swapped = find_rows(store, &disk.stat(at)?)?;
+        if let Some(path) = swapped.iter().find(|path| dropped.contains(path)) {
+            let share = At {
+                place: Place::Share,
+                path,
+            };
+            return Ok(disk.rename(at, share, RenameMode::NoReplace)?);
+        }
         if !swap_back(disk, at, &swapped, stem)? {
             let path = swapped.first().map_or(at.path, Vec::as_slice);
             let kept = move_to_trash(disk, now, at, path)?;
@@ -154,7 +168,7 @@ fn find_rows(store: &Store, stat: &Stat) -> Result<Vec<Vec<u8>>, StoreError> {
 }
 
 /// Whether a file or symlink holds the content that the first 64 digits of a name say.
-fn holds<D: Disk>(disk: &D, at: At<'_>, stem: &[u8]) -> io::Result<bool> {
+pub(super) fn holds<D: Disk>(disk: &D, at: At<'_>, stem: &[u8]) -> io::Result<bool> {
     let stat = disk.stat(at)?;
     let is_it = |content: ContentId| stem.get(..64) == Some(content.to_string().as_bytes());
     if stat.kind == FileKind::Symlink {

@@ -3,6 +3,7 @@
 use super::hashing::Hashings;
 use super::recheck::{self, Recheck};
 use super::recover::recover_downloads;
+use super::torn::{self, Unflushed};
 use super::zips::clear_zips;
 use super::{Config, HOUSEKEEPING, Peer, WatchDirectory};
 use crate::clock::Now;
@@ -92,7 +93,14 @@ impl<D: Disk> Peer<D> {
         let spare_id = IndexId(entropy.u64().max(1));
         let run = recheck::this_run(&disk, &mut store, entropy.u32())?;
         guard_share(&disk, &mut store)?;
-        recover_downloads(&disk, &store, now)?;
+        let unflushed = Unflushed::begin(&mut store, run, config.flushing)?;
+        let dropped = if unflushed.any_before(run) {
+            torn::drop_torn(&disk, &store, now)?
+        } else {
+            Vec::new()
+        };
+        recover_downloads(&disk, &store, now, &dropped)?;
+        torn::forget_dropped(&disk, &mut store, &dropped)?;
         clear_zips(&disk);
         let initiation = next_initiation(&mut store, now)?;
         store.commit(Durability::Durable)?;
@@ -143,6 +151,7 @@ impl<D: Disk> Peer<D> {
             leftovers: std::collections::BTreeSet::new(),
             changes: super::Changes::default(),
             recheck,
+            unflushed,
             committed,
             errors: super::Errors::default(),
             skipped: super::Skipped::default(),

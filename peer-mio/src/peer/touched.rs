@@ -15,6 +15,8 @@ pub(super) struct Touched {
     share: BTreeSet<Vec<u8>>,
     /// Directories that were opened for us, parents first.
     pub opened: Vec<Opened>,
+    /// More than new files came: it is flushed whatever `--durability` says.
+    pub flush: bool,
     /// Up to this directory the way is open.
     pub way: Option<Vec<u8>>,
 }

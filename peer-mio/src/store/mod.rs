@@ -77,6 +77,8 @@ pub struct Store {
     committed: Counters,
     /// Whether a commit was made that a power cut would take back.
     undurable: bool,
+    /// Whether a pending change was put that a power cut would take back.
+    pending_undurable: bool,
     /// Where the last sweep of recipes ended.
     swept: Option<ContentId>,
     /// Where the last sweep of the trash's records ended.
@@ -105,6 +107,7 @@ impl Store {
             counters: Counters::default(),
             committed: Counters::default(),
             undurable: false,
+            pending_undurable: false,
             swept: None,
             swept_trashed: None,
         };
@@ -140,6 +143,12 @@ impl Store {
     #[must_use]
     pub fn dirty(&self) -> bool {
         self.writing.is_some() || self.undurable
+    }
+
+    /// Whether all that is pending would be pending after a power cut too.
+    #[must_use]
+    pub fn is_pending_durable(&self) -> bool {
+        !self.pending_undurable
     }
 
     /// Makes all changes since the last commit last.
@@ -182,6 +191,7 @@ impl Store {
         transaction.commit()?;
         self.committed = self.counters;
         self.undurable = durability == Durability::Eventual;
+        self.pending_undurable &= self.undurable;
         Ok(())
     }
 

@@ -68,6 +68,7 @@ impl Store {
     /// Those of the disk; `Failed` for a path that holds a NUL.
     pub fn put_pending(&mut self, path: &[u8], pending: &Pending) -> Result<(), StoreError> {
         let key = tree_key(path)?;
+        self.pending_undurable = true;
         let is_new = self.change(|changing| {
             let table = changing.table(Table::Pending)?;
             let before = decode(table.insert(key.as_slice(), pending.encode().as_slice())?)?;

@@ -185,11 +185,13 @@ impl<K: CipherKey> Engine<K> {
             (block.encoding, block.length as usize),
             payload.len(),
         );
-        if let ObjectId::Content(content) = piece.want.object
-            && let (false, Some((_, length))) = (known, piece.encoded())
+        let wanted = piece.want.length as usize;
+        // A part of a bundle that is shorter and not encoded is only the last one.
+        if let Some(sort) = piece.want.object.sort()
+            && let (false, Some((encoding, length))) = (known, piece.encoded())
+            && (encoding.is_shorter() || length == wanted)
         {
-            self.expected
-                .note(content, piece.want.length as usize, length);
+            self.expected.note(sort, wanted, length);
         }
         // It is shorter than what was asked for.
         let told = match piece.want.object {

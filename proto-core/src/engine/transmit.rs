@@ -249,7 +249,7 @@ impl<K: CipherKey> Engine<K> {
             u16::try_from(segment).ok()?,
         )
         .ok()?;
-        if matches!(object, ObjectId::Content(_)) {
+        if object.sort().is_some() {
             writer.set_rate(remote.flow.link_rate(now));
         }
         for (start, id) in candidates {

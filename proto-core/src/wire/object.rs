@@ -30,10 +30,21 @@ impl ObjectId {
         }
     }
 
-    /// Whether its pieces may travel encoded: a content's and a journal's. Recipes are hashes, bundles are deflated inside.
+    /// Whether its pieces may travel encoded: all but a recipe's, which is hashes.
     #[must_use]
     pub const fn may_be_encoded(self) -> bool {
-        matches!(self, Self::Content(_) | Self::Journal(_))
+        !matches!(self, Self::Recipe(_))
+    }
+
+    /// What its pieces have in common, for whoever notes how far those of one sort shrink: those of a content, and those
+    /// of all bundles of an index.
+    #[must_use]
+    pub fn sort(self) -> Option<ContentId> {
+        match self {
+            Self::Content(content) => Some(content),
+            Self::Bundle(bundle) => Some(ContentId(Self::Journal(bundle.index).bytes())),
+            Self::Recipe(_) | Self::Journal(_) => None,
+        }
     }
 
     /// Its 32 bytes on the wire.

@@ -1,7 +1,7 @@
 //! Bundles: a server takes its time to build one, and only at its end their length is known
 //! (docs/protocol.md, "Bundles").
 
-use crate::netsim::{MB, Path, SECOND, Sim, index_of, slot};
+use crate::netsim::{MB, Path, SECOND, Shrinking, Sim, index_of, slot};
 use proto_core::pull::{Failure, Want};
 use proto_core::wire::{BundleId, ObjectId};
 
@@ -34,6 +34,20 @@ fn parts_of_a_bundle_have_the_length_that_the_server_says() {
         sim.want(0, &[part(524_288)]);
         sim.until(5, |sim| !sim.host(0).failed.is_empty()).unwrap();
         assert_eq!(sim.host(0).failed, [(part(524_288), Failure::Gone)]);
+    }
+}
+
+#[test]
+fn parts_of_a_bundle_travel_encoded_though_nobody_knows_how_long_the_last_one_is() {
+    for (loss, at_most) in [(0, 1_050), (100, 1_500)] {
+        let mut sim = sim(loss, 2_000_000, 0);
+        sim.host(1).library.shrinking = Shrinking::To(4);
+        let parts: Vec<Want> = (0..8).map(|number| part(number * 262_144)).collect();
+        let before = sim.net.count(1, 0).bytes;
+        sim.pull_all(0, &parts, 20);
+        assert_eq!(sim.host(0).new_bytes, 500_000, "{loss}");
+        let sent = sim.net.count(1, 0).bytes - before;
+        assert!(sent < 500 * at_most, "{loss}: {sent}");
     }
 }
 

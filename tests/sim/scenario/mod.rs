@@ -30,9 +30,11 @@ pub fn play(seed: u64) -> Result<(), String> {
     let mut rng = Rng::new(seed);
     let peers = u8::try_from(2 + rng.below(4)).unwrap_or(2);
     let mut cluster = Cluster::new(peers, &mut rng);
-    if seed.is_multiple_of(4) {
-        cluster.flushing = Flushing::Each;
-    }
+    cluster.flushing = match seed % 8 {
+        0 | 4 => Flushing::Each,
+        1 | 6 => Flushing::Never,
+        _ => Flushing::Group,
+    };
     let mut story = Story {
         rng,
         cluster,

@@ -91,7 +91,22 @@ impl<D: Disk> Peer<D> {
     /// A part of a bundle is here.
     pub(in crate::peer) fn part_came(&mut self, pull: PullId, id: BundleId) {
         let place = self.bundle_of(id, pull);
-        let bytes = self.assembly.bytes(pull);
+        let came = self.assembly.bytes(pull);
+        let bytes = match self.engine.encoded(pull) {
+            Some((encoding, length)) if encoding.is_shorter() => {
+                let encoded = came.get(..length).unwrap_or_default();
+                self.decoder.decode_at_most(encoded, PART as usize)
+            }
+            _ => Some(came),
+        };
+        let Some(bytes) = bytes else {
+            self.end_pull(pull);
+            if let Some(place) = place {
+                // No encoding of anything is as wrong as other bytes.
+                self.end_bundle(self.now, place);
+            }
+            return;
+        };
         let written = match place.and_then(|place| self.bundles.coming.get_mut(place)) {
             Some(coming) => {
                 coming.pull = None;

@@ -6,7 +6,7 @@ use super::{SLICE, State, StepError, Transfer};
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::jobs::Progress;
-use crate::peer::Peer;
+use crate::peer::{Flushing, Peer};
 use std::io;
 
 impl<D: Disk> Peer<D> {
@@ -32,7 +32,8 @@ impl<D: Disk> Peer<D> {
             if transfer.chunks.is_some() {
                 self.engine.end_fetch(transfer.content, true);
             }
-            self.landing.add(now, transfer);
+            let flushing = self.config.flushing != Flushing::Never;
+            self.landing.add(now, transfer, flushing);
             more = true;
         }
         more

@@ -325,6 +325,20 @@ fn an_eventual_commit_lasts_with_the_next_durable_one() {
 }
 
 #[test]
+fn what_is_pending_is_durable_with_the_next_durable_commit() {
+    let (_, mut store) = begin();
+    assert!(store.is_pending_durable());
+    store.put_pending(b"a", &pending(Kind::File, 1)).unwrap();
+    store.commit(Durability::Eventual).unwrap();
+    assert!(!store.is_pending_durable());
+    store.commit(Durability::Durable).unwrap();
+    assert!(store.is_pending_durable());
+    store.put(b"a", file_row(1)).unwrap();
+    store.commit(Durability::Eventual).unwrap();
+    assert!(store.is_pending_durable());
+}
+
+#[test]
 fn a_path_with_a_nul_is_refused_without_harm() {
     let (_, mut store) = begin();
     assert!(store.put(b"a\0b", file_row(1)).is_err());

@@ -10,7 +10,7 @@ use crate::wire::encoding::Encoding;
 const MOST_CHANGES: u8 = 3;
 
 impl Piece {
-    /// A piece of a content, or a journal page, may come in any encoding, and of a length that is not known.
+    /// A piece of a content or bundle, or a journal page, may come in any encoding, and of a length that is not known.
     pub fn allow_encodings(&mut self) {
         if self.want.object.may_be_encoded() {
             self.any_encoding = true;
@@ -21,10 +21,8 @@ impl Piece {
     /// How long it may be in its encoding, if that is about to be asked for. Many pieces are wanted before the first
     /// one has come: what is known when they are wanted is nothing.
     pub fn expect(&mut self, expected: &Expected) {
-        if let (ObjectId::Content(content), true, 0) =
-            (self.want.object, self.any_encoding, self.segment)
-        {
-            self.expected = expected.bytes(content, self.want.length as usize);
+        if let (Some(sort), true, 0) = (self.want.object.sort(), self.any_encoding, self.segment) {
+            self.expected = expected.bytes(sort, self.want.length as usize);
         }
     }
 
@@ -65,7 +63,7 @@ impl Piece {
     }
 
     pub(super) fn changes_too_often(&mut self) -> bool {
-        if self.length_known && matches!(self.want.object, ObjectId::Content(_)) {
+        if self.length_known && self.want.object.sort().is_some() {
             self.changes = self.changes.saturating_add(1);
         }
         self.changes > MOST_CHANGES
@@ -89,11 +87,11 @@ impl Piece {
 
     /// From now on it is wanted as it is.
     pub(super) fn take_plain(&mut self) {
-        if self.any_encoding && matches!(self.want.object, ObjectId::Content(_)) {
+        if self.any_encoding && self.want.object.sort().is_some() {
             self.any_encoding = false;
             self.encoding = Encoding::NONE;
             self.length = self.want.length as usize;
-            self.length_known = true;
+            self.length_known = matches!(self.want.object, ObjectId::Content(_));
         }
     }
 }

@@ -270,9 +270,7 @@ impl Objects for Library {
         length: usize,
         asked: Asked,
     ) -> Option<(Encoding, usize)> {
-        if !matches!(object, ObjectId::Content(_)) {
-            return None;
-        }
+        object.sort()?;
         self.encodings.push(asked);
         let encoding = match asked.encoding {
             Encoding::ANY => Encoding::SMALL,
