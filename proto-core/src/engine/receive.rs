@@ -125,7 +125,7 @@ impl<K: CipherKey> Engine<K> {
             let round = (now.as_micros() as u32)
                 .wrapping_sub(announce.echo)
                 .wrapping_sub(announce.echo_delay);
-            remote.flow.rtt.sample_min(
+            remote.flow.echoed(
                 now,
                 Duration::from_micros(u64::from(round)).min(Duration::from_secs(2)),
             );

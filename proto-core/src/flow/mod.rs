@@ -1,12 +1,13 @@
 //! What a puller knows of the network between it and one peer, and how much it may have
 //! outstanding there (docs/protocol.md, "Flow"). BBR's model, driven from the receiver: delivery rate and
-//! minimum round trip are measured, loss is no signal.
+//! minimum round trip are measured; a queue that stands is a signal, loss is none.
 
 mod delivery;
 mod limit;
 mod link_rate;
 mod model;
 mod pacer;
+mod queue;
 mod reordering;
 mod requests;
 mod rtt;
@@ -186,7 +187,12 @@ impl Flow {
             return;
         };
         // Karn's algorithm: no round trip is measured where the answer may be to an earlier request.
-        let stale = first && once && self.rtt.sample(now, now.saturating_since(sent.at));
+        let took = now.saturating_since(sent.at);
+        let before = self.min_rtt();
+        let stale = (first && once && self.rtt.sample(now, took)).then_some(before);
+        if first && once {
+            self.model.took(took);
+        }
         let reference = order.map(|order| self.requests.reference(now, order));
         let reference = reference
             .and_then(|order| self.requests.get(order))
@@ -203,15 +209,25 @@ impl Flow {
         }
     }
 
+    /// A heartbeat's echo took so long. While more is under way it can lower and confirm the least round trip, but not
+    /// replace it: that would take the queue for a part of the path.
+    pub fn echoed(&mut self, now: Instant, took: Duration) {
+        let least = self.min_rtt();
+        if self.outstanding == 0 || took <= least + least / 16 {
+            self.rtt.sample_min(now, took);
+        }
+    }
+
     fn end_round(&mut self, now: Instant) {
         let delivered = self.delivery.delivered();
         let came = delivered - self.delivered_before.min(delivered);
-        if self.lost > came / TOLERATED_LOSS {
+        let full = self.lost > came / TOLERATED_LOSS;
+        if full {
             self.strict_until = now + STRICT;
         }
         let (outstanding, min_rtt) = (self.outstanding, self.min_rtt());
         self.model
-            .heed(now, self.marked, came, outstanding, min_rtt);
+            .heed(now, self.marked, came, outstanding, min_rtt, full);
         self.reordering.end_round();
         self.lost = 0;
         self.marked = 0;

@@ -1,6 +1,7 @@
 //! BBR's model of a path (draft-cardwell-iccrg-bbr-congestion-control), driven by the puller: how fast to
 //! ask and how much may be outstanding, from the delivery rate and the least round trip alone.
 
+use super::queue;
 use crate::time::{Duration, Instant};
 
 /// Gains are in thousandths. 2/ln 2: what is asked for doubles with each round trip.
@@ -11,13 +12,11 @@ const DRAIN_GAIN: u64 = 347;
 const CYCLE: [u64; 8] = [1250, 750, 1000, 1000, 1000, 1000, 1000, 1000];
 /// Two bandwidth-delay products, so that the estimate can grow.
 const WINDOW_GAIN: u64 = 2000;
-/// While the least round trip is measured anew.
-const PROBE_RTT_WINDOW_GAIN: u64 = 500;
 /// Start-up ends when the rate has not grown by a quarter in three rounds (section 4.3.1.2).
 const FULL_GROWTH: u64 = 1250;
 const FULL_ROUNDS: u32 = 3;
 /// How long the least round trip is measured with little outstanding.
-const PROBE_RTT: Duration = Duration::from_millis(200);
+const PROBE_RTT: Duration = Duration::from_millis(100);
 /// No phase is shorter: rates are measured over 4 ms at least, and a phase must show in them.
 const LEAST_PHASE: Duration = Duration::from_millis(5);
 /// The loops at both ends take part in each round trip.
@@ -35,10 +34,9 @@ const CEILING: usize = 16 * 1024 * 1024;
 /// A round of which more than this part came marked is one of a long queue; fewer marks are the first ones of a
 /// queue that has just become too long (CoDel, RFC 8289).
 const MANY_MARKS: u64 = 64;
-/// What such rounds take of the bytes outstanding, and what one without marks gives back of the path's.
+/// What such rounds take of the bytes outstanding.
 const MANY_MARKS_CUT: usize = 8;
 const FEW_MARKS_CUT: usize = 32;
-const UNMARKED_GAIN: usize = 64;
 /// Start-up ends also when half of what came was marked in so many rounds in a row (BBRv2).
 const MARKED_ROUNDS: u32 = 2;
 /// A path that marked all that came in so many rounds in a row, although less and less was outstanding, does not mean
@@ -55,8 +53,8 @@ enum State {
     Drain,
     /// Probing for more in the phase of this number.
     Probe(usize),
-    /// Measuring the least round trip until then.
-    ProbeRtt(Instant),
+    /// Measuring the least round trip with so many bytes outstanding; until then, once no more are.
+    ProbeRtt(u32, Instant),
 }
 
 /// The model of one path.
@@ -69,17 +67,27 @@ pub struct Model {
     full_rate: u64,
     full_rounds: u32,
     phase_began: Instant,
-    /// Most bytes outstanding since marks came; none came of late if it is `None`.
+    /// Most bytes outstanding since marks came or a queue stood; neither did of late if it is `None`.
     bound: Option<usize>,
     /// Rounds of start-up in a row of which half came marked.
     marked_rounds: u32,
     /// Rounds in a row of which all came marked; marks are not heeded any more once they are [`MEANINGLESS`].
     all_marked: u32,
+    /// Microseconds of the least round trip since the last round ended; 0 if there was none.
+    round_rtt: u32,
 }
 
 impl Model {
+    /// A round trip took so long.
+    pub fn took(&mut self, rtt: Duration) {
+        let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1);
+        if self.round_rtt == 0 || micros < self.round_rtt {
+            self.round_rtt = micros;
+        }
+    }
+
     /// Takes what was measured: the rate to believe in bytes per second, whether a round has ended, the
-    /// bytes outstanding, the least round trip, and whether that is out of date.
+    /// bytes outstanding, the least round trip, and what that was before if it is out of date.
     pub fn update(
         &mut self,
         now: Instant,
@@ -87,7 +95,7 @@ impl Model {
         round_ended: bool,
         outstanding: usize,
         min_rtt: Duration,
-        stale_rtt: bool,
+        stale_rtt: Option<Duration>,
     ) {
         self.rate = rate;
         if self.state == State::Startup && round_ended {
@@ -104,11 +112,19 @@ impl Model {
                     self.probe(now, (phase + 1) % CYCLE.len());
                 }
             }
-            State::ProbeRtt(until) if now >= until => self.probe(now, 2),
+            State::ProbeRtt(window, Instant::FAR_FUTURE) if outstanding <= window as usize => {
+                self.state = State::ProbeRtt(window, now + PROBE_RTT.max(min_rtt));
+            }
+            State::ProbeRtt(_, until) if now >= until => self.probe(now, 2),
             _ => {}
         }
-        if stale_rtt && !matches!(self.state, State::Startup | State::ProbeRtt(_)) {
-            self.state = State::ProbeRtt(now + PROBE_RTT.max(min_rtt));
+        if let Some(before) = stale_rtt
+            && !matches!(self.state, State::Startup | State::ProbeRtt(..))
+        {
+            // The present one may be that of a queue.
+            let window = (self.in_flight(before) / 2).max(queue::LEAST);
+            let window = u32::try_from(window).unwrap_or(u32::MAX);
+            self.state = State::ProbeRtt(window, Instant::FAR_FUTURE);
         }
     }
 
@@ -121,8 +137,11 @@ impl Model {
         came: u64,
         outstanding: usize,
         min_rtt: Duration,
+        full: bool,
     ) {
+        let round_rtt = core::mem::take(&mut self.round_rtt);
         if self.all_marked >= MEANINGLESS {
+            self.settle(min_rtt, round_rtt, full);
             return;
         }
         self.all_marked = if marked > 0 && marked >= came {
@@ -142,12 +161,7 @@ impl Model {
         let half = marked.saturating_mul(2) > came;
         self.marked_rounds = if half { self.marked_rounds + 1 } else { 0 };
         if marked == 0 {
-            let more = (self.in_flight(min_rtt) / UNMARKED_GAIN).max(1);
-            let window = self.unbound_window(min_rtt);
-            self.bound = self
-                .bound
-                .map(|bound| bound.saturating_add(more))
-                .filter(|bound| *bound < window);
+            self.settle(min_rtt, round_rtt, full);
             return;
         }
         match self.state {
@@ -165,6 +179,16 @@ impl Model {
         let least = self.bytes_in(min_rtt + TURN).max(FLOOR);
         let from = self.bound.unwrap_or(usize::MAX).min(outstanding);
         self.bound = Some((from - from / cut).max(least));
+    }
+
+    /// A round without marks has ended: what may be outstanding follows the queue that stood in all of it.
+    fn settle(&mut self, min_rtt: Duration, round_rtt: u32, full: bool) {
+        // Elsewhere the queue is of our own making, and is looked after.
+        if matches!(self.state, State::Probe(_)) {
+            let window = self.unbound_window(min_rtt);
+            let next = queue::next_window(self.window(min_rtt), min_rtt + TURN, round_rtt, full);
+            self.bound = Some(next).filter(|next| *next < window);
+        }
     }
 
     fn check_full(&mut self) {
@@ -196,7 +220,7 @@ impl Model {
     pub fn reserve(&self, min_rtt: Duration) -> usize {
         match self.state {
             // There is a queue, or should be none: with more outstanding than the path holds, draining would never end.
-            State::Drain | State::ProbeRtt(_) => 0,
+            State::Drain | State::ProbeRtt(..) => 0,
             _ => self.bytes_in(min_rtt + TURN),
         }
     }
@@ -216,7 +240,7 @@ impl Model {
     fn unbound_window(&self, min_rtt: Duration) -> usize {
         let (gain, slack) = match self.state {
             State::Startup => (WINDOW_GAIN, Duration::ZERO),
-            State::ProbeRtt(_) => (PROBE_RTT_WINDOW_GAIN, Duration::ZERO),
+            State::ProbeRtt(window, _) => return window as usize,
             State::Drain | State::Probe(_) => (WINDOW_GAIN, SLACK),
         };
         let products = (self.in_flight(min_rtt) as u64).saturating_mul(gain) / 1000;
@@ -233,7 +257,7 @@ impl Model {
             State::Startup => STARTUP_GAIN,
             State::Drain => DRAIN_GAIN,
             State::Probe(phase) => CYCLE.get(phase).copied().unwrap_or(1000),
-            State::ProbeRtt(_) => 1000,
+            State::ProbeRtt(..) => 1000,
         };
         (self.rate > 0).then(|| (self.rate.saturating_mul(gain) / 1000).max(1))
     }
@@ -250,7 +274,7 @@ mod tests {
         let (mut model, mut now) = (Model::default(), Instant::from_micros(1));
         for _ in 0..20 {
             now += RTT;
-            model.update(now, rate, true, 0, RTT, false);
+            model.update(now, rate, true, 0, RTT, None);
         }
         (model, now)
     }
@@ -262,16 +286,16 @@ mod tests {
         let mut now = Instant::from_micros(1);
         for round in 0..8 {
             now += RTT;
-            model.update(now, 100_000 << round, true, 0, RTT, false);
+            model.update(now, 100_000 << round, true, 0, RTT, None);
             assert_eq!(model.pace(), Some((100_000 << round) * 2885 / 1000));
         }
         for _ in 0..3 {
             assert_eq!(model.state, State::Startup);
-            model.update(now, 100_000 << 7, true, usize::MAX, RTT, false);
+            model.update(now, 100_000 << 7, true, usize::MAX, RTT, None);
         }
         assert_eq!(model.state, State::Drain);
         assert!(model.pace() < Some(100_000 << 7));
-        model.update(now, 100_000 << 7, false, 1000, RTT, false);
+        model.update(now, 100_000 << 7, false, 1000, RTT, None);
         assert_eq!(model.state, State::Probe(2));
     }
 
@@ -282,7 +306,7 @@ mod tests {
         let mut sum = 0;
         for _ in 0..32 {
             now += RTT;
-            model.update(now, 12_500_000, true, usize::MAX, RTT, false);
+            model.update(now, 12_500_000, true, usize::MAX, RTT, None);
             let pace = model.pace().unwrap();
             assert!([9_375_000, 12_500_000, 15_625_000].contains(&pace));
             sum += pace;
@@ -305,17 +329,17 @@ mod tests {
     fn marks_lower_the_bound_to_what_the_path_holds_and_it_comes_back_without_them() {
         let (mut model, mut now) = settled(12_500_000);
         let usual = model.window(RTT);
-        model.heed(now, 100_000, 1_000_000, 1_200_000, RTT);
+        model.heed(now, 100_000, 1_000_000, 1_200_000, RTT, false);
         assert_eq!(model.window(RTT), 1_050_000, "an eighth less");
-        model.heed(now, 1, 1_000_000, 1_200_000, RTT);
+        model.heed(now, 1, 1_000_000, 1_200_000, RTT, false);
         assert_eq!(model.window(RTT), 1_050_000 - 1_050_000 / 32);
         for _ in 0..100 {
             now += RTT;
-            model.heed(now, 900_000, 1_000_000, usize::MAX, RTT);
+            model.heed(now, 900_000, 1_000_000, usize::MAX, RTT, false);
         }
         assert_eq!(model.window(RTT), 625_000 + 31_250);
         for _ in 0..100 {
-            model.heed(now, 0, 1_000_000, usize::MAX, RTT);
+            model.heed(now, 0, 1_000_000, usize::MAX, RTT, false);
         }
         assert_eq!(model.window(RTT), usual);
     }
@@ -326,10 +350,10 @@ mod tests {
         for _ in 0..MEANINGLESS {
             assert!(!matches!(model.state, State::Startup));
             now += RTT;
-            model.heed(now, 1000, 1000, 600_000, RTT);
+            model.heed(now, 1000, 1000, 600_000, RTT, false);
         }
         assert_eq!((model.state, model.bound), (State::Startup, None));
-        model.heed(now, 1000, 1000, 600_000, RTT);
+        model.heed(now, 1000, 1000, 600_000, RTT, false);
         assert_eq!(model.bound, None);
     }
 
@@ -340,18 +364,36 @@ mod tests {
         for (round, marked) in [(1, 900), (2, 0), (3, 900), (4, 900)] {
             assert_eq!(model.state, State::Startup, "round {round}");
             now += RTT;
-            model.heed(now, marked, 1000, 1000, RTT);
-            model.update(now, 100_000 << round, true, usize::MAX, RTT, false);
+            model.heed(now, marked, 1000, 1000, RTT, false);
+            model.update(now, 100_000 << round, true, usize::MAX, RTT, None);
         }
         assert_eq!(model.state, State::Drain);
     }
 
     #[test]
-    fn a_stale_round_trip_is_measured_with_little_outstanding_and_only_for_a_while() {
+    fn a_queue_that_stands_lowers_the_window_and_a_short_one_does_not() {
+        let (mut model, _) = settled(12_500_000);
+        let usual = model.window(RTT);
+        for (queue, falls) in [(2, false), (6, false), (20, true), (2, false)] {
+            for _ in 0..200 {
+                model.took(RTT + Duration::from_millis(30));
+                model.took(RTT + Duration::from_millis(queue));
+                model.heed(Instant::ZERO, 0, 1_000_000, 1_200_000, RTT, false);
+            }
+            assert_eq!(model.window(RTT) < usual, falls);
+        }
+    }
+
+    #[test]
+    fn a_stale_round_trip_is_measured_once_the_queue_is_gone() {
         let (mut model, now) = settled(12_500_000);
-        model.update(now, 12_500_000, false, 0, RTT, true);
+        let (queued, late) = (RTT + RTT, now + Duration::from_secs(1));
+        model.update(now, 12_500_000, false, 900_000, queued, Some(RTT));
+        assert_eq!(model.window(queued), 312_500, "half of what the path held");
+        model.update(late, 12_500_000, false, 312_501, queued, None);
+        model.update(late, 12_500_000, false, 312_500, RTT, None);
         assert_eq!(model.window(RTT), 312_500);
-        model.update(now + PROBE_RTT, 12_500_000, false, 0, RTT, false);
+        model.update(late + PROBE_RTT, 12_500_000, false, 0, RTT, None);
         assert_eq!(model.state, State::Probe(2));
     }
 }

@@ -5,6 +5,10 @@ use crate::time::{Duration, Instant};
 /// How long a minimum is believed before a later sample replaces it (BBRv2: five seconds). Flows that share a queue find
 /// their shares when it is emptied for this.
 const MIN_RTT_WINDOW: Duration = Duration::from_secs(5);
+/// Down to half as long, but so many round trips, where they usually take a quarter of the minimum and this more: a queue
+/// stands, so that others may be there who do not know their minimum yet.
+const LONGER: Duration = Duration::from_micros(2500);
+const ROUNDS: u32 = 16;
 /// Before the first sample (RFC 6298 section 2.1 says 1 s; answers here come from a loop that serves at once).
 const INITIAL_RTO: Duration = Duration::from_millis(300);
 /// Least that is waited beyond a round trip. A turn of the serving peer's loop may take a while when it
@@ -46,7 +50,13 @@ impl Rtt {
             // As good as the minimum confirms it.
             Some((min, _)) if rtt >= min && rtt <= min + min / 16 => self.min = Some((min, now)),
             Some((min, at)) if rtt >= min => {
-                if now.saturating_since(at) >= MIN_RTT_WINDOW {
+                let stands = self
+                    .smoothed
+                    .filter(|usual| *usual > min + min / 4 + LONGER);
+                let window = stands.map_or(MIN_RTT_WINDOW, |usual| {
+                    (usual * ROUNDS).clamp(MIN_RTT_WINDOW / 2, MIN_RTT_WINDOW)
+                });
+                if now.saturating_since(at) >= window {
                     self.min = Some((rtt, now));
                     return true;
                 }
@@ -56,7 +66,7 @@ impl Rtt {
         false
     }
 
-    /// The least round trip of the last ten seconds.
+    /// The least round trip of the last seconds.
     #[must_use]
     pub fn min(&self) -> Option<Duration> {
         self.min.map(|(min, _)| min)

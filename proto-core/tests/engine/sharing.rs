@@ -1,60 +1,114 @@
-//! Two transfers through one bottleneck.
+//! Several transfers through one bottleneck: each gets the same, whatever its round trip is and whenever it began.
 
 use crate::netsim::{MB, Path, Sim};
 
-const MBIT: u64 = 100;
+/// A transfer: its round trip, and when it begins, both in milliseconds.
+type Flow = (u64, u64);
 
-/// Two pullers, 0 and 1, of two sources, 2 and 3, over one wire; each pair with a round trip of its own in
-/// microseconds. The second one begins `later` milliseconds after the first. How many thousandths of what both got
-/// in ten seconds the first one had, from `settled` milliseconds after the second began on.
-fn share(rtts: [u64; 2], later: u64, settled: u64) -> u64 {
-    let longest = rtts[0].max(rtts[1]);
-    let path = |rtt| Path {
-        queue: MBIT * longest / 8 * 2,
-        ..Path::of_rate(MBIT, rtt, 0)
-    };
-    let mut sim = Sim::new(1, path(longest));
-    for other in [2, 3, 0, 1] {
-        sim.add_host([other]);
+/// Pullers 0 to n - 1 of sources n to 2n - 1 over one wire.
+struct Wire {
+    sim: Sim,
+    mbit: u64,
+    flows: Vec<Flow>,
+}
+
+impl Wire {
+    /// `queue`: of so many products of rate and longest round trip, at least 64 KiB. All have begun then.
+    fn new(mbit: u64, queue: u64, flows: &[Flow]) -> Self {
+        let longest = flows.iter().map(|(rtt, _)| *rtt).max().unwrap();
+        let path = |rtt| Path {
+            queue: (mbit * 125 * longest * queue).max(64 * 1024),
+            ..Path::of_rate(mbit, rtt * 1000, 0)
+        };
+        let mut sim = Sim::new(1, path(longest));
+        let count = flows.len();
+        for puller in 0..count {
+            sim.add_host([puller + count]);
+        }
+        for source in count..2 * count {
+            sim.add_host([source - count]);
+        }
+        for (puller, (rtt, _)) in flows.iter().enumerate() {
+            sim.net.set_both(puller, puller + count, path(*rtt));
+            if puller > 0 {
+                sim.net.share((puller + count, puller), (count, 0));
+            }
+        }
+        let wants: Vec<_> = (0..count)
+            .map(|puller| sim.add_content(puller as u64 + 1, 4000 * MB, &[puller + count]))
+            .collect();
+        sim.connect();
+        let mut begins: Vec<_> = flows.iter().map(|(_, begin)| *begin).zip(0..).collect();
+        begins.sort_unstable();
+        let mut passed = 0;
+        for (begin, puller) in begins {
+            sim.run_ms(begin - passed);
+            passed = begin;
+            sim.want(puller, &wants[puller]);
+        }
+        Self {
+            sim,
+            mbit,
+            flows: flows.to_vec(),
+        }
     }
-    sim.net.set_both(0, 2, path(rtts[0]));
-    sim.net.set_both(1, 3, path(rtts[1]));
-    sim.net.share((3, 1), (2, 0));
-    let wants = [2, 3].map(|source| sim.add_content(source as u64, 500 * MB, &[source]));
-    sim.connect();
-    sim.want(0, &wants[0]);
-    sim.run_ms(later);
-    sim.want(1, &wants[1]);
-    sim.run_ms(settled);
-    let before = [0, 1].map(|host| sim.host(host).new_bytes);
-    sim.run_ms(10_000);
-    let got = [0, 1].map(|host| sim.host(host).new_bytes - before[host]);
-    let used = (got[0] + got[1]) * 8 * 100 / (MBIT * 10_000_000);
-    let share = got[0] * 1000 / (got[0] + got[1]);
-    println!(
-        "round trips {rtts:?} us, the second {later} ms later: {share} of 1000, {used} % used"
-    );
-    assert!(used >= 85, "{used} %");
-    share
+
+    fn came(&mut self) -> Vec<u64> {
+        (0..self.flows.len())
+            .map(|puller| self.sim.host(puller).new_bytes)
+            .collect()
+    }
+
+    /// Lets all settle for some milliseconds; then in so many more each pair must share within 60:40, and use the wire.
+    fn check_fair(mut self, settled: u64, ms: u64) {
+        self.sim.run_ms(settled);
+        let (begin, before) = (self.sim.now, self.came());
+        self.sim.run_ms(ms);
+        let mut got = self.came();
+        for (got, before) in got.iter_mut().zip(before) {
+            *got -= before;
+        }
+        let all: u64 = got.iter().sum();
+        let used = all * 8 * 100 / (self.mbit * (self.sim.now - begin));
+        let shares: Vec<_> = got.iter().map(|got| got * 1000 / all).collect();
+        println!(
+            "{} Mbit/s, round trip and begin {:?} ms: {shares:?} of 1000, {used} % used",
+            self.mbit, self.flows
+        );
+        assert!(used >= 85, "{used} %");
+        let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
+        assert!(most * 40 <= least * 60, "{shares:?}");
+    }
 }
 
 #[test]
 fn two_that_begin_together_share_the_wire() {
-    let share = share([50_000, 50_000], 0, 1000);
-    assert!((400..=600).contains(&share), "{share}");
+    Wire::new(100, 2, &[(50, 0), (50, 0)]).check_fair(1500, 3000);
 }
 
-/// A known weakness: the queue of both is as long as their windows allow, where every division is stable, and only the
-/// round trips that are measured anew bring them nearer. Marks would ("congestion.rs").
 #[test]
-fn one_that_begins_later_comes_to_a_part_of_it() {
-    let share = share([50_000, 50_000], 5000, 15_000);
-    assert!((250..=750).contains(&share), "{share}");
+fn one_that_begins_later_gets_as_much() {
+    Wire::new(100, 2, &[(50, 0), (50, 5000)]).check_fair(8000, 4000);
+    for queue in [1, 10] {
+        Wire::new(10, queue, &[(50, 0), (50, 5000)]).check_fair(8000, 5000);
+    }
 }
 
-/// As with BBR the longer one gets more: its window is as much longer. The other one is not starved.
 #[test]
-fn different_round_trips_leave_both_something() {
-    let share = share([20_000, 80_000], 0, 5000);
-    assert!((40..=960).contains(&share), "{share}");
+fn different_round_trips_get_as_much() {
+    Wire::new(100, 2, &[(20, 0), (80, 0)]).check_fair(14_000, 4000);
+    for flows in [[(20, 0), (80, 5000)], [(80, 0), (20, 5000)]] {
+        Wire::new(10, 10, &flows).check_fair(15_000, 5000);
+    }
+}
+
+#[test]
+fn three_and_four_that_begin_one_after_the_other_get_as_much() {
+    Wire::new(100, 1, &[(50, 0), (50, 2000), (50, 4000)]).check_fair(12_000, 3000);
+    Wire::new(10, 10, &[(50, 0), (50, 3000), (50, 6000), (50, 9000)]).check_fair(15_000, 5000);
+}
+
+#[test]
+fn a_gigabit_is_shared_too() {
+    Wire::new(1000, 2, &[(20, 0), (20, 500)]).check_fair(5000, 1000);
 }
