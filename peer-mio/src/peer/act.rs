@@ -4,6 +4,7 @@ use super::start::keep_initiation;
 use super::{HOUSEKEEPING, Peer};
 use crate::clock::Now;
 use crate::disk::{At, Disk, Place};
+use crate::jobs::encode::Decoder;
 use crate::store::{Durability, StoreError};
 use proto_core::boundary::{Arrival, Mark, PeerSlot, PullId};
 use proto_core::content::ContentId;
@@ -195,6 +196,8 @@ impl<D: Disk> Peer<D> {
             return;
         }
         self.housekeeping_at = now.mono + HOUSEKEEPING;
+        // Of pages and bundles alone; with contents it went with their ring.
+        self.decoder = Decoder::default();
         while matches!(self.expire_trash(now), Ok(true)) {}
         self.clear_downloads();
         if let Err(error) = self

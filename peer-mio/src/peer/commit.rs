@@ -32,9 +32,9 @@ impl Changes {
         self.count += 1;
     }
 
-    /// So many of those that were noted are files that landed without a flush: nothing waits for their commit.
-    pub(super) fn note_landed(&mut self, count: usize) {
-        self.landed += count;
+    /// The last one that was noted is a file that landed without a flush: nothing waits for its commit.
+    pub(super) fn note_landed(&mut self) {
+        self.landed += 1;
     }
 
     fn are_landed(&self) -> bool {
@@ -182,6 +182,10 @@ impl<D: Disk> Peer<D> {
     /// What was not committed is taken back. A scan finds it again, after a pause.
     pub(super) fn take_changes_back(&mut self) {
         self.store.abandon();
+        if let Some(group) = &mut self.landing.group {
+            // The index does not say so any more; who finds them tells.
+            group.landed.clear();
+        }
         // With it went the parts of recipes that were gathering there.
         self.stop_hashing();
         self.end_transfers();

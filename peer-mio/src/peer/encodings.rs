@@ -111,6 +111,11 @@ impl Encodings {
         Some((PAGES, len))
     }
 
+    /// An object is made anew, and its pieces may be others.
+    pub fn forget_object(&mut self, object: ObjectId) {
+        self.kept.forget_object(object);
+    }
+
     /// The bytes of an encoded piece, if they are kept.
     pub fn kept(&self, name: PieceName, encoding: Encoding) -> Option<&[u8]> {
         self.kept.find(name, encoding)

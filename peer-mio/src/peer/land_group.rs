@@ -150,9 +150,17 @@ impl<D: Disk> Peer<D> {
             // By what is pending, the start after a power cut knows torn files of which no row speaks. It is tried again.
             return;
         }
+        if let Err(error) = self.disk.check_share() {
+            self.errors
+                .set("share", format!("share/ cannot be used: {error}"));
+            self.plan.retry_later();
+            return self.break_off_landing();
+        }
         let Some(mut group) = self.landing.group.take() else {
             return;
         };
+        // A directory on the way may have got another mode meanwhile.
+        group.touched.way = None;
         let mut done = 0;
         while done < LANDED || !group.touched.opened.is_empty() {
             let Some(ready) = group.rest.next() else {
@@ -164,6 +172,9 @@ impl<D: Disk> Peer<D> {
                 let time = now.mono.saturating_since(ready.started);
                 let landed = (ready.path.clone(), ready.size, ready.fetched, time);
                 group.landed.push(landed);
+                if never {
+                    self.changes.note_landed();
+                }
             } else {
                 group.touched.flush |= result.is_ok();
                 self.leave(&ready);
@@ -178,7 +189,6 @@ impl<D: Disk> Peer<D> {
         let finished = if self.needs_no_flush(&group.touched) {
             self.close_way(&group.touched);
             self.errors.clear("flush");
-            self.changes.note_landed(group.landed.len());
             true
         } else {
             self.finish_landing(&group.touched)
@@ -219,10 +229,15 @@ impl<D: Disk> Peer<D> {
     }
 
     /// What of a group has landed is in its directories for good, before anything else is committed.
-    pub(super) fn flush_landed(&self) -> io::Result<()> {
-        let group = self.landing.group.as_ref();
-        let group = group.filter(|group| !self.needs_no_flush(&group.touched));
-        group.map_or(Ok(()), |group| group.touched.sync(&self.disk))
+    pub(super) fn flush_landed(&mut self) -> io::Result<()> {
+        let never = self.config.flushing == Flushing::Never;
+        let touched = self.landing.group.as_mut().map(|group| &mut group.touched);
+        let Some(touched) = touched.filter(|touched| !never || touched.flush) else {
+            return Ok(());
+        };
+        touched.sync(&self.disk)?;
+        touched.flushed();
+        Ok(())
     }
 
     /// Flushes the directories, then commits: only now the index says that the files are there.

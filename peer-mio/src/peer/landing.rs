@@ -17,8 +17,8 @@ const LARGE: u64 = 1024 * 1024;
 /// A group waits at most this long for more files.
 const GROUP_PAUSE: Duration = Duration::from_millis(20);
 
-/// How many files share the flushes of a landing; with none a power cut leaves half a file that counts as whole (docs/architecture.md,
-/// section 12).
+/// How many files share the flushes of a landing; with none of them does a power cut leave half a file that counts as whole
+/// (docs/architecture.md, section 12).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Flushing {
     /// Each file has its own.

@@ -99,6 +99,7 @@ impl<D: Disk> Peer<D> {
             .get(path)
             .ok()
             .flatten()
+            .filter(|row| !self.recheck.doubts(row))
             .and_then(|row| row.local);
         local.is_some_and(|local| local == fingerprint(opened, local.link))
     }

@@ -4,12 +4,15 @@
 //! (docs/architecture.md, section 3).
 
 use super::Peer;
+use super::landing::Flushing;
 use crate::clock::Now;
-use crate::disk::Disk;
+use crate::disk::{At, Disk, DiskFile, Place, is_absent};
 use crate::store::{Durability, Fingerprint, Row, Run, Store, StoreError};
 use proto_core::index::entry::{Kind, Sequence};
 use proto_core::index::reconcile::Found;
 use proto_core::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::io;
 use std::ops::ControlFlow;
 
 /// Name of the stored sequence up to which the disk holds what the index says.
@@ -32,6 +35,8 @@ pub struct Recheck {
     flushed: Sequence,
     /// What was committed by this moment is flushed a while later.
     flushing: (Sequence, Instant),
+    /// Something of an earlier run was still in doubt since the walk up to there began.
+    unsettled: bool,
 }
 
 impl Recheck {
@@ -43,6 +48,7 @@ impl Recheck {
             after: flushed,
             flushed,
             flushing: (store.sequence(), now),
+            unsettled: false,
         })
     }
 
@@ -139,10 +145,36 @@ impl<D: Disk> Peer<D> {
         }
     }
 
+    /// Flushes files and their names that landed a while ago without it.
+    fn flush_old(&self, paths: &[Vec<u8>]) -> io::Result<()> {
+        let share = |path| At {
+            place: Place::Share,
+            path,
+        };
+        let mut directories = BTreeSet::new();
+        for path in paths {
+            match self.disk.open(share(path), false) {
+                Ok(file) => file.sync_data()?,
+                Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::InvalidInput => {}
+                // Its mode keeps us out.
+                Err(_) => return self.disk.sync_all(),
+            }
+            directories.insert(proto_core::path::parent(path).unwrap_or_default());
+        }
+        for directory in directories {
+            match self.disk.sync_dir(share(directory)) {
+                Err(error) if is_absent(&error) => {}
+                synced => synced?,
+            }
+        }
+        Ok(())
+    }
+
     fn note_flushed_slice(&mut self) -> Result<(), StoreError> {
         let through = self.recheck.flushing.0;
         let (mut flushed, mut seen) = (through, 0);
-        let mut doubted = Vec::new();
+        let (mut doubted, mut unflushed) = (Vec::new(), Vec::new());
+        let never = self.config.flushing == Flushing::Never;
         self.store
             .journal(self.recheck.flushed, &mut |sequence, path, row| {
                 if sequence > through || seen == ROWS {
@@ -152,10 +184,14 @@ impl<D: Disk> Peer<D> {
                 flushed = if seen == ROWS { sequence } else { through };
                 if self.recheck.doubts(row) {
                     doubted.push(path.to_vec());
+                } else if never && row.entry.kind == Kind::File {
+                    unflushed.push(path.to_vec());
                 }
                 ControlFlow::Continue(())
             })?;
-        let settled = doubted.is_empty();
+        // The kernel has begun to write what is as old, but a slow disk may be behind by minutes.
+        self.flush_old(&unflushed).map_err(StoreError::Disk)?;
+        self.recheck.unsettled |= !doubted.is_empty();
         for path in doubted {
             // It could not be hashed yet: it moves on in the journal, and stays in doubt.
             if let Some(row) = self.store.get(&path)? {
@@ -165,7 +201,7 @@ impl<D: Disk> Peer<D> {
         }
         self.store.set_meta(FLUSHED, &flushed.to_be_bytes())?;
         self.recheck.flushed = flushed;
-        if flushed == through && settled {
+        if flushed == through && !std::mem::take(&mut self.recheck.unsettled) {
             self.all_settled()?;
         }
         if !self.changes.any() {

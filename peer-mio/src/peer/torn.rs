@@ -6,6 +6,7 @@ use super::land::NotLanded;
 use super::landing::Flushing;
 use super::open_way::{close_way, open_way};
 use super::recover::holds;
+use super::start::StartError;
 use super::touched::Touched;
 use super::trash::move_to_trash;
 use crate::clock::Now;
@@ -73,17 +74,18 @@ pub(super) fn drop_torn<D: Disk>(
     disk: &D,
     store: &Store,
     now: Now,
-) -> Result<Vec<Vec<u8>>, StoreError> {
+) -> Result<Vec<Vec<u8>>, StartError> {
     let (mut dropped, mut after) = (Vec::new(), None::<Vec<u8>>);
     while let Some((path, pending)) = store.next_pending(after.as_deref())? {
         let row = store.get(&path)?;
         match is_torn(disk, row.as_ref(), &path, &pending) {
             Ok(None) => {}
-            Ok(Some(found)) => match to_trash(disk, store, now, &path, found) {
-                Ok(true) => dropped.push(path.clone()),
-                Ok(false) => {}
-                Err(error) => log::warn!("{} stays torn: {error}", Escaped(&path)),
-            },
+            // If it stayed, it would be told as a user's.
+            Ok(Some(found)) => {
+                if to_trash(disk, store, now, &path, found)? {
+                    dropped.push(path.clone());
+                }
+            }
             Err(error) => log::warn!("{} cannot be looked at: {error}", Escaped(&path)),
         }
         after = Some(path);

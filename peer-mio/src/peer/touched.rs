@@ -38,6 +38,12 @@ impl Touched {
             .insert(path::parent(path).unwrap_or_default().to_vec());
     }
 
+    /// They were flushed.
+    pub fn flushed(&mut self) {
+        self.trash.clear();
+        self.share.clear();
+    }
+
     /// Flushes them.
     pub fn sync<D: Disk>(&self, disk: &D) -> io::Result<()> {
         for directory in &self.trash {
@@ -51,8 +57,9 @@ impl Touched {
                 place: Place::Share,
                 path: directory,
             }) {
-                Err(error) if !is_absent(&error) => return Err(error),
-                _ => {}
+                // What landed in it is where it was moved to.
+                Err(error) if is_absent(&error) => return disk.sync_all(),
+                synced => synced?,
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use proto_core::path::Escaped;
 use proto_core::time::Instant;
 use std::io;
 
-/// Files unpacked in one slice: three to five milliseconds.
+/// Files unpacked in one slice: a millisecond or two.
 pub(super) const SLICE: usize = 16;
 /// Bytes unpacked in one slice.
 const SLICE_BYTES: u64 = 1024 * 1024;

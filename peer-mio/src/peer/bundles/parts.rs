@@ -7,6 +7,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::jobs::unpack::check_end;
 use crate::peer::Peer;
 use crate::peer::landing_name::in_download;
+use crate::peer::runs::Run;
 use crate::peer::transfer::PullUse;
 use crate::peer::zips::PART;
 use proto_core::boundary::PullId;
@@ -66,10 +67,7 @@ impl<D: Disk> Peer<D> {
         {
             return;
         }
-        let rest = longest(&coming.run)
-            .saturating_sub(coming.here)
-            .clamp(1, PART);
-        let length = u32::try_from(rest).unwrap_or(PART as u32);
+        let length = asked(coming.here, &coming.run) as u32;
         coming.pull = self.engine.pull(Want {
             object: ObjectId::Bundle(coming.run.id),
             start: coming.here,
@@ -91,19 +89,24 @@ impl<D: Disk> Peer<D> {
     /// A part of a bundle is here.
     pub(in crate::peer) fn part_came(&mut self, pull: PullId, id: BundleId) {
         let place = self.bundle_of(id, pull);
+        let coming = place.and_then(|place| self.bundles.coming.get(place));
+        let asked = coming.map_or(PART, |coming| asked(coming.here, &coming.run));
         let came = self.assembly.bytes(pull);
         let bytes = match self.engine.encoded(pull) {
             Some((encoding, length)) if encoding.is_shorter() => {
                 let encoded = came.get(..length).unwrap_or_default();
-                self.decoder.decode_at_most(encoded, PART as usize)
+                self.decoder.decode_at_most(encoded, asked as usize)
             }
-            _ => Some(came),
+            _ => came.get(..came.len().min(asked as usize)),
         };
         let Some(bytes) = bytes else {
             self.end_pull(pull);
             if let Some(place) = place {
-                // No encoding of anything is as wrong as other bytes.
-                self.end_bundle(self.now, place);
+                if let Some(coming) = self.bundles.coming.get_mut(place) {
+                    coming.pull = None;
+                }
+                // Perhaps its begin is of one and its end of another that was built later.
+                self.begin_again(self.now, place);
             }
             return;
         };
@@ -157,4 +160,9 @@ impl<D: Disk> Peer<D> {
             }
         }
     }
+}
+
+/// Bytes of the part from `here` on that are asked for; at least one, as that tells whether there is one.
+fn asked(here: u64, run: &Run) -> u64 {
+    longest(run).saturating_sub(here).clamp(1, PART)
 }

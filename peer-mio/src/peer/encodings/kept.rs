@@ -54,6 +54,11 @@ impl Kept {
         self.pieces.retain(|piece| piece.name != name);
     }
 
+    /// An object is not what it was.
+    pub fn forget_object(&mut self, object: ObjectId) {
+        self.pieces.retain(|piece| piece.name.object != object);
+    }
+
     /// Room for a piece of at most this many bytes; what lay there is forgotten.
     pub fn room(&mut self, most: usize) -> Option<&mut [u8]> {
         if most > RING {
