@@ -25,7 +25,8 @@ SCENARIOS = [
     ("one receiver, 1 Gbit/s", 1, 1000, 0, ["tinypeer", "rsync", "iperf3", "iperf3_bbr"]),
     ("one receiver, 1 Gbit/s, 1 % loss", 1, 1000, 1, ["tinypeer", "iperf3", "iperf3_bbr"]),
     ("one receiver, 1 Gbit/s, 5 % loss", 1, 1000, 5, ["tinypeer", "iperf3", "iperf3_bbr"]),
-    ("10,000 small files, two receivers", 2, None, 0, ["tinypeer", "rsync_each", "syncthing"], (100, 4096)),
+    ("10,000 small files, two receivers", 2, None, 0,
+     ["tinypeer", "tinypeer_full", "tinypeer_none", "rsync_each", "syncthing"], (100, 4096)),
     ("10,000 small files, two receivers, 1 Gbit/s", 2, 1000, 0, ["tinypeer", "rsync_each", "syncthing"], (100, 4096)),
     ("100,000 small files, two receivers", 2, None, 0, ["tinypeer", "rsync_each"], (1000, 1024)),
 ]
@@ -37,7 +38,7 @@ def is_wanted(name, only):
 
 def is_here(rival, program):
     """Whether a rival is installed."""
-    return rival == "tinypeer" and program or shutil.which(rival.split("_")[0])
+    return rival.startswith("tinypeer") and program or shutil.which(rival.split("_")[0])
 
 
 def measure(scenario, rival, source, program, work):

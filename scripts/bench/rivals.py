@@ -44,7 +44,7 @@ def same(source, places):
         subprocess.run(["diff", "-rq", source.path, place], check=True)
 
 
-def start_tinypeer(network, base, program):
+def start_tinypeer(network, base, program, options=()):
     """One on each machine, connected; the processes."""
     key = base / "key"
     subprocess.run([program, "keygen", key], check=True, stdout=subprocess.DEVNULL)
@@ -52,15 +52,15 @@ def start_tinypeer(network, base, program):
     for machine in range(1, network.count + 1):
         others = ",".join(network.address(other) for other in range(1, network.count + 1) if other != machine)
         (base / str(machine) / "share").mkdir(parents=True)
-        words = [program, "--dir", base / str(machine), "--ip", others, "--key-file", key, "-q"]
+        words = [program, "--dir", base / str(machine), "--ip", others, "--key-file", key, "-q", *options]
         processes.append(network.start(machine, words, base / f"{machine}.log"))
     status = [program, "status", "--dir", base / "1", "--wait", "20"]
     wait(lambda: subprocess.run(status, capture_output=True).returncode == 0, "peers in sync", 60)
     return processes
 
 
-def tinypeer(network, source, base, program):
-    processes = start_tinypeer(network, base, program)
+def tinypeer(network, source, base, program, options=()):
+    processes = start_tinypeer(network, base, program, options)
     staged = stage(source, base)
     before, sent = sum(map(processor, processes)), network.sent(1)
     warm(source.size * network.count)
@@ -71,6 +71,16 @@ def tinypeer(network, source, base, program):
     seen = finish(network, processes, begin, before, sent, source)
     same(source, places)
     return seen
+
+
+def tinypeer_full(network, source, base, program):
+    """Each file is flushed by itself."""
+    return tinypeer(network, source, base, program, ["--durability", "full"])
+
+
+def tinypeer_none(network, source, base, program):
+    """What lands is not flushed."""
+    return tinypeer(network, source, base, program, ["--durability", "none"])
 
 
 def rsync_each(network, source, base, program):
