@@ -1,5 +1,6 @@
 //! BBR's model of a path (draft-cardwell-iccrg-bbr-congestion-control), driven by the puller: how fast to
-//! ask and how much may be outstanding, from the delivery rate and the least round trip alone.
+//! ask and how much may be outstanding, from the delivery rate and the least round trip; congestion marks and a
+//! queue that stands lower the latter.
 
 use super::queue;
 use crate::time::{Duration, Instant};
@@ -122,7 +123,7 @@ impl Model {
             && !matches!(self.state, State::Startup | State::ProbeRtt(..))
         {
             // The present one may be that of a queue.
-            let window = (self.in_flight(before) / 2).max(queue::LEAST);
+            let window = (self.in_flight(before) / 2).clamp(queue::LEAST, CEILING);
             let window = u32::try_from(window).unwrap_or(u32::MAX);
             self.state = State::ProbeRtt(window, Instant::FAR_FUTURE);
         }
@@ -177,6 +178,8 @@ impl Model {
             FEW_MARKS_CUT
         };
         let least = self.bytes_in(min_rtt + TURN).max(FLOOR);
+        // A standing queue may have brought the bound below that.
+        let least = least.min(self.bound.unwrap_or(usize::MAX));
         let from = self.bound.unwrap_or(usize::MAX).min(outstanding);
         self.bound = Some((from - from / cut).max(least));
     }
@@ -184,7 +187,8 @@ impl Model {
     /// A round without marks has ended: what may be outstanding follows the queue that stood in all of it.
     fn settle(&mut self, min_rtt: Duration, round_rtt: u32, full: bool) {
         // Elsewhere the queue is of our own making, and is looked after.
-        if matches!(self.state, State::Probe(_)) {
+        // A round that measured no round trip says nothing of it.
+        if matches!(self.state, State::Probe(_)) && round_rtt > 0 {
             let window = self.unbound_window(min_rtt);
             let next = queue::next_window(self.window(min_rtt), min_rtt + TURN, round_rtt, full);
             self.bound = Some(next).filter(|next| *next < window);

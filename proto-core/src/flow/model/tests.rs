@@ -71,10 +71,30 @@ fn marks_lower_the_bound_to_what_the_path_holds_and_it_comes_back_without_them()
         model.heed(now, 900_000, 1_000_000, usize::MAX, RTT, false);
     }
     assert_eq!(model.window(RTT), 625_000 + 31_250);
+    model.heed(now, 0, 1_000_000, usize::MAX, RTT, false);
+    let least = model.window(RTT);
+    assert_eq!(least, 625_000 + 31_250, "no round trip was measured");
     for _ in 0..100 {
+        model.took(RTT);
         model.heed(now, 0, 1_000_000, usize::MAX, RTT, false);
     }
     assert_eq!(model.window(RTT), usual);
+}
+
+#[test]
+fn a_marked_round_never_raises_the_window() {
+    for rate in [20_000, 12_500_000] {
+        let (mut model, now) = settled(rate);
+        for _ in 0..100 {
+            model.took(RTT * 20);
+            model.heed(now, 0, 1000, 100_000, RTT, false);
+        }
+        let window = model.window(RTT);
+        for (marked, outstanding) in [(1, 0), (900, 10_000), (1, 2_000_000)] {
+            model.heed(now, marked, 1000, outstanding, RTT, false);
+            assert!(model.window(RTT) <= window, "{rate}: {window}");
+        }
+    }
 }
 
 #[test]
@@ -128,4 +148,7 @@ fn a_stale_round_trip_is_measured_once_the_queue_is_gone() {
     assert_eq!(model.window(RTT), 312_500);
     model.update(late + PROBE_RTT, 12_500_000, false, 0, RTT, None);
     assert_eq!(model.state, State::Probe(2));
+    let far = Duration::from_secs(9);
+    model.update(late, 12_500_000, false, usize::MAX, far, Some(far));
+    assert_eq!(model.window(far), CEILING);
 }
