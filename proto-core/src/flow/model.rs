@@ -76,6 +76,8 @@ pub struct Model {
     all_marked: u32,
     /// Microseconds of the least round trip since the last round ended; 0 if there was none.
     round_rtt: u32,
+    /// The least round trip that was out of date when it was last measured.
+    old_rtt: Duration,
 }
 
 impl Model {
@@ -116,7 +118,13 @@ impl Model {
             State::ProbeRtt(window, Instant::FAR_FUTURE) if outstanding <= window as usize => {
                 self.state = State::ProbeRtt(window, now + PROBE_RTT.max(min_rtt));
             }
-            State::ProbeRtt(_, until) if now >= until => self.probe(now, 2),
+            State::ProbeRtt(_, until) if now >= until => {
+                self.probe(now, 2);
+                // The path is longer now: what looked like a queue was that.
+                if min_rtt > self.old_rtt + self.old_rtt / 4 + TURN {
+                    self.reopen();
+                }
+            }
             _ => {}
         }
         if let Some(before) = stale_rtt
@@ -126,7 +134,13 @@ impl Model {
             let window = (self.in_flight(before) / 2).clamp(queue::LEAST, CEILING);
             let window = u32::try_from(window).unwrap_or(u32::MAX);
             self.state = State::ProbeRtt(window, Instant::FAR_FUTURE);
+            self.old_rtt = before;
         }
+    }
+
+    /// What was learned of a queue holds no more.
+    pub fn reopen(&mut self) {
+        self.bound = None;
     }
 
     /// A round has ended in which `marked` bytes of those that `came` had a congestion mark: what may be outstanding

@@ -148,6 +148,13 @@ fn a_stale_round_trip_is_measured_once_the_queue_is_gone() {
     assert_eq!(model.window(RTT), 312_500);
     model.update(late + PROBE_RTT, 12_500_000, false, 0, RTT, None);
     assert_eq!(model.state, State::Probe(2));
+    model.bound = Some(queue::LEAST);
+    for (longer, reopened) in [(RTT * 5 / 4 + TURN, false), (RTT * 2, true)] {
+        model.update(now, 12_500_000, false, 0, longer, Some(RTT));
+        model.update(now, 12_500_000, false, 0, longer, None);
+        model.update(now + longer * 2, 12_500_000, false, 0, longer, None);
+        assert_eq!(model.bound.is_none(), reopened);
+    }
     let far = Duration::from_secs(9);
     model.update(late, 12_500_000, false, usize::MAX, far, Some(far));
     assert_eq!(model.window(far), CEILING);
