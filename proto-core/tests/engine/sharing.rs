@@ -109,8 +109,8 @@ fn three_and_four_that_begin_one_after_the_other_get_as_much() {
 }
 
 #[test]
-fn a_gigabit_is_shared_too() {
-    Wire::new(1000, 2, &[(20, 0), (20, 500)]).check_fair(5000, 1000);
+fn a_fast_wire_is_shared_too() {
+    Wire::new(400, 2, &[(20, 0), (20, 500)]).check_fair(5000, 1000);
 }
 
 /// A path of 100 Mbit/s takes three times as long from one moment on: it is used again within some seconds.
