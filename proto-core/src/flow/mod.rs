@@ -154,6 +154,10 @@ impl Flow {
             // An idle flow must not count the pause as time in which little was delivered.
             self.delivery.restart(now);
             self.requests.restart();
+            // A queue of then is gone.
+            if now.saturating_since(self.stirred_at) >= IDLE {
+                self.model.reopen();
+            }
         }
         self.outstanding = self.outstanding.saturating_add(bytes);
         self.stirred_at = now;
@@ -326,5 +330,28 @@ impl Flow {
     #[must_use]
     pub fn retransmission_timeout(&self) -> Duration {
         self.rtt.retransmission_timeout()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_ends_what_a_queue_made_of_the_window() {
+        let (mut flow, mut now) = (Flow::default(), Instant::from_micros(1));
+        let mut ask = |pause, took| {
+            now += Duration::from_millis(pause);
+            let order = flow.asked(now, 12_000);
+            now += Duration::from_millis(took);
+            let window = flow.window();
+            flow.arrived(now, Some(order), 12_000, 12_000, true);
+            window
+        };
+        let usual = (0..10).map(|_| ask(0, 50)).last();
+        let queued = (0..10).map(|_| ask(0, 100)).last();
+        assert!(queued < usual);
+        assert!(Some(ask(900, 100)) < usual);
+        assert_eq!(Some(ask(1000, 100)), usual);
     }
 }

@@ -1,5 +1,6 @@
 //! BBR's model of a path (draft-cardwell-iccrg-bbr-congestion-control), driven by the puller: how fast to
-//! ask and how much may be outstanding, from the delivery rate and the least round trip alone.
+//! ask and how much may be outstanding, from the delivery rate and the least round trip; congestion marks and a
+//! queue that stands lower the latter.
 
 use super::queue;
 use crate::time::{Duration, Instant};
@@ -75,6 +76,8 @@ pub struct Model {
     all_marked: u32,
     /// Microseconds of the least round trip since the last round ended; 0 if there was none.
     round_rtt: u32,
+    /// The least round trip that was out of date when it was last measured.
+    old_rtt: Duration,
 }
 
 impl Model {
@@ -115,17 +118,29 @@ impl Model {
             State::ProbeRtt(window, Instant::FAR_FUTURE) if outstanding <= window as usize => {
                 self.state = State::ProbeRtt(window, now + PROBE_RTT.max(min_rtt));
             }
-            State::ProbeRtt(_, until) if now >= until => self.probe(now, 2),
+            State::ProbeRtt(_, until) if now >= until => {
+                self.probe(now, 2);
+                // The path is longer now: what looked like a queue was that.
+                if min_rtt > self.old_rtt + self.old_rtt / 4 + TURN {
+                    self.reopen();
+                }
+            }
             _ => {}
         }
         if let Some(before) = stale_rtt
             && !matches!(self.state, State::Startup | State::ProbeRtt(..))
         {
             // The present one may be that of a queue.
-            let window = (self.in_flight(before) / 2).max(queue::LEAST);
+            let window = (self.in_flight(before) / 2).clamp(queue::LEAST, CEILING);
             let window = u32::try_from(window).unwrap_or(u32::MAX);
             self.state = State::ProbeRtt(window, Instant::FAR_FUTURE);
+            self.old_rtt = before;
         }
+    }
+
+    /// What was learned of a queue holds no more.
+    pub fn reopen(&mut self) {
+        self.bound = None;
     }
 
     /// A round has ended in which `marked` bytes of those that `came` had a congestion mark: what may be outstanding
@@ -177,6 +192,8 @@ impl Model {
             FEW_MARKS_CUT
         };
         let least = self.bytes_in(min_rtt + TURN).max(FLOOR);
+        // A standing queue may have brought the bound below that.
+        let least = least.min(self.bound.unwrap_or(usize::MAX));
         let from = self.bound.unwrap_or(usize::MAX).min(outstanding);
         self.bound = Some((from - from / cut).max(least));
     }
@@ -184,7 +201,8 @@ impl Model {
     /// A round without marks has ended: what may be outstanding follows the queue that stood in all of it.
     fn settle(&mut self, min_rtt: Duration, round_rtt: u32, full: bool) {
         // Elsewhere the queue is of our own making, and is looked after.
-        if matches!(self.state, State::Probe(_)) {
+        // A round that measured no round trip says nothing of it.
+        if matches!(self.state, State::Probe(_)) && round_rtt > 0 {
             let window = self.unbound_window(min_rtt);
             let next = queue::next_window(self.window(min_rtt), min_rtt + TURN, round_rtt, full);
             self.bound = Some(next).filter(|next| *next < window);
@@ -264,136 +282,4 @@ impl Model {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RTT: Duration = Duration::from_millis(50);
-
-    /// A model that was told of this rate for some rounds, and the time.
-    fn settled(rate: u64) -> (Model, Instant) {
-        let (mut model, mut now) = (Model::default(), Instant::from_micros(1));
-        for _ in 0..20 {
-            now += RTT;
-            model.update(now, rate, true, 0, RTT, None);
-        }
-        (model, now)
-    }
-
-    #[test]
-    fn start_up_doubles_until_the_rate_grows_no_more() {
-        let mut model = Model::default();
-        assert_eq!(model.pace(), None);
-        let mut now = Instant::from_micros(1);
-        for round in 0..8 {
-            now += RTT;
-            model.update(now, 100_000 << round, true, 0, RTT, None);
-            assert_eq!(model.pace(), Some((100_000 << round) * 2885 / 1000));
-        }
-        for _ in 0..3 {
-            assert_eq!(model.state, State::Startup);
-            model.update(now, 100_000 << 7, true, usize::MAX, RTT, None);
-        }
-        assert_eq!(model.state, State::Drain);
-        assert!(model.pace() < Some(100_000 << 7));
-        model.update(now, 100_000 << 7, false, 1000, RTT, None);
-        assert_eq!(model.state, State::Probe(2));
-    }
-
-    #[test]
-    fn the_cycle_asks_for_what_was_measured_on_average() {
-        assert_eq!(CYCLE.iter().sum::<u64>(), 1000 * CYCLE.len() as u64);
-        let (mut model, mut now) = settled(12_500_000);
-        let mut sum = 0;
-        for _ in 0..32 {
-            now += RTT;
-            model.update(now, 12_500_000, true, usize::MAX, RTT, None);
-            let pace = model.pace().unwrap();
-            assert!([9_375_000, 12_500_000, 15_625_000].contains(&pace));
-            sum += pace;
-        }
-        assert_eq!(sum, 32 * 12_500_000);
-    }
-
-    #[test]
-    fn the_window_is_two_bandwidth_delay_products_and_slack_within_bounds() {
-        let (model, _) = settled(12_500_000);
-        assert_eq!(model.window(RTT), 1_250_000 + 125_000);
-        assert_eq!(model.in_flight(RTT), 625_000);
-        let (slow, _) = settled(1);
-        assert_eq!(slow.window(RTT), FLOOR);
-        let (fast, _) = settled(u64::MAX);
-        assert_eq!(fast.window(Duration::from_secs(9)), CEILING);
-    }
-
-    #[test]
-    fn marks_lower_the_bound_to_what_the_path_holds_and_it_comes_back_without_them() {
-        let (mut model, mut now) = settled(12_500_000);
-        let usual = model.window(RTT);
-        model.heed(now, 100_000, 1_000_000, 1_200_000, RTT, false);
-        assert_eq!(model.window(RTT), 1_050_000, "an eighth less");
-        model.heed(now, 1, 1_000_000, 1_200_000, RTT, false);
-        assert_eq!(model.window(RTT), 1_050_000 - 1_050_000 / 32);
-        for _ in 0..100 {
-            now += RTT;
-            model.heed(now, 900_000, 1_000_000, usize::MAX, RTT, false);
-        }
-        assert_eq!(model.window(RTT), 625_000 + 31_250);
-        for _ in 0..100 {
-            model.heed(now, 0, 1_000_000, usize::MAX, RTT, false);
-        }
-        assert_eq!(model.window(RTT), usual);
-    }
-
-    #[test]
-    fn what_marks_everything_is_not_heeded_for_long() {
-        let (mut model, mut now) = settled(12_500_000);
-        for _ in 0..MEANINGLESS {
-            assert!(!matches!(model.state, State::Startup));
-            now += RTT;
-            model.heed(now, 1000, 1000, 600_000, RTT, false);
-        }
-        assert_eq!((model.state, model.bound), (State::Startup, None));
-        model.heed(now, 1000, 1000, 600_000, RTT, false);
-        assert_eq!(model.bound, None);
-    }
-
-    #[test]
-    fn start_up_ends_after_two_rounds_that_came_marked() {
-        let mut model = Model::default();
-        let mut now = Instant::from_micros(1);
-        for (round, marked) in [(1, 900), (2, 0), (3, 900), (4, 900)] {
-            assert_eq!(model.state, State::Startup, "round {round}");
-            now += RTT;
-            model.heed(now, marked, 1000, 1000, RTT, false);
-            model.update(now, 100_000 << round, true, usize::MAX, RTT, None);
-        }
-        assert_eq!(model.state, State::Drain);
-    }
-
-    #[test]
-    fn a_queue_that_stands_lowers_the_window_and_a_short_one_does_not() {
-        let (mut model, _) = settled(12_500_000);
-        let usual = model.window(RTT);
-        for (queue, falls) in [(2, false), (6, false), (20, true), (2, false)] {
-            for _ in 0..200 {
-                model.took(RTT + Duration::from_millis(30));
-                model.took(RTT + Duration::from_millis(queue));
-                model.heed(Instant::ZERO, 0, 1_000_000, 1_200_000, RTT, false);
-            }
-            assert_eq!(model.window(RTT) < usual, falls);
-        }
-    }
-
-    #[test]
-    fn a_stale_round_trip_is_measured_once_the_queue_is_gone() {
-        let (mut model, now) = settled(12_500_000);
-        let (queued, late) = (RTT + RTT, now + Duration::from_secs(1));
-        model.update(now, 12_500_000, false, 900_000, queued, Some(RTT));
-        assert_eq!(model.window(queued), 312_500, "half of what the path held");
-        model.update(late, 12_500_000, false, 312_501, queued, None);
-        model.update(late, 12_500_000, false, 312_500, RTT, None);
-        assert_eq!(model.window(RTT), 312_500);
-        model.update(late + PROBE_RTT, 12_500_000, false, 0, RTT, None);
-        assert_eq!(model.state, State::Probe(2));
-    }
-}
+mod tests;

@@ -109,6 +109,27 @@ fn three_and_four_that_begin_one_after_the_other_get_as_much() {
 }
 
 #[test]
-fn a_gigabit_is_shared_too() {
-    Wire::new(1000, 2, &[(20, 0), (20, 500)]).check_fair(5000, 1000);
+fn a_fast_wire_is_shared_too() {
+    Wire::new(400, 2, &[(20, 0), (20, 500)]).check_fair(5000, 1000);
+}
+
+/// A path of 100 Mbit/s takes three times as long from one moment on: it is used again within some seconds.
+#[test]
+fn a_longer_round_trip_is_found_out_and_filled() {
+    let mut wire = Wire::new(100, 2, &[(50, 0)]);
+    wire.sim.run_ms(5000);
+    let longer = Path {
+        queue: 100 * 125 * 150,
+        ..Path::of_rate(100, 150_000, 0)
+    };
+    wire.sim.net.set_both(0, 1, longer);
+    let used: Vec<_> = (0..15)
+        .map(|_| {
+            let before = wire.came()[0];
+            wire.sim.run_ms(1000);
+            (wire.came()[0] - before) * 8 / 1_000_000
+        })
+        .collect();
+    println!("Mbit/s in each second: {used:?}");
+    assert!(used[8..].iter().all(|mbit| *mbit >= 80), "{used:?}");
 }
