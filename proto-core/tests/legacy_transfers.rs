@@ -610,3 +610,31 @@ fn questions_that_nothing_follows_end_no_download() {
     }
     assert_eq!(got, batches.0);
 }
+
+#[test]
+fn a_batch_does_not_count_as_sent_to_a_client_that_is_behind() {
+    for (lost, completes) in [(true, false), (false, true)] {
+        let mut now = Instant::from_micros(1_000_000);
+        // Two blocks of bytes and three empty ones.
+        let mut batches = OneBatch(file(30_000));
+        let mut serve = Serve::default();
+        let mut out = vec![0; MAX_SERVED];
+        let name = "zip4.zip";
+        for index in 0..3 {
+            serve.handle_request(now, 1, &Request::Block { index, name }, &mut batches);
+            assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
+        }
+        if lost {
+            // It takes the fourth for the third, whose answer is lost.
+            now = serve.poll_timeout();
+            assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
+            let index = 3;
+            serve.handle_request(now, 1, &Request::Block { index, name }, &mut batches);
+        }
+        while serve.poll_timeout() != Instant::FAR_FUTURE {
+            now = now.max(serve.poll_timeout());
+            while serve.poll_transmit(now, &mut batches, &mut out).is_some() {}
+        }
+        assert_eq!(serve.take_complete().is_some(), completes, "{lost}");
+    }
+}
