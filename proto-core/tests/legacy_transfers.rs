@@ -555,3 +555,86 @@ fn a_flood_of_requests_stays_within_bounds() {
     }
     assert!(sent <= 16, "{sent}");
 }
+
+/// A request that finds no room for its answer is as good as lost: its block is not.
+#[test]
+fn a_block_is_not_lost_because_too_many_answers_wait() {
+    let mut now = Instant::from_micros(1_000_000);
+    let mut batches = OneBatch(file(100_000));
+    let mut serve = Serve::default();
+    let mut out = vec![0; MAX_SERVED];
+    let name = "zip4.zip";
+    let first = Request::Block { index: 0, name };
+    let missing = Request::FileInformation { name: "zip5.zip" };
+    serve.handle_request(now, 1, &Request::FileInformation { name }, &mut batches);
+    for _ in 0..40 {
+        serve.handle_request(now, 2, &missing, &mut batches);
+    }
+    serve.handle_request(now, 1, &first, &mut batches);
+    while let Some((_, len)) = serve.poll_transmit(now, &mut batches, &mut out) {
+        assert!(len <= 36, "{len}");
+    }
+    // An empty one takes its place, and the bytes come with the next.
+    now = serve.poll_timeout();
+    assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
+    let second = Request::Block { index: 1, name };
+    serve.handle_request(now, 1, &second, &mut batches);
+    let (_, len) = serve.poll_transmit(now, &mut batches, &mut out).unwrap();
+    let Ok(Reply::Block { index: 1, bytes }) = Reply::parse(&out[..len]) else {
+        panic!("no block");
+    };
+    assert!(!bytes.is_empty() && batches.0.starts_with(bytes));
+}
+
+#[test]
+fn questions_that_nothing_follows_end_no_download() {
+    let mut now = Instant::from_micros(1_000_000);
+    let mut batches = OneBatch(file(100_000));
+    let mut serve = Serve::default();
+    let mut out = vec![0; MAX_SERVED];
+    let name = "zip4.zip";
+    let mut got = Vec::new();
+    for index in 0..5 {
+        serve.handle_request(now, 1, &Request::Block { index, name }, &mut batches);
+        let (_, len) = serve.poll_transmit(now, &mut batches, &mut out).unwrap();
+        let Ok(Reply::Block { bytes, .. }) = Reply::parse(&out[..len]) else {
+            panic!("no block {index}");
+        };
+        got.extend_from_slice(bytes);
+        for port in 2..20 {
+            now += Duration::from_millis(1);
+            let question = Request::FileInformation { name };
+            serve.handle_request(now, port, &question, &mut batches);
+            while serve.poll_transmit(now, &mut batches, &mut out).is_some() {}
+        }
+    }
+    assert_eq!(got, batches.0);
+}
+
+#[test]
+fn a_batch_does_not_count_as_sent_to_a_client_that_is_behind() {
+    for (lost, completes) in [(true, false), (false, true)] {
+        let mut now = Instant::from_micros(1_000_000);
+        // Two blocks of bytes and three empty ones.
+        let mut batches = OneBatch(file(30_000));
+        let mut serve = Serve::default();
+        let mut out = vec![0; MAX_SERVED];
+        let name = "zip4.zip";
+        for index in 0..3 {
+            serve.handle_request(now, 1, &Request::Block { index, name }, &mut batches);
+            assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
+        }
+        if lost {
+            // It takes the fourth for the third, whose answer is lost.
+            now = serve.poll_timeout();
+            assert!(serve.poll_transmit(now, &mut batches, &mut out).is_some());
+            let index = 3;
+            serve.handle_request(now, 1, &Request::Block { index, name }, &mut batches);
+        }
+        while serve.poll_timeout() != Instant::FAR_FUTURE {
+            now = now.max(serve.poll_timeout());
+            while serve.poll_transmit(now, &mut batches, &mut out).is_some() {}
+        }
+        assert_eq!(serve.take_complete().is_some(), completes, "{lost}");
+    }
+}

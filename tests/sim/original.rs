@@ -1,5 +1,5 @@
 //! A model of the ancestor (`docs/legacy.md`): what it asks, answers, fetches and publishes, with its defects: no timeout of a
-//! download, no look at what a block is, one modification in a life, a dict that is older than its question.
+//! download, no look at what a block is, one modification in a life, a dict that is older than its question, a thread that ends in an exception.
 
 use crate::archive_bodies::Bytes;
 use crate::stored_zip::stored_zip;
@@ -22,6 +22,8 @@ const SLEEP: Duration = Duration::from_secs(1);
 /// Ports that it asks from: one for each partner, and one for each download.
 const ASKING: u16 = 30_000;
 const FIRST_DOWNLOAD: u16 = 40_000;
+/// What it unpacks is written in pieces of so many bytes.
+const PIECE: usize = 65_536;
 /// Room for any answer.
 const LONGEST: usize = 65_507;
 
@@ -72,6 +74,8 @@ pub struct Original {
     /// The times of a look for what is modified.
     snapshot: Option<(Instant, BTreeMap<String, f64>)>,
     has_modified: bool,
+    /// No download and no publishing has begun since the last that was finished.
+    finish: bool,
     /// To be sent: from which port, to whom.
     out: Vec<(u16, SocketAddr, Vec<u8>)>,
     /// Bytes of blocks that it served.
@@ -97,6 +101,7 @@ impl Original {
             publish: None,
             snapshot: None,
             has_modified: false,
+            finish: true,
             out: Vec::new(),
             served: 0,
         }
@@ -282,10 +287,11 @@ impl Original {
             .iter()
             .all(|other| other.is_none_or(|other| other < count));
         if self.publish.is_none() && count > self.known.len() && more {
+            self.finish = false;
             self.publish = Some((now + SLEEP, self.add_times + 1));
         }
         let equal = counts.iter().all(|other| *other == Some(count));
-        if self.snapshot.is_none() && !self.has_modified && equal && self.downloads.is_empty() {
+        if self.snapshot.is_none() && !self.has_modified && equal && self.finish {
             self.snapshot = Some((now + SLEEP, self.times()));
         }
     }
@@ -309,6 +315,7 @@ impl Original {
             .collect();
         self.pack(number, &new);
         self.known.extend(new);
+        self.finish = true;
     }
 
     fn look_for_modified(&mut self, now: Instant) {
@@ -335,6 +342,7 @@ impl Original {
     }
 
     fn download(&mut self, from: Ipv4Addr) {
+        self.finish = false;
         let number = self.add_times;
         let port = self
             .downloads
@@ -360,18 +368,25 @@ impl Original {
         let Some(download) = self.downloads.get_mut(&port) else {
             return;
         };
-        let told = told_blocks(datagram).filter(|_| download.total.is_none());
+        let told = told_blocks(datagram);
         match (Reply::parse(datagram), download.total) {
-            _ if told.is_some() => download.total = told,
+            (_, None) if told.is_some() => download.total = told,
+            // It reads that as a block without bytes.
+            (_, Some(_)) if told.is_some() => download.blocks += 1,
             (Ok(Reply::Block { bytes, .. }), Some(_)) => {
                 download.bytes.extend_from_slice(bytes);
                 download.blocks += 1;
             }
-            _ => {
+            (Ok(Reply::Failed { .. } | Reply::FileInformation(_)), None) => {
                 // It is asked for again, of whoever comes first.
                 self.downloads.remove(&port);
                 self.add_times = self.add_times.saturating_sub(1);
                 self.known.clear();
+                return;
+            }
+            _ => {
+                // An exception ends its thread: it takes nothing back, and stays unfinished.
+                self.downloads.remove(&port);
                 return;
             }
         }
@@ -401,10 +416,23 @@ impl Original {
                 unpacked.extend_from_slice(part);
                 Ok(())
             };
-            while let Ok(false) = unpacker.step(&archive.file, member, usize::MAX, &mut out) {}
+            let step = loop {
+                match unpacker.step(&archive.file, member, usize::MAX, &mut out) {
+                    Ok(false) => {}
+                    over => break over,
+                }
+            };
+            if step.is_err() {
+                // The CRC is compared before the last piece is written.
+                unpacked.truncate(unpacked.len().saturating_sub(1) / PIECE * PIECE);
+            }
             let path = String::from_utf8_lossy(&member.name).into_owned();
             self.share.insert(path, (seconds(now), unpacked));
+            if step.is_err() {
+                return;
+            }
         }
+        self.finish = true;
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Ancestor {
     pub adopted_at: Instant,
     /// The time zone of its archives, in quarters of an hour.
     pub zone: Option<i64>,
+    /// The zone in which alone the last archive agreed with its dict, if that was another.
+    other_zone: Option<i64>,
     /// Its newest batch that we have looked at.
     pub taken: u32,
     /// Its paths.
@@ -68,6 +70,7 @@ impl Ancestor {
             add_times: None,
             adopted_at: now,
             zone: None,
+            other_zone: None,
             taken: 0,
             seen: BTreeMap::new(),
             late: (0, Instant::ZERO),
@@ -187,6 +190,21 @@ impl Ancestor {
         // Of what was there when it came nothing better is known.
         let first = [told_at, seen.since] == [self.online_since; 2];
         (first || seen.since < told_at) && step(seen.previous) != step(seen.mtime)
+    }
+
+    /// An archive is over: whether a member of it counted, and the zone of one that did not because of that alone. One archive of
+    /// an earlier life may agree in any zone; two that agree in the same one tell that ours is wrong.
+    pub fn note_zones(&mut self, zones: (bool, Option<i64>)) {
+        match zones {
+            (true, _) => self.other_zone = None,
+            (false, None) => {}
+            (false, other) => {
+                if self.other_zone == other {
+                    self.zone = other;
+                }
+                self.other_zone = other;
+            }
+        }
     }
 
     /// Whether an answer that comes now may belong to an earlier fetch.

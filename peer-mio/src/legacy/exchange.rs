@@ -85,7 +85,13 @@ impl<D: Disk> Legacy<D> {
                         ancestor.late.0 = ancestor.late.0.saturating_sub(1);
                     }
                 }
-                Err(_) => ancestor.rejected += 1,
+                Err(error) => {
+                    ancestor.rejected += 1;
+                    log::debug!(
+                        "{}: no answer of an original, perhaps a tinypeer's: {error:?}",
+                        ancestor.ip
+                    );
+                }
             }
             return;
         }

@@ -25,6 +25,8 @@ pub struct Unpacking<F> {
     waiting: std::vec::IntoIter<Member>,
     /// The member that is being unpacked, and the time that its file had before.
     current: Option<(UnpackJob<F>, u64)>,
+    /// Whether any member counted, and the zone of one that did not because of that alone.
+    zones: (bool, Option<i64>),
 }
 
 impl<F: DiskFile> Unpacking<F> {
@@ -41,6 +43,7 @@ impl<F: DiskFile> Unpacking<F> {
             archive: Some(archive.file),
             waiting: archive.members.into_iter(),
             current: None,
+            zones: (false, None),
         })
     }
 }
@@ -116,19 +119,26 @@ impl<D: Disk> Legacy<D> {
         };
         // An archive of an earlier life of the ancestor may have the same name: what counts is the file that its
         // dict tells of.
+        let (counted, other) = &mut unpacking.zones;
         let wanted = unpacking.waiting.find_map(|member| {
             let seen = ancestor.seen.get(&member.name)?;
-            let zone = zone_of(time_of(&member), seen.mtime)
-                .filter(|zone| is_same_zone(ancestor.zone, *zone))?;
-            let counts = seen.here
+            let zone = zone_of(time_of(&member), seen.mtime)?;
+            let may_count = seen.here
                 && !seen.is_resolved()
                 && ancestor.may_have_packed(unpacking.told_at, seen);
-            counts.then(|| {
-                ancestor.zone.get_or_insert(zone);
-                (member, seen.mtime)
-            })
+            if !may_count {
+                return None;
+            }
+            if !is_same_zone(ancestor.zone, zone) {
+                *other = Some(zone);
+                return None;
+            }
+            *counted = true;
+            ancestor.zone.get_or_insert(zone);
+            Some((member, seen.mtime))
         });
         let Some(((member, mtime), archive)) = wanted.zip(unpacking.archive.take()) else {
+            ancestor.note_zones(unpacking.zones);
             return false;
         };
         let free = peer.disk().space().map_or(u64::MAX, |space| space.free);
@@ -154,6 +164,26 @@ impl<D: Disk> Legacy<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::legacy::ancestor::Ancestor;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_zone_is_another_once_two_archives_in_a_row_say_so() {
+        let mut ancestor = Ancestor::new(Instant::ZERO, Ipv4Addr::LOCALHOST);
+        ancestor.zone = Some(4);
+        for (counted, other, zone) in [
+            (false, Some(20), 4),
+            (false, Some(21), 4),
+            (true, Some(21), 4),
+            (false, Some(21), 4),
+            (false, None, 4),
+            (false, Some(21), 21),
+            (false, Some(4), 21),
+        ] {
+            ancestor.note_zones((counted, other));
+            assert_eq!(ancestor.zone, Some(zone), "{counted} {other:?}");
+        }
+    }
 
     #[test]
     fn times_of_archives_are_compared_across_zones() {

@@ -58,7 +58,7 @@ struct Download {
     behind: u8,
 }
 
-/// The last block of a batch was sent.
+/// The last block of a batch was sent to one that does not seem to lack another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Complete {
     /// The number of the batch.
@@ -74,6 +74,11 @@ impl Download {
         self.behind < BEHIND
             && self.next.saturating_add(needed) < blocks(self.size)
             && self.next < self.asked.saturating_add(AHEAD)
+    }
+
+    /// Whether blocks were asked for, and are left.
+    fn is_under_way(&self) -> bool {
+        self.asked > 0 && self.next < blocks(self.size)
     }
 
     /// The next block, with up to so many bytes.
@@ -95,7 +100,8 @@ impl Download {
             number,
             all_asked: self.all_asked,
         };
-        let is_last = self.next == blocks(self.size);
+        // One that asks for a block before this one seems to have lost an answer.
+        let is_last = self.next == blocks(self.size) && self.behind == 0;
         (answer, is_last.then_some(complete))
     }
 }
@@ -149,6 +155,11 @@ impl Serve {
         request: &Request<'_>,
         batches: &mut impl Batches,
     ) {
+        // Such an ancestor asks faster than it can take answers. A block counts as sent once it is made, so nothing is made:
+        // the request is as good as lost.
+        if self.answers.is_full() {
+            return;
+        }
         let answer = match *request {
             Request::FileInformation { name } => {
                 let found = batch_number(name)
@@ -179,20 +190,20 @@ impl Serve {
                 Answer::Failed(operation, Status::UNKNOWN_OPERATION)
             }
         };
-        // If it is full an ancestor asks faster than it can take answers.
         let _ = self.answers.push_back((port, answer));
     }
 
     fn begin(&mut self, now: Instant, port: u16, number: u32, size: u64) {
         self.downloads.retain(|download| download.port != port);
         if self.downloads.is_full() {
-            let oldest = self
+            // Questions that nothing follows, as in a flood of them, end no download.
+            let least = self
                 .downloads
                 .iter()
                 .enumerate()
-                .min_by_key(|(_, download)| download.sent_at)
+                .min_by_key(|(_, download)| (download.is_under_way(), download.sent_at))
                 .map(|(place, _)| place);
-            if let Some(place) = oldest {
+            if let Some(place) = least {
                 self.downloads.remove(place);
             }
         }
