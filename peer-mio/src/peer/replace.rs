@@ -6,6 +6,7 @@ use super::land::{NotLanded, Target};
 use super::landed_as::is_untouched;
 use super::landing::Ready;
 use super::landing_name::{in_download, land_name};
+use super::pickup::is_racy;
 use super::touched::Touched;
 use super::trash::move_to_trash;
 use crate::clock::Now;
@@ -184,8 +185,9 @@ impl<D: Disk> Peer<D> {
             }
             Err(error) => return Err(error.into()),
         }
-        // What comes back may be a file of the user's by now.
-        if !is_untouched(&self.disk.stat(from)?, readied) {
+        // What comes back may be a file of the user's by now, perhaps with the time that it had.
+        let back = self.disk.stat(from)?;
+        if !is_untouched(&back, readied) || is_racy(now, back.mtime) {
             move_to_trash(&self.disk, now, from, to.path)?;
         }
         Ok(())
