@@ -224,7 +224,7 @@ impl Ancestor {
     }
 
     /// Once it has unpacked a batch, a path holds this.
-    pub fn expect(&mut self, path: &[u8], expected: Expected) {
+    pub fn will_hold(&mut self, path: &[u8], expected: Expected) {
         let seen = self.seen.entry(path.to_vec()).or_insert(Seen::UNHEARD);
         seen.expected = Some(expected);
     }

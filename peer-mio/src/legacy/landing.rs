@@ -268,7 +268,7 @@ fn expect_member(
             number,
             stage: Stage::Elsewhere,
         };
-        ancestor.expect(path, expected);
+        ancestor.will_hold(path, expected);
     }
 }
 

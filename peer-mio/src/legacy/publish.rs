@@ -191,7 +191,7 @@ impl<D: Disk> Legacy<D> {
                 self.publishing.bytes = batch.bytes;
                 self.publishing.members.clone_from(&batch.members);
                 for ancestor in &mut self.ancestors {
-                    expect(ancestor, &self.own, &batch, Stage::Published);
+                    expect_members(ancestor, &self.own, &batch, Stage::Published);
                 }
                 self.reply_stale = true;
                 keep_two(&mut self.served, peer, batch);
@@ -218,12 +218,12 @@ impl<D: Disk> Legacy<D> {
             until: now + UNPACKING + time_for(batch.bytes),
             all_asked: complete.all_asked,
         };
-        expect(ancestor, &self.own, batch, stage);
+        expect_members(ancestor, &self.own, batch, stage);
     }
 }
 
 /// An ancestor that unpacks the batch will hold what is in it.
-fn expect<F>(
+fn expect_members<F>(
     ancestor: &mut super::Ancestor,
     own: &BTreeMap<String, OwnFile>,
     batch: &super::Batch<F>,
@@ -239,7 +239,7 @@ fn expect<F>(
                     number: batch.number,
                     stage,
                 };
-                ancestor.expect(path.as_bytes(), expected);
+                ancestor.will_hold(path.as_bytes(), expected);
             }
             // It has changed since; the batch has not.
             None => ancestor.reached(path.as_bytes(), batch.number, stage),

@@ -85,7 +85,7 @@ impl Assembly {
     }
 
     /// A piece of which only the most that it may have is known gets that much of its own at once.
-    pub fn expect(&mut self, pull: PullId, most: usize) {
+    pub fn reserve_at_most(&mut self, pull: PullId, most: usize) {
         if let Some(region) = self.regions.get_mut(usize::from(pull.slot)) {
             *region = Some((pull, Home::Own(Vec::with_capacity(most))));
         }

@@ -21,7 +21,11 @@ impl<D: Disk> Peer<D> {
     pub(super) fn step_landing(&mut self, now: Now) -> bool {
         self.step_flushes(now);
         if self.landing.group.is_some() {
-            self.land_slice(now);
+            if self.is_share_usable() {
+                self.land_slice(now);
+            } else {
+                self.break_off_landing();
+            }
             return true;
         }
         for _ in 0..PREPARED {
@@ -46,9 +50,7 @@ impl<D: Disk> Peer<D> {
         if waits {
             return false;
         }
-        if let Err(error) = self.disk.check_share() {
-            self.errors
-                .set("share", format!("share/ cannot be used: {error}"));
+        if !self.is_share_usable() {
             self.leave_all();
             return true;
         }
@@ -71,6 +73,17 @@ impl<D: Disk> Peer<D> {
         self.landing.begin_group(now, most);
         self.land_slice(now);
         true
+    }
+
+    /// Whether anything may land: `share/` is the folder that it was. If not, it is tried again later.
+    pub(super) fn is_share_usable(&mut self) -> bool {
+        let Err(error) = self.disk.check_share() else {
+            return true;
+        };
+        self.errors
+            .set("share", format!("share/ cannot be used: {error}"));
+        self.plan.retry_later();
+        false
     }
 
     /// Sets mode and time of the next file, and flushes it if there are few: a group of small ones is
@@ -150,12 +163,6 @@ impl<D: Disk> Peer<D> {
             // By what is pending, the start after a power cut knows torn files of which no row speaks. It is tried again.
             return;
         }
-        if let Err(error) = self.disk.check_share() {
-            self.errors
-                .set("share", format!("share/ cannot be used: {error}"));
-            self.plan.retry_later();
-            return self.break_off_landing();
-        }
         let Some(mut group) = self.landing.group.take() else {
             return;
         };
@@ -205,7 +212,7 @@ impl<D: Disk> Peer<D> {
         self.config.flushing == Flushing::Never && !touched.flush
     }
 
-    /// Lands no more of a group that has begun: what has landed is committed, the others wait for the next start.
+    /// Lands no more of a group that has begun: what has landed is committed, the others are planned anew.
     pub(super) fn break_off_landing(&mut self) {
         if let Some(group) = self.landing.group.take() {
             for ready in group.rest.as_slice() {
@@ -230,13 +237,14 @@ impl<D: Disk> Peer<D> {
 
     /// What of a group has landed is in its directories for good, before anything else is committed.
     pub(super) fn flush_landed(&mut self) -> io::Result<()> {
-        let never = self.config.flushing == Flushing::Never;
-        let touched = self.landing.group.as_mut().map(|group| &mut group.touched);
-        let Some(touched) = touched.filter(|touched| !never || touched.flush) else {
+        let group = self.landing.group.as_ref();
+        if group.is_none_or(|group| self.needs_no_flush(&group.touched)) {
             return Ok(());
-        };
-        touched.sync(&self.disk)?;
-        touched.flushed();
+        }
+        if let Some(group) = &mut self.landing.group {
+            group.touched.sync(&self.disk)?;
+            group.touched.flushed();
+        }
         Ok(())
     }
 

@@ -151,11 +151,8 @@ impl<D: Disk> Peer<D> {
         if idle || !self.is_scanned() {
             return false;
         }
-        if let Err(error) = self.disk.check_share() {
-            self.errors
-                .set("share", format!("share/ cannot be used: {error}"));
+        if !self.is_share_usable() {
             self.plan.pass = Pass::Idle;
-            self.plan.retry_later();
             return false;
         }
         let mut touched = Touched::default();

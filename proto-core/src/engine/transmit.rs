@@ -272,7 +272,7 @@ impl<K: CipherKey> Engine<K> {
             } else {
                 room
             };
-            piece.expect(&self.expected);
+            piece.guess_length(&self.expected);
             let missing = piece.ask(peer, segment, room_for_it, &mut wanted);
             if missing.segments == 0 {
                 continue;

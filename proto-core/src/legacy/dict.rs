@@ -47,12 +47,12 @@ pub fn parse_dict(text: &str, visit: &mut DictVisitor<'_>) -> Result<usize, Dict
         rest: text.as_bytes(),
     };
     let mut entries = 0;
-    scanner.expect(b"{")?;
+    scanner.literal(b"{")?;
     if !scanner.take(b"}") {
         loop {
             let mut key = Key::default();
             scanner.key(&mut key)?;
-            scanner.expect(b": ")?;
+            scanner.literal(b": ")?;
             let time = scanner.number()?;
             let path = key
                 .bytes
@@ -67,7 +67,7 @@ pub fn parse_dict(text: &str, visit: &mut DictVisitor<'_>) -> Result<usize, Dict
             if scanner.take(b"}") {
                 break;
             }
-            scanner.expect(b", ")?;
+            scanner.literal(b", ")?;
         }
     }
     if scanner.rest.is_empty() {
@@ -110,7 +110,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn expect(&mut self, what: &[u8]) -> Result<(), DictError> {
+    fn literal(&mut self, what: &[u8]) -> Result<(), DictError> {
         match self.take(what) {
             true => Ok(()),
             false if self.rest.len() < what.len() => Err(DictError::Short),

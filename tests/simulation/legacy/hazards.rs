@@ -58,19 +58,24 @@ fn batches(cluster: &Cluster) -> usize {
     names.filter(|name| name.starts_with(b"legacy")).count()
 }
 
+/// The ancestor has come so far with our file, from one to the next, when it is killed: ours stays.
+fn dies_unpacking(mut cluster: Cluster, ours: &[u8], parts: &[usize]) {
+    for part in parts {
+        original_writes(&mut cluster, "file", &ours[..*part]);
+        cluster.drive(Duration::from_millis(700));
+    }
+    begin_anew(&mut cluster);
+    cluster.drive(Duration::from_secs(60));
+    assert!(has(&cluster, 0, "file", ours));
+}
+
 #[test]
 fn an_ancestor_killed_while_it_unpacks_replaces_nothing_with_its_half() {
     let mut cluster = slow_group(1);
     let ours = random(3_000_000);
     write(&cluster, "file", &ours);
     assert!(cluster.drive_until(SOON, |cluster| cluster.originals[0].add_times > 0));
-    for part in [300_000, 900_000, 1_500_000] {
-        original_writes(&mut cluster, "file", &ours[..part]);
-        cluster.drive(Duration::from_millis(700));
-    }
-    begin_anew(&mut cluster);
-    cluster.drive(Duration::from_secs(60));
-    assert!(has(&cluster, 0, "file", &ours));
+    dies_unpacking(cluster, &ours, &[300_000, 900_000, 1_500_000]);
 }
 
 #[test]
@@ -84,11 +89,7 @@ fn an_ancestor_killed_while_it_unpacks_what_it_had_replaces_nothing_with_its_hal
     cluster.originals[1].share.remove("file");
     let before = cluster.originals[0].add_times;
     assert!(cluster.drive_until(SOON, |cluster| cluster.originals[0].add_times > before));
-    original_writes(&mut cluster, "file", &ours[..1_500_000]);
-    cluster.drive(Duration::from_millis(700));
-    begin_anew(&mut cluster);
-    cluster.drive(Duration::from_secs(60));
-    assert!(has(&cluster, 0, "file", &ours));
+    dies_unpacking(cluster, &ours, &[1_500_000]);
 }
 
 #[test]

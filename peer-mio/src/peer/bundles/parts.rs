@@ -76,7 +76,7 @@ impl<D: Disk> Peer<D> {
             prefer: None,
         });
         if let Some(pull) = coming.pull {
-            self.assembly.expect(pull, length as usize);
+            self.assembly.reserve_at_most(pull, length as usize);
             self.uses.set(pull, PullUse::Bundle(coming.run.id));
         }
     }

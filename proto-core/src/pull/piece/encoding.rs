@@ -20,7 +20,7 @@ impl Piece {
 
     /// How long it may be in its encoding, if that is about to be asked for. Many pieces are wanted before the first
     /// one has come: what is known when they are wanted is nothing.
-    pub fn expect(&mut self, expected: &Expected) {
+    pub fn guess_length(&mut self, expected: &Expected) {
         if let (Some(sort), true, 0) = (self.want.object.sort(), self.any_encoding, self.segment) {
             self.expected = expected.bytes(sort, self.want.length as usize);
         }
