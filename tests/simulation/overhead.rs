@@ -63,30 +63,47 @@ fn a_good_network_costs_only_the_headers() {
     assert!(sent < size as u64 * 106 / 100, "{sent} bytes for {size}");
 }
 
-#[test]
-fn many_small_files_are_flushed_together() {
-    let files = 600;
+/// Flushes at the two machines until this many files of one are on both, spread over so many folders.
+fn flushes_for(files: usize, folders: usize) -> [u64; 2] {
     let mut cluster = Cluster::new(2, &mut Rng::new(1));
     assert!(cluster.start(0) && cluster.start(1));
     assert!(cluster.drive_until(Duration::from_secs(30), Cluster::in_sync));
     let flushes = |cluster: &Cluster| [0, 1].map(|place| cluster.machines[place].disk.flushes());
     let before = flushes(&cluster);
+    let disk = &cluster.machines[0].disk;
+    for folder in 0..folders {
+        disk.user_mkdir(format!("folder {folder}").as_bytes())
+            .unwrap();
+    }
     for number in 0..files {
         let name = format!("file {number}");
-        let disk = &cluster.machines[0].disk;
-        disk.user_write(name.as_bytes(), name.as_bytes()).unwrap();
+        let path = match number.checked_rem(folders) {
+            Some(folder) => format!("folder {folder}/{name}"),
+            None => name,
+        };
+        disk.user_write(path.as_bytes(), path.as_bytes()).unwrap();
     }
     assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
         let landed = cluster.machines[1].disk.tree(peer_mio::disk::Place::Share);
-        landed.len() == files && cluster.in_sync()
+        landed.len() == files + folders && cluster.in_sync()
     }));
     let after = flushes(&cluster);
-    for place in 0..2 {
-        // A commit of the index flushes it twice.
-        let spent = after[place] - before[place];
-        println!("peer {place}: {spent} flushes for {files} files");
-        assert!(spent < files as u64 / 10, "{spent} flushes at {place}");
-    }
+    let spent = [0, 1].map(|place| after[place] - before[place]);
+    println!("{spent:?} flushes for {files} files in {folders} folders");
+    spent
+}
+
+#[test]
+fn many_small_files_are_flushed_together() {
+    // A commit of the index flushes it twice.
+    let spent = flushes_for(600, 0);
+    assert!(spent.iter().all(|spent| *spent < 60), "{spent:?} flushes");
+}
+
+#[test]
+fn folders_are_not_flushed_one_by_one_while_more_lands() {
+    let [_, receiver] = flushes_for(2_000, 100);
+    assert!(receiver < 40, "{receiver} flushes");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::Peer;
 use super::hashing::Lane;
+use super::landing::Uncommitted;
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::{Durability, StoreError};
@@ -11,7 +12,7 @@ use proto_core::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     count: usize,
-    /// Those of them that only say that a file has landed, unflushed.
+    /// Those of them that only say what has landed.
     landed: usize,
     /// Bytes that were hashed for them.
     hashed: u64,
@@ -32,9 +33,14 @@ impl Changes {
         self.count += 1;
     }
 
-    /// The last one that was noted is a file that landed without a flush: nothing waits for its commit.
-    pub(super) fn note_landed(&mut self) {
-        self.landed += 1;
+    /// All but the first `before` were noted for what landed: if more lands, nothing waits for their commit.
+    pub(super) fn note_landed(&mut self, before: usize) {
+        self.landed += self.count.saturating_sub(before);
+    }
+
+    /// Whether something has landed since the last commit.
+    pub(super) fn any_landed(&self) -> bool {
+        self.landed > 0
     }
 
     fn are_landed(&self) -> bool {
@@ -76,12 +82,12 @@ impl Changes {
         self.hashed
     }
 
-    /// When they are to be looked at again, if any wait; `scanning`: a scan may find more.
-    pub(super) fn due(&self, scanning: bool) -> Option<Instant> {
+    /// When they are to be looked at again, if any wait; `scanning`: a scan may find more; `landing`: more will land.
+    pub(super) fn due(&self, scanning: bool, landing: bool) -> Option<Instant> {
         let pause = match (self.are_landed(), scanning) {
-            (true, _) => LANDED_PAUSE,
+            (true, _) if landing => LANDED_PAUSE,
             (false, true) => SCAN_PAUSE,
-            (false, false) => Duration::ZERO,
+            (_, _) => Duration::ZERO,
         };
         self.since.map(|since| self.not_before.max(since + pause))
     }
@@ -89,7 +95,7 @@ impl Changes {
 
 /// Changes committed together at most.
 const COMMIT_CHANGES: usize = 256;
-/// The same where all of them are files that landed without a flush ...
+/// The same where all of them are what landed while more is under way ...
 const COMMIT_LANDED: usize = 1024;
 /// ... and how long these wait for more.
 const LANDED_PAUSE: Duration = Duration::from_millis(250);
@@ -116,14 +122,21 @@ impl<D: Disk> Peer<D> {
         self.changes.since.get_or_insert(now.mono);
         let quiet = !self.hashings.has(Lane::Small)
             && self.dirty.next_due().is_none_or(|due| due > now.mono);
-        let due = self.changes.due(!self.scans.is_idle());
-        if self.changes.is_full() || quiet && due.is_some_and(|due| now.mono >= due) {
+        let due = self.changes_due();
+        let may = quiet || self.changes.are_landed();
+        if self.changes.is_full() || may && due.is_some_and(|due| now.mono >= due) {
             if self.changes.count > 0 || self.changes.taken_back {
                 self.commit_changes(Durability::Durable);
             } else {
                 self.commit_fingerprints();
             }
         }
+    }
+
+    /// [`Changes::due`].
+    pub(super) fn changes_due(&self) -> Option<Instant> {
+        self.changes
+            .due(!self.scans.is_idle(), self.is_more_coming())
     }
 
     fn commit_fingerprints(&mut self) {
@@ -155,12 +168,21 @@ impl<D: Disk> Peer<D> {
                 self.committed = self.store.sequence();
                 self.errors.clear("store");
                 self.store_failures = 0;
+                self.report_landed();
                 true
             }
             Err(error) => {
                 self.store_failed(&error);
                 false
             }
+        }
+    }
+
+    /// Says what the index says now.
+    fn report_landed(&mut self) {
+        let files = std::mem::take(&mut self.landing.uncommitted.files);
+        for (path, size, fetched, time) in files {
+            self.report.landed(&path, size, fetched, time);
         }
     }
 
@@ -182,10 +204,8 @@ impl<D: Disk> Peer<D> {
     /// What was not committed is taken back. A scan finds it again, after a pause.
     pub(super) fn take_changes_back(&mut self) {
         self.store.abandon();
-        if let Some(group) = &mut self.landing.group {
-            // The index does not say so any more; who finds them tells.
-            group.landed.clear();
-        }
+        // The index does not say so any more; who finds them tells.
+        self.landing.uncommitted = Uncommitted::default();
         // With it went the parts of recipes that were gathering there.
         self.stop_hashing();
         self.end_transfers();

@@ -54,15 +54,7 @@ impl<D: Disk> Peer<D> {
             self.leave_all();
             return true;
         }
-        // Not by their number: it may have become less since they were readied.
-        if !each
-            && self.config.flushing != Flushing::Never
-            && self.landing.needs_flush()
-            && let Err(error) = self.disk.sync_all()
-        {
-            self.errors
-                .set("flush", format!("the disk cannot be flushed: {error}"));
-            self.leave_all();
+        if self.flush_group() {
             return true;
         }
         let most = match self.config.flushing {
@@ -73,6 +65,24 @@ impl<D: Disk> Peer<D> {
         self.landing.begin_group(now, most);
         self.land_slice(now);
         true
+    }
+
+    /// Flushes the contents that are about to land, and with them the names of what has landed before, which is committed
+    /// then. True if that failed.
+    fn flush_group(&mut self) -> bool {
+        // Not by their number: it may have become less since they were readied.
+        if self.config.flushing != Flushing::Group || !self.landing.needs_flush() {
+            return false;
+        }
+        if let Err(error) = self.disk.sync_all() {
+            self.errors
+                .set("flush", format!("the disk cannot be flushed: {error}"));
+            self.leave_all();
+            return true;
+        }
+        self.errors.clear("flush");
+        self.landing.uncommitted.touched.flushed();
+        self.changes.any_landed() && !self.commit_changes(Durability::Durable)
     }
 
     /// Whether anything may land: `share/` is the folder that it was. If not, it is tried again later.
@@ -148,7 +158,8 @@ impl<D: Disk> Peer<D> {
     }
 
     fn leave_all(&mut self) {
-        let landing = std::mem::take(&mut self.landing);
+        let mut landing = std::mem::take(&mut self.landing);
+        self.landing.uncommitted = std::mem::take(&mut landing.uncommitted);
         for ready in landing.all() {
             self.leave(ready);
         }
@@ -174,51 +185,46 @@ impl<D: Disk> Peer<D> {
                 return self.end_group(group);
             };
             done += 1;
+            let before = self.changes.count();
             let result = self.land_path(now, &ready.path, Some(&ready), &mut group.touched);
+            self.changes.note_landed(before);
             if matches!(result, Ok(true)) {
                 let time = now.mono.saturating_since(ready.started);
                 let landed = (ready.path.clone(), ready.size, ready.fetched, time);
-                group.landed.push(landed);
-                if never {
-                    self.changes.note_landed();
-                }
+                self.landing.uncommitted.files.push(landed);
+                group.landed += 1;
             } else {
                 group.touched.flush |= result.is_ok();
                 self.leave(&ready);
             }
             self.landed(now, &ready.path, result.map(|_| ()));
         }
+        self.note_names(&mut group.touched);
         self.landing.group = Some(group);
     }
 
-    fn end_group(&mut self, group: Group<D::File>) {
-        self.plan.content_landed();
-        let finished = if self.needs_no_flush(&group.touched) {
-            self.close_way(&group.touched);
-            self.errors.clear("flush");
-            true
-        } else {
-            self.finish_landing(&group.touched)
-        };
-        if finished {
-            for (path, size, fetched, time) in group.landed {
-                self.report.landed(&path, size, fetched, time);
-            }
-        }
+    /// What was touched is flushed before the next commit.
+    fn note_names(&mut self, touched: &mut Touched) {
+        self.landing.uncommitted.touched.take_names(touched);
     }
 
-    /// Whether only new files came, which are not flushed.
-    fn needs_no_flush(&self, touched: &Touched) -> bool {
-        self.config.flushing == Flushing::Never && !touched.flush
+    fn end_group(&mut self, mut group: Group<D::File>) {
+        self.plan.content_landed();
+        // One that a user has just saved is told on without a pause.
+        let few = group.landed <= FLUSH_EACH;
+        self.finish_landing(&mut group.touched, few);
     }
 
     /// Lands no more of a group that has begun: what has landed is committed, the others are planned anew.
     pub(super) fn break_off_landing(&mut self) {
-        if let Some(group) = self.landing.group.take() {
+        if let Some(mut group) = self.landing.group.take() {
             for ready in group.rest.as_slice() {
                 self.leave(ready);
             }
-            self.end_group(group);
+            self.plan.content_landed();
+            self.finish_landing(&mut group.touched, true);
+        } else if self.changes.any_landed() {
+            self.commit_changes(Durability::Durable);
         }
     }
 
@@ -235,28 +241,33 @@ impl<D: Disk> Peer<D> {
         self.plan.retry_later();
     }
 
-    /// What of a group has landed is in its directories for good, before anything else is committed.
+    /// What has landed is in its directories for good, before it is committed.
     pub(super) fn flush_landed(&mut self) -> io::Result<()> {
-        let group = self.landing.group.as_ref();
-        if group.is_none_or(|group| self.needs_no_flush(&group.touched)) {
+        let touched = &mut self.landing.uncommitted.touched;
+        if !touched.any() {
             return Ok(());
         }
-        if let Some(group) = &mut self.landing.group {
-            group.touched.sync(&self.disk)?;
-            group.touched.flushed();
+        if self.config.flushing != Flushing::Never || touched.flush {
+            touched.sync(&self.disk)?;
         }
+        touched.flushed();
+        self.errors.clear("flush");
         Ok(())
     }
 
-    /// Flushes the directories, then commits: only now the index says that the files are there.
-    pub(super) fn finish_landing(&mut self, touched: &Touched) -> bool {
-        let flushed = touched.sync(&self.disk);
-        self.close_way(touched);
-        if let Err(error) = flushed {
-            self.landed_not_flushed(&error);
-            return false;
+    /// What has landed is committed: now, or if more is under way with what comes next.
+    pub(super) fn finish_landing(&mut self, touched: &mut Touched, now: bool) {
+        let now = now || touched.is_urgent() || !self.is_more_coming();
+        self.note_names(touched);
+        if now {
+            self.commit_changes(Durability::Durable);
         }
-        self.errors.clear("flush");
-        self.commit_changes(Durability::Durable)
+        self.close_way(touched);
+    }
+
+    /// Whether something will land in a moment.
+    pub(super) fn is_more_coming(&self) -> bool {
+        !(self.transfers.is_empty() && self.bundles.is_empty() && self.landing.is_empty())
+            || self.plan.is_walking()
     }
 }

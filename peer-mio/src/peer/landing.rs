@@ -40,6 +40,8 @@ pub struct Landing<F> {
     pub(super) ready: Vec<Ready<F>>,
     /// Those that are being landed.
     pub(super) group: Option<Group<F>>,
+    /// What of this and of earlier groups is not committed yet.
+    pub(super) uncommitted: Uncommitted,
     /// Large ones that are flushed beside the loop before they are ready.
     pub(super) flushing: Flushes<F>,
     /// How many of them have their mode and time.
@@ -56,10 +58,19 @@ pub struct Landing<F> {
 pub(super) struct Group<F> {
     /// Those that are not landed yet.
     pub rest: std::vec::IntoIter<Ready<F>>,
-    /// What has to be flushed before any of it is committed.
+    /// The way to where they land.
     pub touched: Touched,
-    /// Path, bytes, bytes that were fetched and the time since the begin of each that has landed.
-    pub landed: Vec<(Vec<u8>, u64, u64, Duration)>,
+    /// How many have landed.
+    pub landed: usize,
+}
+
+/// What has landed since the last commit.
+#[derive(Debug, Default)]
+pub(super) struct Uncommitted {
+    /// What has to be flushed before the next one.
+    pub touched: Touched,
+    /// Path, bytes, bytes that were fetched and the time since the begin of each file.
+    pub files: Vec<(Vec<u8>, u64, u64, Duration)>,
 }
 
 /// Paths and contents that were noted, and a few others that look like them: 12 % while 512 of each are.
@@ -145,6 +156,7 @@ impl<F> Default for Landing<F> {
         Self {
             ready: Vec::new(),
             group: None,
+            uncommitted: Uncommitted::default(),
             flushing: Flushes::default(),
             prepared: 0,
             filter: Filter::default(),
@@ -217,7 +229,7 @@ impl<F> Landing<F> {
         self.group = Some(Group {
             rest: group.into_iter(),
             touched: Touched::default(),
-            landed: Vec::new(),
+            landed: 0,
         });
         let mut filter = Filter::default();
         for ready in self.all() {

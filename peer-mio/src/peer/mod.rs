@@ -305,7 +305,7 @@ impl<D: Disk> Peer<D> {
             self.scans.next_due(self.config.scan_interval),
             Some(self.housekeeping_at),
             self.recheck.due(),
-            self.changes.due(!self.scans.is_idle()),
+            self.changes_due(),
         ];
         let jobs = jobs
             .into_iter()

@@ -95,6 +95,11 @@ impl Plan {
         self.retry_at
     }
 
+    /// Whether there is more to look at now.
+    pub(super) fn is_walking(&self) -> bool {
+        self.pass != Pass::Idle || !self.backlogs.is_empty()
+    }
+
     fn end_pass(&mut self, now: Instant) {
         let again = std::mem::take(&mut self.again);
         self.pass = if again && self.backlogs.is_empty() {
@@ -147,8 +152,7 @@ impl<D: Disk> Peer<D> {
         if self.plan.pass == Pass::Idle && std::mem::take(&mut self.plan.changed) {
             self.forget_failures();
         }
-        let idle = self.plan.pass == Pass::Idle && self.plan.backlogs.is_empty();
-        if idle || !self.is_scanned() {
+        if !self.plan.is_walking() || !self.is_scanned() {
             return false;
         }
         if !self.is_share_usable() {
@@ -162,7 +166,8 @@ impl<D: Disk> Peer<D> {
             .and_then(|more| Ok(self.walk_pending(now, &mut touched)? || more));
         // What was picked up meanwhile waits for its own moment (`commit_if_quiet`).
         if touched.any() || self.changes.count() > before {
-            self.finish_landing(&touched);
+            self.changes.note_landed(before);
+            self.finish_landing(&mut touched, false);
         }
         match walked {
             Ok(more) => more,

@@ -38,10 +38,23 @@ impl Touched {
             .insert(path::parent(path).unwrap_or_default().to_vec());
     }
 
+    /// Whether it has to be flushed now: something went to the trash, or a directory is open for it.
+    pub fn is_urgent(&self) -> bool {
+        !self.trash.is_empty() || !self.opened.is_empty()
+    }
+
+    /// Takes the names of another one.
+    pub fn take_names(&mut self, other: &mut Self) {
+        self.trash.append(&mut other.trash);
+        self.share.append(&mut other.share);
+        self.flush |= std::mem::take(&mut other.flush);
+    }
+
     /// They were flushed.
     pub fn flushed(&mut self) {
         self.trash.clear();
         self.share.clear();
+        self.flush = false;
     }
 
     /// Flushes them.
