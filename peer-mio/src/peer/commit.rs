@@ -43,6 +43,15 @@ impl Changes {
         self.landed > 0
     }
 
+    /// Whether what has landed, and is flushed, had better be committed now than with a later group: each commit waits for the
+    /// disk three times.
+    pub(super) fn is_commit_worth(&self, now: Instant) -> bool {
+        let long = self
+            .since
+            .is_some_and(|since| now >= since + LANDED_PAUSE / 2);
+        self.landed > 0 && (long || self.count >= COMMIT_LANDED / 2 || !self.are_landed())
+    }
+
     fn are_landed(&self) -> bool {
         self.count > 0 && self.landed >= self.count
     }

@@ -54,7 +54,7 @@ impl<D: Disk> Peer<D> {
             self.leave_all();
             return true;
         }
-        if self.flush_group() {
+        if self.flush_group(now) {
             return true;
         }
         let most = match self.config.flushing {
@@ -67,9 +67,9 @@ impl<D: Disk> Peer<D> {
         true
     }
 
-    /// Flushes the contents that are about to land, and with them the names of what has landed before, which is committed
+    /// Flushes the contents that are about to land, and with them the names of what has landed before, which may be committed
     /// then. True if that failed.
-    fn flush_group(&mut self) -> bool {
+    fn flush_group(&mut self, now: Now) -> bool {
         // Not by their number: it may have become less since they were readied.
         if self.config.flushing != Flushing::Group || !self.landing.needs_flush() {
             return false;
@@ -82,7 +82,7 @@ impl<D: Disk> Peer<D> {
         }
         self.errors.clear("flush");
         self.landing.uncommitted.touched.flushed();
-        self.changes.any_landed() && !self.commit_changes(Durability::Durable)
+        self.changes.is_commit_worth(now.mono) && !self.commit_changes(Durability::Durable)
     }
 
     /// Whether anything may land: `share/` is the folder that it was. If not, it is tried again later.

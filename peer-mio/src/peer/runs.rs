@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Runs of one peer that gather at once: what was changed together has sequences close to each other, but comes in tree order.
 const MAX_RUNS: usize = 8;
+/// So many files of a run are nearly all of it.
+const NEARLY_ALL: usize = 96;
 /// Fewer files are fetched one by one.
 pub const LEAST: usize = 4;
 /// Files remembered that are to be fetched one by one.
@@ -15,7 +17,8 @@ const MAX_ALONE: usize = 4096;
 /// So long nothing is bundled from a peer whose bundles were of no use.
 const SHUNNED: Duration = Duration::from_secs(60);
 
-/// Files of one peer that are close to each other in its journal.
+/// Files of one peer with neighbouring sequences: of 128 that begin at a multiple of 128, so that all pullers form the same runs
+/// and a bundle is built once.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     /// Which.
@@ -39,13 +42,11 @@ impl Run {
 
     /// Whether a file fits in; then it is in.
     fn take(&mut self, index: IndexId, sequence: Sequence, size: u64, name: usize) -> bool {
-        if self.id.index != index || self.bytes.saturating_add(size) > MAX_FILES {
+        let is_near = self.id.index == index && group(self.id.first) == group(sequence);
+        if !is_near || self.bytes.saturating_add(size) > MAX_FILES {
             return false;
         }
         if sequence < self.id.first {
-            if self.last - sequence >= BundleId::SPAN {
-                return false;
-            }
             let Some(mut id) = BundleId::new(index, sequence) else {
                 return false;
             };
@@ -62,10 +63,17 @@ impl Run {
         true
     }
 
-    /// Whether it is not worth waiting for more.
+    /// Whether it is not worth waiting for more. Files come mostly in the order of their sequences, with folders among them.
     fn is_full(&self) -> bool {
-        self.id.len() as u64 == BundleId::SPAN || self.bytes.saturating_add(MAX_MEMBER) > MAX_FILES
+        let is_last = self.last % BundleId::SPAN == BundleId::SPAN - 1;
+        is_last && self.id.len() >= NEARLY_ALL
+            || self.bytes.saturating_add(MAX_MEMBER) > MAX_FILES
     }
+}
+
+/// Which of the groups that bundles are made of a sequence belongs to.
+fn group(sequence: Sequence) -> u64 {
+    sequence / BundleId::SPAN
 }
 
 /// The runs, and what is not to be bundled.
@@ -184,7 +192,7 @@ mod tests {
     #[test]
     fn what_is_close_gathers_in_any_order() {
         let mut runs = Runs::default();
-        for sequence in [200, 150, 260, 277] {
+        for sequence in [200, 150, 250, 255] {
             assert!(matches!(
                 runs.gather(INDEX, sequence, 10, 5),
                 Some(Gathered::Yes)
@@ -192,32 +200,32 @@ mod tests {
         }
         let run = runs.all()[0];
         assert_eq!(run.id.first, 150);
-        assert_eq!(run.id.sequences().collect::<Vec<_>>(), [150, 200, 260, 277]);
+        assert_eq!(run.id.sequences().collect::<Vec<_>>(), [150, 200, 250, 255]);
         assert_eq!((run.bytes, run.names), (40, 20));
-        // Too far from the last one, and from the first one.
-        runs.gather(INDEX, 149, 10, 5);
-        runs.gather(INDEX, 278, 10, 5);
+        // Of the group before, and of the one behind.
+        runs.gather(INDEX, 127, 10, 5);
+        runs.gather(INDEX, 256, 10, 5);
         assert_eq!(runs.gathering.len(), 3);
-        assert!(runs.has(INDEX, 149) && runs.has(INDEX, 260));
-        assert!(!runs.has(IndexId(8), 260) && !runs.has(INDEX, 151));
+        assert!(runs.has(INDEX, 127) && runs.has(INDEX, 250));
+        assert!(!runs.has(IndexId(8), 250) && !runs.has(INDEX, 151));
     }
 
     #[test]
     fn a_run_ends_with_its_span_its_bytes_and_the_room_for_others() {
         let mut runs = Runs::default();
-        for sequence in 1..=127 {
+        for sequence in 128..=254 {
             assert!(matches!(
                 runs.gather(INDEX, sequence, 1, 1),
                 Some(Gathered::Yes)
             ));
         }
-        let Some(Gathered::Full(run)) = runs.gather(INDEX, 128, 1, 1) else {
+        let Some(Gathered::Full(run)) = runs.gather(INDEX, 255, 1, 1) else {
             unreachable!("not full")
         };
         assert_eq!(run.id.len(), 128);
         runs.remove(&run);
         let mut bytes = 0;
-        for sequence in 1.. {
+        for sequence in 256.. {
             bytes += MAX_MEMBER;
             match runs.gather(INDEX, sequence, MAX_MEMBER, 1) {
                 Some(Gathered::Yes) => {}
