@@ -2,6 +2,7 @@
 
 use super::kept::Kept;
 use super::real_file::unsigned;
+use super::syncer::Syncer;
 use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
 use super::{At, Place};
 use crate::sys::flusher::Flusher;
@@ -32,6 +33,8 @@ pub struct RealDisk {
     pub(super) kept: Kept,
     /// `None`: the kernel flushes nothing beside us.
     pub(super) flusher: Mutex<Option<Flusher>>,
+    /// Made when it is needed.
+    pub(super) syncer: Mutex<Option<Syncer>>,
 }
 
 impl RealDisk {
@@ -65,6 +68,7 @@ impl RealDisk {
             rename_flags: true,
             kept: Kept::default(),
             flusher: Mutex::new(Flusher::new().ok()),
+            syncer: Mutex::new(None),
         };
         disk.check_one_file_system()?;
         Ok(disk)

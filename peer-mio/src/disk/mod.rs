@@ -15,6 +15,7 @@ mod real;
 pub mod real_file;
 mod rename;
 mod root;
+mod syncer;
 #[cfg(test)]
 mod tests;
 
@@ -167,9 +168,14 @@ pub trait Disk: 'static {
     fn set_mtime(&self, at: At<'_>, mtime: Timestamp) -> io::Result<()>;
     /// fsync of a directory: the names in it survive a power cut.
     fn sync_dir(&self, at: At<'_>) -> io::Result<()>;
-    /// syncfs: the data of all files written so far survives a power cut. One such flush costs less
+    /// syncfs: all that was written and renamed so far survives a power cut. One such flush costs less
     /// than many of [`DiskFile::sync_data`].
     fn sync_all(&self) -> io::Result<()>;
+    /// Begins [`Self::sync_all`] without waiting for its end, which [`Self::poll_sync_all`] tells, for what was written so far.
+    /// False: nothing is begun, because this system does not do it beside us, or does already.
+    fn begin_sync_all(&self) -> bool;
+    /// How it ended, once; `None` while it goes on.
+    fn poll_sync_all(&self) -> Option<io::Result<()>>;
     /// Begins [`DiskFile::sync_data`] without waiting for its end, which [`Self::poll_flush`] tells; `None`: nothing
     /// is begun, because this system flushes nothing beside us, or no more now.
     fn begin_flush(&self, file: &Self::File) -> Option<FlushId>;

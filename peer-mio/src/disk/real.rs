@@ -7,6 +7,7 @@ use super::preflight::file_system;
 use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::Directory;
+use super::syncer::Syncer;
 use super::{At, Birth, Disk, FileKind, FlushId, Place, RenameMode, Space, Stat};
 use crate::stalls::FLUSHES;
 use proto_core::index::entry::Timestamp;
@@ -234,14 +235,24 @@ impl Disk for RealDisk {
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        // An O_PATH descriptor cannot be flushed.
-        let share = openat(
-            &self.share,
-            c".",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let share = self.flushable()?;
         FLUSHES.time(|| Ok(rustix::fs::syncfs(share)?))
+    }
+
+    fn begin_sync_all(&self) -> bool {
+        let mut syncer = self.syncer.lock().unwrap_or_else(PoisonError::into_inner);
+        if syncer.is_none() {
+            *syncer = Syncer::new().ok();
+        }
+        let (Some(syncer), Ok(share)) = (syncer.as_mut(), self.flushable()) else {
+            return false;
+        };
+        syncer.begin(share)
+    }
+
+    fn poll_sync_all(&self) -> Option<io::Result<()>> {
+        let mut syncer = self.syncer.lock().unwrap_or_else(PoisonError::into_inner);
+        syncer.as_mut()?.poll()
     }
 
     fn begin_flush(&self, file: &RealFile) -> Option<FlushId> {
@@ -260,6 +271,14 @@ impl Disk for RealDisk {
             free: found.f_bavail.saturating_mul(found.f_frsize),
             total: found.f_blocks.saturating_mul(found.f_frsize),
         })
+    }
+}
+
+impl RealDisk {
+    /// `share/` to be flushed: an O_PATH descriptor cannot be.
+    fn flushable(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(openat(&self.share, c".", flags, Mode::empty())?)
     }
 }
 

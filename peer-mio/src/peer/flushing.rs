@@ -12,7 +12,7 @@ use std::io;
 /// Files flushed at the same time: enough that the disk never waits.
 const AT_ONCE: usize = 4;
 /// Between two looks whether a flush has ended.
-const LOOK: Duration = Duration::from_millis(2);
+pub(super) const LOOK: Duration = Duration::from_millis(2);
 
 /// Where the kernel does not flush beside us: bytes that are written and waited for in one turn, so that the flush at the
 /// end finds little to do and no turn waits long: 50 ms on a card of 20 MB/s.

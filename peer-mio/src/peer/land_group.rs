@@ -1,7 +1,7 @@
 //! Complete contents land in groups: one flush, one commit for many (docs/architecture.md, "Landing").
 
 use super::Peer;
-use super::landing::{FLUSH_EACH, Flushing, Group, Ready};
+use super::landing::{FLUSH_EACH, Flushing, Group, Ready, Uncommitted};
 use super::touched::Touched;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place, Stat};
@@ -28,6 +28,9 @@ impl<D: Disk> Peer<D> {
             }
             return true;
         }
+        if self.landing.syncing.is_some() {
+            return self.look_at_sync(now);
+        }
         for _ in 0..PREPARED {
             if self.landing.prepared == self.landing.ready.len() {
                 break;
@@ -45,8 +48,10 @@ impl<D: Disk> Peer<D> {
         }
         let each = self.config.flushing == Flushing::Each;
         let last = self.transfers.is_empty() && self.bundles.is_empty();
-        let waits =
-            !each && !last && !self.is_landing_full() && now.mono < self.landing.group_due();
+        let waits = !each
+            && !last
+            && self.landing.ready.len() < self.open_files.group / 2
+            && now.mono < self.landing.group_due();
         if waits {
             return false;
         }
@@ -54,7 +59,7 @@ impl<D: Disk> Peer<D> {
             self.leave_all();
             return true;
         }
-        if self.flush_group(now) {
+        if !self.flush_group(now) {
             return true;
         }
         let most = match self.config.flushing {
@@ -67,22 +72,48 @@ impl<D: Disk> Peer<D> {
         true
     }
 
-    /// Flushes the contents that are about to land, and with them the names of what has landed before, which may be committed
-    /// then. True if that failed.
+    /// Flushes the contents that are about to land, and with them the names of what has landed before. False: that goes on
+    /// beside the loop, or has failed.
     fn flush_group(&mut self, now: Now) -> bool {
         // Not by their number: it may have become less since they were readied.
         if self.config.flushing != Flushing::Group || !self.landing.needs_flush() {
+            return true;
+        }
+        if self.disk.begin_sync_all() {
+            self.landing.begin_sync(now);
             return false;
         }
-        if let Err(error) = self.disk.sync_all() {
+        let flushed = self.disk.sync_all();
+        self.landing.begin_sync(now);
+        self.end_sync(now, flushed).is_some()
+    }
+
+    /// Lands what was flushed beside the loop. True if there is more to do now.
+    fn look_at_sync(&mut self, now: Now) -> bool {
+        let Some(flushed) = self.disk.poll_sync_all() else {
+            self.landing.look_again(now);
+            return false;
+        };
+        if let Some(files) = self.end_sync(now, flushed) {
+            self.landing.begin_group(now, files);
+        }
+        true
+    }
+
+    /// How many files may land now. What has landed before them may be committed.
+    fn end_sync(&mut self, now: Now, flushed: io::Result<()>) -> Option<usize> {
+        let files = self.landing.end_sync();
+        if let Err(error) = flushed {
             self.errors
                 .set("flush", format!("the disk cannot be flushed: {error}"));
             self.leave_all();
-            return true;
+            return None;
         }
         self.errors.clear("flush");
-        self.landing.uncommitted.touched.flushed();
-        self.changes.is_commit_worth(now.mono) && !self.commit_changes(Durability::Durable)
+        self.landing.uncommitted.syncing.flushed();
+        let failed =
+            self.changes.is_commit_worth(now.mono) && !self.commit_changes(Durability::Durable);
+        files.filter(|_| !failed)
     }
 
     /// Whether anything may land: `share/` is the folder that it was. If not, it is tried again later.
@@ -243,7 +274,10 @@ impl<D: Disk> Peer<D> {
 
     /// What has landed is in its directories for good, before it is committed.
     pub(super) fn flush_landed(&mut self) -> io::Result<()> {
-        let touched = &mut self.landing.uncommitted.touched;
+        let Uncommitted {
+            touched, syncing, ..
+        } = &mut self.landing.uncommitted;
+        touched.take_names(syncing);
         if !touched.any() {
             return Ok(());
         }

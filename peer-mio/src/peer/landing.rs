@@ -1,6 +1,6 @@
 //! Complete contents that wait to be landed together (docs/architecture.md, "Landing").
 
-use super::flushing::Flushes;
+use super::flushing::{Flushes, LOOK};
 use super::touched::Touched;
 use super::transfer::Transfer;
 use crate::clock::Now;
@@ -40,6 +40,8 @@ pub struct Landing<F> {
     pub(super) ready: Vec<Ready<F>>,
     /// Those that are being landed.
     pub(super) group: Option<Group<F>>,
+    /// The first of those that are ready are being flushed, beside the loop.
+    pub(super) syncing: Option<Syncing>,
     /// What of this and of earlier groups is not committed yet.
     pub(super) uncommitted: Uncommitted,
     /// Large ones that are flushed beside the loop before they are ready.
@@ -64,11 +66,21 @@ pub(super) struct Group<F> {
     pub landed: usize,
 }
 
+/// A flush of all (syncfs) beside the loop.
+#[derive(Debug)]
+pub(super) struct Syncing {
+    /// Files that may land after it.
+    files: usize,
+    look_at: Instant,
+}
+
 /// What has landed since the last commit.
 #[derive(Debug, Default)]
 pub(super) struct Uncommitted {
     /// What has to be flushed before the next one.
     pub touched: Touched,
+    /// What is being flushed beside the loop, with the contents of the next group.
+    pub syncing: Touched,
     /// Path, bytes, bytes that were fetched and the time since the begin of each file.
     pub files: Vec<(Vec<u8>, u64, u64, Duration)>,
 }
@@ -156,6 +168,7 @@ impl<F> Default for Landing<F> {
         Self {
             ready: Vec::new(),
             group: None,
+            syncing: None,
             uncommitted: Uncommitted::default(),
             flushing: Flushes::default(),
             prepared: 0,
@@ -218,6 +231,30 @@ impl<F> Landing<F> {
             1..=FLUSH_EACH => soon,
             _ => soon.max(self.landed_at + BUSY_PAUSE),
         }
+    }
+
+    /// All that wait, and the names of what has landed, are being flushed.
+    pub(super) fn begin_sync(&mut self, now: Now) {
+        let Uncommitted {
+            touched, syncing, ..
+        } = &mut self.uncommitted;
+        syncing.take_names(touched);
+        self.syncing = Some(Syncing {
+            files: self.ready.len(),
+            look_at: now.mono + LOOK,
+        });
+    }
+
+    /// It goes on.
+    pub(super) fn look_again(&mut self, now: Now) {
+        if let Some(syncing) = &mut self.syncing {
+            syncing.look_at = now.mono + LOOK;
+        }
+    }
+
+    /// It has ended: how many files may land.
+    pub(super) fn end_sync(&mut self) -> Option<usize> {
+        self.syncing.take().map(|syncing| syncing.files)
     }
 
     /// Those that wait are landed from now on; the first `most` of them.
@@ -340,7 +377,10 @@ impl<F> Landing<F> {
     /// When the group is landed even if it is small.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        let group = (!self.ready.is_empty()).then(|| self.group_due());
+        let group = match &self.syncing {
+            Some(syncing) => Some(syncing.look_at),
+            None => (!self.ready.is_empty()).then(|| self.group_due()),
+        };
         group.into_iter().chain(self.flushing.due()).min()
     }
 }

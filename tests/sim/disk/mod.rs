@@ -68,6 +68,8 @@ struct State {
     flushing: Vec<(u64, Ino, u64)>,
     /// How many were begun.
     flushes_begun: u64,
+    /// A flush of all that goes on beside the peer: whether all of it is done at its end, and looks until then.
+    syncing: Option<(bool, u64)>,
     /// Directories of `share/` that the peer has listed.
     listed: u64,
     /// Bytes that the peer has read from `download/`.
@@ -133,6 +135,7 @@ impl SimDisk {
             written_back: BTreeMap::new(),
             flushing: Vec::new(),
             flushes_begun: 0,
+            syncing: None,
             listed: 0,
             downloads_read: 0,
             power_cuts: 0,

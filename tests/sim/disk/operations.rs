@@ -156,6 +156,41 @@ impl Disk for SimDisk {
         })
     }
 
+    /// Each fourth is not begun. Of the others one half has done it all when they begin, one half when they end: who relies on
+    /// the one or the other is wrong.
+    fn begin_sync_all(&self) -> bool {
+        let mut state = self.lock();
+        state.flushes_begun += 1;
+        let number = state.flushes_begun;
+        if number.is_multiple_of(4) {
+            return false;
+        }
+        let at_end = number.is_multiple_of(2);
+        if !at_end {
+            state.tree.sync_all();
+        }
+        state.syncing = Some((at_end, number % 5));
+        true
+    }
+
+    fn poll_sync_all(&self) -> Option<io::Result<()>> {
+        let mut state = self.lock();
+        let (at_end, looks) = state.syncing.as_mut()?;
+        if *looks > 0 {
+            *looks -= 1;
+            return None;
+        }
+        let at_end = *at_end;
+        state.syncing = None;
+        drop(state);
+        Some(self.changing(|state| {
+            if at_end {
+                state.tree.sync_all();
+            }
+            Ok(())
+        }))
+    }
+
     /// Each fourth is not begun. The others end after some looks, each time another number of them; what was written
     /// meanwhile is flushed too.
     fn begin_flush(&self, file: &SimFile) -> Option<FlushId> {
