@@ -2,8 +2,8 @@
 
 use super::kept::Kept;
 use super::real_file::unsigned;
-use super::syncer::Syncer;
 use super::root::{self, Directory, NAME_DIRECTORY, Resolver};
+use super::syncer::Syncer;
 use super::{At, Place};
 use crate::sys::flusher::Flusher;
 use rustix::fs::{CWD, Mode, OFlags, openat};

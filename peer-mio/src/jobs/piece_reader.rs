@@ -13,6 +13,7 @@ pub struct PieceReader<F> {
     taken: usize,
     /// Where the next piece begins in the file.
     next: u64,
+    ended: bool,
 }
 
 impl<F: DiskFile> PieceReader<F> {
@@ -26,15 +27,18 @@ impl<F: DiskFile> PieceReader<F> {
             filled: 0,
             taken: 0,
             next: 0,
+            ended: false,
         }
     }
 
     /// The bytes of the piece that are not yet taken; empty at the end of the file.
     pub fn peek(&mut self) -> io::Result<&[u8]> {
-        if self.taken == self.filled {
+        // A piece that is not full was the last one.
+        if self.taken == self.filled && !self.ended {
             (self.taken, self.filled) = (0, 0);
             self.filled = fill(&self.file, self.next, &mut self.buffer)?;
             self.next += self.filled as u64;
+            self.ended = self.filled < self.buffer.len();
         }
         Ok(self.buffer.get(self.taken..self.filled).unwrap_or_default())
     }

@@ -66,8 +66,7 @@ impl Run {
     /// Whether it is not worth waiting for more. Files come mostly in the order of their sequences, with folders among them.
     fn is_full(&self) -> bool {
         let is_last = self.last % BundleId::SPAN == BundleId::SPAN - 1;
-        is_last && self.id.len() >= NEARLY_ALL
-            || self.bytes.saturating_add(MAX_MEMBER) > MAX_FILES
+        is_last && self.id.len() >= NEARLY_ALL || self.bytes.saturating_add(MAX_MEMBER) > MAX_FILES
     }
 }
 

@@ -197,6 +197,10 @@ impl Watcher {
             return;
         };
         self.taken += event.length;
+        let following = unread.get(event.length..).and_then(Event::parse);
+        if following.is_some_and(|following| following.says_all_of(&event)) {
+            return;
+        }
         let Event {
             descriptor, mask, ..
         } = event;
@@ -234,10 +238,6 @@ impl Watcher {
         let is_directory = mask.contains(ReadFlags::ISDIR);
         let came_or_went =
             ReadFlags::CREATE | ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM | ReadFlags::DELETE;
-        let finished = ReadFlags::CLOSE_WRITE
-            | ReadFlags::MOVED_TO
-            | ReadFlags::MOVED_FROM
-            | ReadFlags::DELETE;
         if is_directory && mask.intersects(ReadFlags::MOVED_FROM | ReadFlags::DELETE) {
             // What is watched below has another path now, or none. If it is still beneath share/,
             // its new place is told and walked.
@@ -247,7 +247,7 @@ impl Watcher {
         }
         sink(WatchEvent::Changed {
             path: &self.path,
-            settled: is_directory || mask.intersects(finished),
+            settled: is_directory || mask.intersects(FINISHED),
             directory: is_directory && mask.intersects(came_or_went),
         });
     }
@@ -270,6 +270,12 @@ impl AsRawFd for Watcher {
     }
 }
 
+/// What ends a change of a file.
+const FINISHED: ReadFlags = ReadFlags::CLOSE_WRITE
+    .union(ReadFlags::MOVED_TO)
+    .union(ReadFlags::MOVED_FROM)
+    .union(ReadFlags::DELETE);
+
 /// One `struct inotify_event`: descriptor, mask, cookie and the length of the name that follows,
 /// which is padded with zeros.
 struct Event<'a> {
@@ -280,6 +286,19 @@ struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// Whether this one, which has happened too, says of a file what another one said: what we land ourselves is moved to its
+    /// path and closed there.
+    fn says_all_of(&self, other: &Self) -> bool {
+        let of_file = |event: &Self| {
+            event.mask.intersects(FINISHED) && !event.mask.contains(ReadFlags::ISDIR)
+        };
+        self.descriptor == other.descriptor
+            && self.name == other.name
+            && !self.name.is_empty()
+            && of_file(self)
+            && of_file(other)
+    }
+
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
         let (descriptor, header) = header.split_first_chunk()?;

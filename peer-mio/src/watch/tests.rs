@@ -128,6 +128,22 @@ fn a_file_is_settled_when_it_is_closed() {
 }
 
 #[test]
+fn a_file_that_is_moved_in_and_closed_is_told_once() {
+    let mut bench = Bench::new(&[]);
+    let outside = bench.temp.path().join("download/f");
+    let file = fs::File::create(&outside).unwrap();
+    fs::rename(&outside, bench.at("f")).unwrap();
+    drop(file);
+    assert_eq!(bench.events(), [settled("f")]);
+    // What is read by itself is told by itself.
+    let file = fs::File::create(&outside).unwrap();
+    fs::rename(&outside, bench.at("f")).unwrap();
+    assert_eq!(bench.events(), [settled("f")]);
+    drop(file);
+    assert_eq!(bench.events(), [settled("f")]);
+}
+
+#[test]
 fn what_comes_from_or_goes_to_another_folder_is_settled() {
     let mut bench = Bench::new(&[]);
     let outside = bench.temp.path().join("download/f");
