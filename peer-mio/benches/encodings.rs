@@ -2,7 +2,7 @@
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use peer_mio::jobs::encode::{Decoder, Encoder, room};
+use peer_mio::jobs::encode::{Decoder, Encoder, longest};
 use proto_core::wire::encoding::Encoding;
 
 /// A chunk of average size.
@@ -41,7 +41,7 @@ fn text() -> Vec<u8> {
 }
 
 fn encode(bencher: Bencher<'_, '_>, encoding: Encoding) {
-    let (piece, mut out) = (text(), vec![0; room(PIECE)]);
+    let (piece, mut out) = (text(), vec![0; longest(PIECE)]);
     let mut encoder = Encoder::default();
     bencher
         .counter(BytesCount::of_slice(&piece))
@@ -60,7 +60,7 @@ fn encode_small(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn decode(bencher: Bencher<'_, '_>) {
-    let (piece, mut out) = (text(), vec![0; room(PIECE)]);
+    let (piece, mut out) = (text(), vec![0; longest(PIECE)]);
     let len = Encoder::default().encode(Encoding::FAST, &piece, &mut out);
     let encoded = out.get(..len.unwrap_or_default()).unwrap_or_default();
     let mut decoder = Decoder::default();

@@ -1,7 +1,7 @@
 //! What the fuzz targets do with their input, as plain functions, so that ordinary tests can replay
 //! it. Each decodes bytes from outside, and asserts what holds for whatever passes.
 
-use peer_mio::jobs::encode::{Decoder, Encoder, room};
+use peer_mio::jobs::encode::{Decoder, Encoder, longest};
 use proto_core::index::entry::{IndexId, Timestamp};
 use proto_core::legacy::{
     InformationQuery, InformationReply, MAX_DICT_ENTRIES, MAX_INFORMATION_REPLY, Reply,
@@ -335,7 +335,7 @@ pub fn decode_piece(data: &[u8]) {
         return;
     };
     assert!(piece.len() == length && (1..=MAX_PIECE).contains(&length));
-    let mut out = vec![0; room(length)];
+    let mut out = vec![0; longest(length)];
     for encoding in [Encoding::FAST, Encoding::SMALL] {
         let len = Encoder::default().encode(encoding, &piece, &mut out);
         if let Some(encoded) = len.and_then(|len| out.get(..len)) {

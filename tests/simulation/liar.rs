@@ -2,7 +2,7 @@
 
 use crate::fetching::random;
 use peer_mio::clock::Now;
-use peer_mio::jobs::encode::{Encoder, room};
+use peer_mio::jobs::encode::{Encoder, longest};
 use peer_mio::peer::{Config, Flushing, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::boundary::{Asked, Mark, Objects, PeerSlot, Read};
@@ -422,7 +422,7 @@ impl Objects for Lent<'_> {
 }
 
 fn bomb() -> Vec<u8> {
-    let mut out = vec![0; room(MAX_PIECE)];
+    let mut out = vec![0; longest(MAX_PIECE)];
     let len = Encoder::default().encode(Encoding::SMALL, &[0; MAX_PIECE], &mut out);
     out.truncate(len.unwrap());
     out

@@ -4,7 +4,7 @@
 mod kept;
 mod speed;
 
-use crate::jobs::encode::{Encoder, room};
+use crate::jobs::encode::{Encoder, longest};
 use kept::Kept;
 pub use kept::PieceName;
 use proto_core::boundary::Asked;
@@ -24,13 +24,13 @@ const SAMPLE: usize = 4096;
 const DULL_CONTENTS: usize = 32;
 /// Of such a content at most so many pieces go by before another sample; twice as many each time.
 const MOST_SKIPPED: u16 = 32;
-/// An encoder is used on links of at most this part of its speed: it shares a thread with all else.
-const FAST_MARGIN: u64 = 2;
-/// What the small encoder takes in is to be so many tenths of the rate of the link, that of what it makes three times
-/// smaller, ...
+/// What the fast encoder takes in is to be so many tenths of the rate of the link: what it makes of text is two and a half times
+/// smaller, so up to there it fills the link. With less, several who are served at once get less than unencoded.
+const FAST_MARGIN: u64 = 25;
+/// The small one, which takes twice the time from all else that shares the thread, is to have more to spare, ...
 const SMALL_MARGIN: u64 = 30;
-/// ... and once it is used, it stays in use down to what the fast one would bring, which makes it two times smaller: pieces
-/// that come now in this and now in that encoding help nobody.
+/// ... and once it is used, it stays in use a little below what the fast one would bring: pieces that come now in this and now in
+/// that encoding help nobody.
 const SMALL_KEPT: u64 = 22;
 /// How journal pages are encoded.
 const PAGES: Encoding = Encoding::FAST;
@@ -127,7 +127,7 @@ impl Encodings {
             return Some(kept.len());
         }
         self.was_used = true;
-        let out = self.kept.room(room(bytes.len()))?;
+        let out = self.kept.room(longest(bytes.len()))?;
         let begun = self.stopwatch.map(|stopwatch| stopwatch());
         let len = self.encoder.encode(encoding, bytes, out);
         if let (Some(stopwatch), Some(begun)) = (self.stopwatch, begun) {
@@ -167,7 +167,7 @@ impl Encodings {
         }
         self.small_up_to = self.small_up_to.min(rate.saturating_sub(1));
         self.fast
-            .reaches(rate.saturating_mul(FAST_MARGIN))
+            .reaches(rate.saturating_mul(FAST_MARGIN) / 10)
             .then_some(Encoding::FAST)
     }
 
@@ -176,7 +176,7 @@ impl Encodings {
             return true;
         };
         self.was_used = true;
-        let mut out = [0; room(SAMPLE)];
+        let mut out = [0; longest(SAMPLE)];
         self.encoder
             .encode(Encoding::FAST, sample, &mut out)
             .is_some()

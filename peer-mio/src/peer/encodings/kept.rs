@@ -6,8 +6,8 @@ use proto_core::wire::ObjectId;
 use proto_core::wire::encoding::Encoding;
 use std::collections::VecDeque;
 
-/// Bytes of the ring: room for one piece of the greatest length.
-const RING: usize = encode::room(MAX_PIECE);
+/// Bytes of the ring: room for one piece of the greatest length, or sixteen of 64 KiB that hardly shrink.
+const RING: usize = encode::longest(MAX_PIECE);
 /// Pieces in it at most: one for each peer that is served.
 const PIECES: usize = proto_core::limits::MAX_PEERS;
 
