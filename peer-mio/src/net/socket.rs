@@ -126,7 +126,7 @@ impl Socket {
     }
 
     /// Takes what one call gives and hands `sink` every datagram with its source and its mark; IPv4 sources are
-    /// IPv4 also on an IPv6 socket. `false` if there was nothing to take. Empty datagrams are
+    /// IPv4 also on an IPv6 socket. `false` if nothing is left. Empty datagrams are
     /// dropped. `sink` says whether the datagram proved to be that peer's: what is sent to it then
     /// leaves from the address that it had sent to.
     ///
@@ -166,13 +166,16 @@ impl Socket {
                 Some(EcnCodepoint::Ce) => Mark::Congestion,
                 _ => Mark::None,
             };
+            let mut proved = false;
             for datagram in received.chunks_mut(meta.stride.max(1)) {
-                if sink(source, datagram, mark) {
-                    self.sources.note(source, meta.dst_ip);
-                }
+                proved |= sink(source, datagram, mark);
+            }
+            if proved {
+                self.sources.note(source, meta.dst_ip);
             }
         }
-        Ok(true)
+        // Fewer than fit: the queue was empty, and poll tells of what comes from now on.
+        Ok(messages == BATCH)
     }
 
     /// Sends datagrams that lie one behind the other, all of `segment_size` bytes, the last one at

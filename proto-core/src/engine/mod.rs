@@ -27,7 +27,7 @@ use crate::index::entry::{IndexId, Sequence};
 use crate::limits::MAX_PEERS;
 use crate::pull::{Expected, Pulls, Want};
 use crate::session::{CipherKey, Entropy, PureRust, Seen};
-use crate::swarm::Swarms;
+use crate::swarm::{Sources, Swarms};
 use crate::time::{Duration, Instant};
 use crate::wire::encoding::Encoding;
 pub use config::{Config, Limits, Own};
@@ -59,6 +59,8 @@ pub struct Engine<K = PureRust> {
     waiting_since: Option<Instant>,
     /// When to look again because of that.
     patience_ends: Instant,
+    /// Who may be asked for one more chunk, as long as nothing has happened since.
+    askable: Option<(Instant, Sources)>,
     own: Own,
     up: Option<Limit>,
     down: Option<Limit>,
@@ -86,6 +88,7 @@ impl<K: CipherKey> Engine<K> {
             expected: Expected::default(),
             waiting_since: None,
             patience_ends: Instant::FAR_FUTURE,
+            askable: None,
             own: Own::default(),
             turn: 0,
             goodbye: false,
@@ -165,6 +168,7 @@ impl<K: CipherKey> Engine<K> {
         let prefer = want
             .prefer
             .filter(|peer| self.remote(*peer).is_some_and(Remote::is_connected));
+        self.askable = None;
         let pull = self.pulls.insert(Want { prefer, ..want })?;
         if self.encodings
             && let Some(piece) = self.pulls.get_mut(pull)
@@ -197,6 +201,7 @@ impl<K: CipherKey> Engine<K> {
 
     /// A complete piece did not verify: it is asked for again, from somebody else (see [`Self::senders`]).
     pub fn corrupt(&mut self, pull: PullId) {
+        self.askable = None;
         if let Some(piece) = self.pulls.get_mut(pull) {
             piece.reported = false;
             piece.begin_anew();
@@ -247,6 +252,7 @@ impl<K: CipherKey> Engine<K> {
     }
 
     fn end_pull(&mut self, pull: PullId) {
+        self.askable = None;
         let Some(mut piece) = self.pulls.remove(pull) else {
             return;
         };
@@ -262,6 +268,7 @@ impl<K: CipherKey> Engine<K> {
 
     /// Due timers: sessions, heartbeats, losses.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.askable = None;
         for remote in self.remotes.iter_mut().flatten() {
             remote.sessions.handle_timeout(now);
         }

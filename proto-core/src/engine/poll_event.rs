@@ -8,6 +8,7 @@ use crate::session::CipherKey;
 impl<K: CipherKey> Engine<K> {
     /// What happened; call until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.askable = None;
         for place in 0..MAX_PEERS {
             if let Some(event) = self.poll_remote(place) {
                 return Some(event);

@@ -42,6 +42,7 @@ impl<K: CipherKey> Engine<K> {
         datagram: &'a mut [u8],
         mark: Mark,
     ) -> Option<Delivery<'a>> {
+        self.askable = None;
         let datagram_len = datagram.len();
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         let incoming =

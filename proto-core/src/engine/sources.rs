@@ -2,6 +2,7 @@
 
 use super::{Engine, Remote};
 use crate::boundary::{PeerSlot, PullId};
+use crate::limits::MAX_PEERS;
 use crate::pull::{Failure, PeerSet, Piece, Want};
 use crate::session::CipherKey;
 use crate::time::{Duration, Instant};
@@ -15,6 +16,19 @@ const SILENCE: Duration = Duration::from_millis(400);
 const UNANSWERED: u32 = 2;
 /// How long a silent source is asked only for what nobody else has.
 const AVOIDED: Duration = Duration::from_secs(30);
+
+/// The pieces that one peer was asked for.
+#[derive(Clone, Copy, Default)]
+struct Pieces {
+    /// With something outstanding that needs not be built first.
+    asked: usize,
+    /// Of these, given up by time several times in a row.
+    stalled: usize,
+    /// Whether any was given up by time [`UNANSWERED`] times in a row.
+    unanswered: bool,
+    /// Whether any was so often that somebody else is to be asked for it.
+    tired: bool,
+}
 
 impl<K: CipherKey> Remote<K> {
     fn is_silent(&self, now: Instant) -> bool {
@@ -31,6 +45,32 @@ impl<K: CipherKey> Remote<K> {
 impl<K: CipherKey> Engine<K> {
     /// Gives up what is lost, and sources that send nothing.
     pub(super) fn find_losses(&mut self, now: Instant) {
+        self.probe_tails(now);
+        let seen = self.find_lost(now);
+        let mut leave = false;
+        for (remote, seen) in self.remotes.iter_mut().zip(seen) {
+            let Some(remote) = remote else {
+                continue;
+            };
+            if seen.asked > 0 {
+                let timeout = remote.flow.answer_timeout();
+                remote.mtu.suspect(now, timeout);
+                if seen.stalled == seen.asked {
+                    remote.flow.stalled();
+                }
+            }
+            if seen.unanswered && now.saturating_since(remote.answered_at) >= SILENCE {
+                remote.avoided_until = now + AVOIDED;
+            }
+            leave |= seen.tired || remote.is_silent(now);
+        }
+        if leave {
+            self.leave_sources(now);
+        }
+    }
+
+    /// Where nothing came for long, one segment is asked for again.
+    fn probe_tails(&mut self, now: Instant) {
         for remote in self.remotes.iter_mut().flatten() {
             if remote.flow.probe_at().is_some_and(|at| now >= at) {
                 remote.flow.probe();
@@ -45,39 +85,43 @@ impl<K: CipherKey> Engine<K> {
                     piece.probe(&mut remote.flow);
                 }
             }
-            let (mut stalled, mut asked) = (0, 0);
-            for (_, piece) in self
-                .pulls
-                .iter_mut()
-                .filter(|(_, piece)| piece.source == Some(remote.slot) && piece.outstanding() > 0)
-            {
+        }
+    }
+
+    /// Gives up what is lost; what was seen of each peer by it. The pieces are gone over once, since they do not
+    /// fit into the nearest cache.
+    fn find_lost(&mut self, now: Instant) -> [Pieces; MAX_PEERS] {
+        let mut all = [Pieces::default(); MAX_PEERS];
+        for (_, piece) in self.pulls.iter_mut() {
+            let Some(source) = piece.source else {
+                continue;
+            };
+            let (Some(Some(remote)), Some(seen)) = (
+                self.remotes.get_mut(source.place()),
+                all.get_mut(source.place()),
+            ) else {
+                continue;
+            };
+            if piece.outstanding() > 0 {
                 if piece.has_waited(now) {
-                    piece.give_up_source(now, &mut remote.flow, remote.slot);
-                    continue;
-                }
-                if piece.is_building() {
+                    piece.give_up_source(now, &mut remote.flow, source);
+                } else if piece.is_building() {
                     piece.find_lost(now, &mut remote.flow);
-                    continue;
+                } else {
+                    seen.asked += 1;
+                    seen.stalled += usize::from(piece.find_lost(now, &mut remote.flow));
                 }
-                asked += 1;
-                stalled += usize::from(piece.find_lost(now, &mut remote.flow));
             }
-            if asked > 0 {
-                let timeout = remote.flow.answer_timeout();
-                remote.mtu.suspect(now, timeout);
-            }
-            if asked > 0 && stalled == asked {
-                remote.flow.stalled();
+            if piece.source.is_some() {
+                seen.unanswered |= piece.timeouts() >= UNANSWERED;
+                seen.tired |= piece.timeouts() >= LEAVE || piece.is_hopeless();
             }
         }
-        for remote in self.remotes.iter_mut().flatten() {
-            let unanswered = self.pulls.iter().any(|(_, piece)| {
-                piece.source == Some(remote.slot) && piece.timeouts() >= UNANSWERED
-            });
-            if unanswered && now.saturating_since(remote.answered_at) >= SILENCE {
-                remote.avoided_until = now + AVOIDED;
-            }
-        }
+        all
+    }
+
+    /// Pieces whose source sends nothing are asked from others.
+    fn leave_sources(&mut self, now: Instant) {
         let speaking = self.speaking(now);
         for remote in self.remotes.iter_mut().flatten() {
             let silent = remote.is_silent(now);

@@ -4,7 +4,7 @@
 use super::{Engine, Event, JOURNAL_PULLS, Remote};
 use crate::boundary::PeerSlot;
 use crate::content::ContentId;
-use crate::limits::{MAX_PIECE, MAX_PULLS};
+use crate::limits::{MAX_PEERS, MAX_PIECE, MAX_PULLS};
 use crate::session::CipherKey;
 use crate::swarm::{Choice, Sources, Swarm, WINDOW};
 use crate::time::{Duration, Instant};
@@ -44,7 +44,11 @@ impl<K: CipherKey> Engine<K> {
 
     /// The next chunk of a content to pull, if there is one and somebody has room for it.
     pub fn next_chunk(&mut self, now: Instant, content: ContentId) -> Option<Choice> {
-        let sources = self.sources(now);
+        let sources = match self.askable {
+            Some((at, sources)) if at == now => sources,
+            _ => self.sources(now),
+        };
+        self.askable = Some((now, sources));
         if sources.ready.is_empty() {
             return None;
         }
@@ -200,6 +204,7 @@ impl<K: CipherKey> Engine<K> {
         let rate = |remote: &Remote<K>| remote.flow.delivery.rate();
         let best = self.remotes.iter().flatten().filter_map(rate).max();
         let several = self.has_several_connected();
+        let assigned = self.assigned_to_all();
         for remote in self.remotes.iter().flatten() {
             if !speaking.contains(remote.slot) {
                 continue;
@@ -209,7 +214,8 @@ impl<K: CipherKey> Engine<K> {
             let time = TAIL.max(remote.flow.rtt.min().unwrap_or_default() * 2);
             let tail = rate.map_or(usize::MAX, |rate| in_time(rate, time));
             let most = (remote.flow.window() + AHEAD).min(tail).max(1);
-            let (pieces, bytes) = self.assigned(remote.slot);
+            let of_it = assigned.get(remote.slot.place());
+            let (pieces, bytes) = of_it.copied().unwrap_or_default();
             if bytes < most && (pieces < SHARE || !several) {
                 sources.ready.insert(remote.slot);
             }
@@ -229,17 +235,22 @@ impl<K: CipherKey> Engine<K> {
     /// Whether one more piece may wait for this peer: while others are connected it holds no more than its share of the places.
     #[must_use]
     pub fn has_place_for(&self, peer: PeerSlot) -> bool {
-        !self.has_several_connected() || self.assigned(peer).0 < SHARE
+        let assigned = self.assigned_to_all();
+        let pieces = assigned.get(peer.place()).map_or(0, |(pieces, _)| *pieces);
+        !self.has_several_connected() || pieces < SHARE
     }
 
-    /// Pieces that wait for this peer, and their bytes.
-    fn assigned(&self, peer: PeerSlot) -> (usize, usize) {
-        let pieces = self.pulls.iter().map(|(_, piece)| piece);
-        pieces
-            .filter(|piece| piece.source.or(piece.want.only).or(piece.want.prefer) == Some(peer))
-            .fold((0, 0), |(count, bytes), piece| {
-                (count + 1, bytes + piece.missing())
-            })
+    /// Pieces that wait for each peer, and their bytes.
+    fn assigned_to_all(&self) -> [(usize, usize); MAX_PEERS] {
+        let mut all = [(0, 0); MAX_PEERS];
+        for (_, piece) in self.pulls.iter() {
+            let peer = piece.source.or(piece.want.only).or(piece.want.prefer);
+            if let Some((pieces, bytes)) = peer.and_then(|peer| all.get_mut(peer.place())) {
+                *pieces += 1;
+                *bytes += piece.missing();
+            }
+        }
+        all
     }
 }
 

@@ -20,6 +20,19 @@ use crate::wire::request::RequestWriter;
 use crate::wire::{ObjectId, goodbye};
 use heapless::Vec;
 
+/// What is the same for all peers while one of them is looked for that something can be asked of.
+#[derive(Clone, Copy, Debug)]
+struct Asking {
+    /// Nobody else may be asked for any piece.
+    candidates: PeerSet,
+    /// Not silent.
+    speaking: PeerSet,
+    /// Bytes left of what may wait in the receive buffer.
+    budget: usize,
+    /// The paths set the pace, not a limit.
+    paced: bool,
+}
+
 /// Bytes of a sealed datagram that are not plaintext.
 const SEAL: usize = session::OVERHEAD;
 /// Where the plaintext begins.
@@ -37,14 +50,17 @@ impl<K: CipherKey> Engine<K> {
         buffer: &mut [u8],
         objects: &mut impl Objects,
     ) -> Option<Transmit> {
+        self.askable = None;
         self.pull_journals(now);
+        let mut asking = self.asking(now);
         for _ in 0..MAX_PEERS {
             let place = self.turn;
             self.turn = (self.turn + 1) % MAX_PEERS;
-            let Some(peer) = PeerSlot::new(place) else {
+            let Some(peer) = PeerSlot::new(place).filter(|peer| self.remote(*peer).is_some())
+            else {
                 continue;
             };
-            if let Some(transmit) = self.transmit_to(now, peer, buffer, objects) {
+            if let Some(transmit) = self.transmit_to(now, peer, &mut asking, buffer, objects) {
                 if let Some(up) = &mut self.up {
                     up.spend(now, transmit.len);
                 }
@@ -61,12 +77,10 @@ impl<K: CipherKey> Engine<K> {
         &mut self,
         now: Instant,
         peer: PeerSlot,
+        asking: &mut Asking,
         buffer: &mut [u8],
         objects: &mut impl Objects,
     ) -> Option<Transmit> {
-        let budget = self.receive_budget();
-        let paced = !self.down.is_some_and(|down| down.binds(self.rate(now)));
-        let speaking = self.speaking(now);
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         if let Some(len) =
             remote
@@ -140,6 +154,7 @@ impl<K: CipherKey> Engine<K> {
                 }
             }
             remote.flow.stalled();
+            asking.candidates.insert(peer);
         }
         if let Some(len) = path_probe {
             let sealed = self.sealed(now, peer, buffer, len);
@@ -149,7 +164,7 @@ impl<K: CipherKey> Engine<K> {
         if let Some(len) = self.build_have(now, peer, buffer.get_mut(PLAINTEXT..end)?) {
             return self.sealed(now, peer, buffer, len);
         }
-        if let Some(len) = self.build_request(now, peer, speaking, (budget, paced), buffer) {
+        if let Some(len) = self.build_request(now, peer, asking, buffer) {
             return self.sealed(now, peer, buffer, len);
         }
         self.build_burst(now, peer, buffer, objects)
@@ -171,6 +186,20 @@ impl<K: CipherKey> Engine<K> {
             segment_size: len,
             ecn: false,
         })
+    }
+
+    /// What holds for all peers that may be asked now.
+    fn asking(&self, now: Instant) -> Asking {
+        let mut candidates = PeerSet::EMPTY;
+        for (_, piece) in self.pulls.iter() {
+            candidates.join(piece.candidates(now));
+        }
+        Asking {
+            candidates,
+            speaking: self.speaking(now),
+            budget: self.receive_budget(),
+            paced: !self.down.is_some_and(|down| down.binds(self.rate(now))),
+        }
     }
 
     /// Bytes of the receive buffer that nothing under way may need.
@@ -195,19 +224,22 @@ impl<K: CipherKey> Engine<K> {
         &mut self,
         now: Instant,
         peer: PeerSlot,
-        speaking: PeerSet,
-        (budget, paced): (usize, bool),
+        asking: &Asking,
         buffer: &mut [u8],
     ) -> Option<usize> {
+        let speaking = asking.speaking;
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
         remote.ask_at = Instant::FAR_FUTURE;
         let longest = remote.mtu.size().saturating_sub(SEAL + Block::HEADER_LEN);
-        let Some(object) = next_object(&self.pulls, now, peer, speaking) else {
+        let object = Some(peer)
+            .filter(|peer| asking.candidates.contains(*peer))
+            .and_then(|peer| next_object(&self.pulls, now, peer, speaking));
+        let Some(object) = object else {
             remote.flow.idle();
             return None;
         };
         let outstanding = remote.flow.outstanding();
-        let mut room = match remote.flow.room(now, longest, budget, paced) {
+        let mut room = match remote.flow.room(now, longest, asking.budget, asking.paced) {
             Room::Bytes(room) => room,
             Room::At(ready) => {
                 remote.ask_at = ready;

@@ -22,6 +22,16 @@ const _: () = assert!(crate::limits::MAX_PEERS <= 16);
 impl PeerSet {
     /// No peer.
     pub const EMPTY: Self = Self(0);
+    /// Every slot.
+    pub const ALL: Self = Self(u16::MAX);
+
+    /// One peer alone.
+    #[must_use]
+    pub fn of(peer: PeerSlot) -> Self {
+        let mut set = Self::EMPTY;
+        set.insert(peer);
+        set
+    }
 
     /// Whether `peer` is in it.
     #[must_use]
@@ -32,6 +42,11 @@ impl PeerSet {
     /// Adds `peer`.
     pub fn insert(&mut self, peer: PeerSlot) {
         self.0 |= 1 << peer.place();
+    }
+
+    /// Adds all of `others`.
+    pub fn join(&mut self, others: Self) {
+        self.0 |= others.0;
     }
 
     /// Whether nobody is in it.

@@ -15,10 +15,13 @@ pub use chunk_window::{ChunkWindow, WINDOW};
 use source::Source;
 pub use table::Swarms;
 
-/// Between two HAVEs about one content to one peer, while chunks come.
-const TELL_PAUSE: Duration = Duration::from_millis(4);
-/// The same while none come: what was lost is repaired by the next.
+/// Between two HAVEs about one content to one peer, while chunks come: so long for each of those who fetch it, ourselves
+/// too, since each of them is told.
+const TELL_PAUSE: Duration = Duration::from_millis(2);
+/// The same while none come: what was lost is repaired by the next. As long as none has come already, since many contents
+/// may wait for their turn at once, and what is told of these would be most of all that is told.
 const TELL_AGAIN: Duration = Duration::from_millis(250);
+const TELL_SELDOM: Duration = Duration::from_secs(2);
 /// Between two questions to a peer that has not said whether it has any of it.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Without a new chunk for this long, who says nothing of the content is asked for it too.
@@ -144,8 +147,10 @@ impl Swarm {
         self.here.set(place);
         self.taken.set(place);
         self.stirred_at = now;
+        let fetching = self.sources.iter().filter_map(Source::fetching).count() as u32;
+        let pause = TELL_PAUSE * (fetching + 1);
         for source in &mut self.sources {
-            source.news_for_it(now);
+            source.news_for_it(now, pause);
         }
         self.advance(is_here);
     }
@@ -320,7 +325,10 @@ impl Swarm {
         bitmap: &'a mut [u8; (WINDOW / 8) as usize],
     ) -> Option<Have<'a>> {
         let count = self.here.write(bitmap);
-        let asks = self.sources.get_mut(peer.place())?.telling(now);
+        let asks = self
+            .sources
+            .get_mut(peer.place())?
+            .telling(now, self.stirred_at);
         Some(Have {
             content: self.content,
             asks,

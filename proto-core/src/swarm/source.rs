@@ -1,7 +1,7 @@
 //! What one peer told of one content, and when it is told of ours.
 
-use super::{ASK_AGAIN, ChunkWindow, TELL_AGAIN, TELL_PAUSE};
-use crate::time::Instant;
+use super::{ASK_AGAIN, ChunkWindow, TELL_AGAIN, TELL_SELDOM};
+use crate::time::{Duration, Instant};
 use crate::wire::have::Have;
 
 /// One peer as a source of one content.
@@ -106,10 +106,10 @@ impl Source {
         }
     }
 
-    /// There is a new chunk: who fetches it too is told soon.
-    pub fn news_for_it(&mut self, now: Instant) {
+    /// There is a new chunk: who fetches it too is told soon, but so long after it was last told anything.
+    pub fn news_for_it(&mut self, now: Instant, pause: Duration) {
         if self.fetching().is_some() {
-            self.tell_at = self.tell_at.min((self.told_at + TELL_PAUSE).max(now));
+            self.tell_at = self.tell_at.min((self.told_at + pause).max(now));
         }
     }
 
@@ -117,11 +117,14 @@ impl Source {
         self.tell_at
     }
 
-    /// It is being told; whether it is to be asked, too.
-    pub fn telling(&mut self, now: Instant) -> bool {
+    /// It is being told, when a chunk last came at `stirred_at`; whether it is to be asked, too.
+    pub fn telling(&mut self, now: Instant, stirred_at: Instant) -> bool {
         self.told_at = now;
         let asks = self.has == Has::Unknown;
-        self.tell_at = now + if asks { ASK_AGAIN } else { TELL_AGAIN };
+        let again = now
+            .saturating_since(stirred_at)
+            .clamp(TELL_AGAIN, TELL_SELDOM);
+        self.tell_at = now + if asks { ASK_AGAIN } else { again };
         asks
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{BUILDING, Piece};
 use crate::boundary::PeerSlot;
+use crate::pull::PeerSet;
 use crate::storage::segment_bitmap::SegmentBitmap;
 use crate::time::Instant;
 use crate::wire::ObjectId;
@@ -107,6 +108,19 @@ impl Piece {
                 .prefer
                 .is_some_and(|prefer| prefer != peer && !self.refused_by.contains(prefer));
         !others && !unwanted && !reserved && self.wants_asking(now)
+    }
+
+    /// Who at most may be asked for it at `now`: [`Self::may_ask`] is true of nobody else.
+    #[must_use]
+    pub fn candidates(&self, now: Instant) -> PeerSet {
+        if !self.wants_asking(now) {
+            return PeerSet::EMPTY;
+        }
+        let preferred = self.want.prefer.filter(|it| !self.refused_by.contains(*it));
+        match self.source.or(self.want.only).or(preferred) {
+            Some(peer) => PeerSet::of(peer),
+            None => PeerSet::ALL,
+        }
     }
 
     /// Takes note of the request that [`Self::ask`] was made for: its place in the order of all, and
