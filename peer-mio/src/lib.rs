@@ -1,4 +1,4 @@
-//! The driver of tinypeer: one thread, one mio poll loop around `proto_core`.
+//! The driver of tinypeer: one mio poll loop around `proto_core`, on one thread; a second one does nothing but wait for syncfs.
 #![deny(unsafe_code)]
 
 pub mod addresses;

@@ -1,5 +1,7 @@
 //! What a bad network costs, in bytes, and many files, in flushes.
 
+use peer_mio::disk::Place;
+use peer_mio::peer::Flushing;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
 use sim::network::Weather;
@@ -25,7 +27,7 @@ fn cost(size: usize, weather: Weather) -> (u64, Duration) {
     assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
         cluster.machines[1]
             .disk
-            .tree(peer_mio::disk::Place::Share)
+            .tree(Place::Share)
             .contains_key(b"file".as_slice())
     }));
     (cluster.network.bytes - before, cluster.now() - begin)
@@ -84,7 +86,7 @@ fn flushes_for(files: usize, folders: usize) -> [u64; 2] {
         disk.user_write(path.as_bytes(), path.as_bytes()).unwrap();
     }
     assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
-        let landed = cluster.machines[1].disk.tree(peer_mio::disk::Place::Share);
+        let landed = cluster.machines[1].disk.tree(Place::Share);
         landed.len() == files + folders && cluster.in_sync()
     }));
     let after = flushes(&cluster);
@@ -107,6 +109,56 @@ fn folders_are_not_flushed_one_by_one_while_more_lands() {
 }
 
 #[test]
+fn without_durability_a_landing_waits_for_no_flush() {
+    let mut cluster = Cluster::new(2, &mut Rng::new(1));
+    cluster.flushing = Flushing::Never;
+    cluster.network.weather.delay = Duration::from_micros(20_000);
+    assert!(cluster.start(0) && cluster.start(1));
+    assert!(cluster.drive_until(Duration::from_secs(30), Cluster::in_sync));
+    let before = cluster.machines[1].disk.flushes();
+    let files = 60;
+    for number in 0..files {
+        let name = format!("file {number}");
+        let disk = &cluster.machines[0].disk;
+        disk.user_write(name.as_bytes(), &vec![number; 1_500_000])
+            .unwrap();
+    }
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        let landed = cluster.machines[1].disk.tree(Place::Share);
+        landed.len() == usize::from(files) && cluster.in_sync()
+    }));
+    let spent = cluster.machines[1].disk.flushes() - before;
+    println!("{spent} flushes for {files} files that are not flushed");
+    assert!(spent < 30, "{spent} flushes");
+}
+
+#[test]
+fn a_folder_that_is_closed_to_who_reads_it_can_be_committed() {
+    let mut cluster = Cluster::new(2, &mut Rng::new(1));
+    assert!(cluster.start(0) && cluster.start(1));
+    assert!(cluster.drive_until(Duration::from_secs(30), Cluster::in_sync));
+    cluster.machines[1].disk.enforce_modes(true);
+    cluster.machines[0].disk.user_mkdir(b"d").unwrap();
+    let files = 1_500;
+    for number in 0..files {
+        let name = format!("d/file {number}");
+        let disk = &cluster.machines[0].disk;
+        disk.user_write(name.as_bytes(), name.as_bytes()).unwrap();
+    }
+    let landed = |cluster: &Cluster| cluster.machines[1].disk.tree(Place::Share).len();
+    assert!(cluster.drive_until(Duration::from_secs(10), |cluster| landed(cluster) > 700));
+    cluster.set_clocks();
+    let disk = &cluster.machines[1].disk;
+    disk.user_chmod(b"d", 0o300).unwrap();
+    assert!(cluster.drive_until(Duration::from_secs(40), |cluster| {
+        let told = cluster.machines[1].peer.as_ref().unwrap().status();
+        let flush = told.errors.iter().find(|error| error.contains("flushed"));
+        assert_eq!(flush, None);
+        landed(cluster) == files + 1
+    }));
+}
+
+#[test]
 fn a_folder_that_is_moved_costs_what_is_new_of_its_entries() {
     let files = 2000;
     let mut cluster = Cluster::new(2, &mut Rng::new(1));
@@ -119,7 +171,7 @@ fn a_folder_that_is_moved_costs_what_is_new_of_its_entries() {
         disk.user_write(name.as_bytes(), name.as_bytes()).unwrap();
     }
     let moved = |cluster: &Cluster, folder: &str| {
-        let landed = cluster.machines[1].disk.tree(peer_mio::disk::Place::Share);
+        let landed = cluster.machines[1].disk.tree(Place::Share);
         landed.len() == files + 1 && landed.contains_key(folder.as_bytes())
     };
     assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {

@@ -242,12 +242,9 @@ impl Disk for RealDisk {
     fn begin_sync_all(&self) -> bool {
         let mut syncer = self.syncer.lock().unwrap_or_else(PoisonError::into_inner);
         if syncer.is_none() {
-            *syncer = Syncer::new().ok();
+            *syncer = self.flushable().and_then(Syncer::new).ok();
         }
-        let (Some(syncer), Ok(share)) = (syncer.as_mut(), self.flushable()) else {
-            return false;
-        };
-        syncer.begin(share)
+        syncer.as_mut().is_some_and(Syncer::begin)
     }
 
     fn poll_sync_all(&self) -> Option<io::Result<()>> {

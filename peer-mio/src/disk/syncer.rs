@@ -1,36 +1,39 @@
 //! syncfs beside the loop. It waits for all that anybody wrote to the disk, seconds on a slow card, and the kernel has no
 //! form of it that does not wait (io_uring has none). So a thread does it that does nothing else.
 
+use rustix::io::{Errno, read, retry_on_intr, write};
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Bytes of the thread's stack: it calls one function.
 const STACK: usize = 64 * 1024;
 
-/// Flushes a file system while its owner goes on; one flush at a time.
+/// Flushes a file system while its owner goes on; one flush at a time. Two pipes say that one is to begin, and how it ended: a
+/// byte, and the error's number or 0.
 #[derive(Debug)]
 pub struct Syncer {
-    begin: SyncSender<OwnedFd>,
-    ended: Receiver<io::Result<()>>,
+    begin: OwnedFd,
+    ended: OwnedFd,
     under_way: bool,
 }
 
 impl Syncer {
-    /// A syncer without anything to do. Its thread ends with it.
+    /// A syncer of the file system that a folder is on, without anything to do. Its thread ends with it.
     ///
     /// # Errors
-    /// The system gives us no thread.
-    pub fn new() -> io::Result<Self> {
-        let (begin, begun) = sync_channel::<OwnedFd>(1);
-        let (end, ended) = sync_channel(1);
+    /// The system gives us no pipe or no thread.
+    pub fn new(folder: OwnedFd) -> io::Result<Self> {
+        let (begun, begin) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (ended, end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         std::thread::Builder::new()
-            .name("syncfs".to_owned())
             .stack_size(STACK)
             .spawn(move || {
-                for folder in begun {
-                    let result = rustix::fs::syncfs(&folder).map_err(io::Error::from);
-                    if end.send(result).is_err() {
+                let mut byte = [0];
+                while matches!(retry_on_intr(|| read(&begun, &mut byte)), Ok(1)) {
+                    let error = rustix::fs::syncfs(folder.as_fd()).err();
+                    let said = error.map_or(0, Errno::raw_os_error).to_ne_bytes();
+                    if retry_on_intr(|| write(&end, &said)).is_err() {
                         break;
                     }
                 }
@@ -42,22 +45,27 @@ impl Syncer {
         })
     }
 
-    /// Begins a flush of the file system that a folder is on. False: not now, the caller has to do it.
-    pub fn begin(&mut self, folder: OwnedFd) -> bool {
+    /// Begins a flush. False: not now, the caller has to do it.
+    pub fn begin(&mut self) -> bool {
         // Nobody asked how the last one ended: that is not the end of this one.
         if self.under_way && self.poll().is_none() {
             return false;
         }
-        self.under_way = self.begin.try_send(folder).is_ok();
+        // With one byte at most in it the pipe is never full.
+        self.under_way = retry_on_intr(|| write(&self.begin, &[1])).is_ok();
         self.under_way
     }
 
     /// How the flush ended, once; `None` while it goes on.
     pub fn poll(&mut self) -> Option<io::Result<()>> {
-        let ended = match self.ended.try_recv() {
-            Ok(ended) => ended,
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err(io::Error::other("the flush was broken off")),
+        let mut said = [0; 4];
+        let ended = match retry_on_intr(|| read(&self.ended, &mut said)) {
+            Err(Errno::AGAIN) => return None,
+            Ok(4) => match i32::from_ne_bytes(said) {
+                0 => Ok(()),
+                error => Err(io::Error::from_raw_os_error(error)),
+            },
+            _ => Err(io::Error::other("the flush was broken off")),
         };
         self.under_way = false;
         Some(ended)
@@ -82,16 +90,16 @@ mod tests {
 
     #[test]
     fn a_flush_ends_beside_us_and_says_how() {
-        let mut syncer = Syncer::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let open = || OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
-        assert!(syncer.begin(open()));
+        let open = std::fs::File::open(folder.path()).unwrap();
+        let mut syncer = Syncer::new(open.into()).unwrap();
+        assert!(syncer.begin());
         assert!(wait(&mut syncer).is_ok());
         assert!(syncer.poll().is_none(), "told once");
         // One whose end nobody asks for does not stand in the way of the next for ever.
-        assert!(syncer.begin(open()));
+        assert!(syncer.begin());
         let begin = Instant::now();
-        while !syncer.begin(open()) {
+        while !syncer.begin() {
             assert!(begin.elapsed() < Duration::from_secs(60));
             std::thread::yield_now();
         }
@@ -100,13 +108,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_flushed_is_told() {
-        let mut syncer = Syncer::new().unwrap();
         let path_only = rustix::fs::open(
             "/",
             rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
             rustix::fs::Mode::empty(),
         );
-        assert!(syncer.begin(path_only.unwrap()));
+        let mut syncer = Syncer::new(path_only.unwrap()).unwrap();
+        assert!(syncer.begin());
         assert!(wait(&mut syncer).is_err());
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Peer;
 use super::hashing::Lane;
-use super::landing::Uncommitted;
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::{Durability, StoreError};
@@ -36,11 +35,6 @@ impl Changes {
     /// All but the first `before` were noted for what landed: if more lands, nothing waits for their commit.
     pub(super) fn note_landed(&mut self, before: usize) {
         self.landed += self.count.saturating_sub(before);
-    }
-
-    /// Whether something has landed since the last commit.
-    pub(super) fn any_landed(&self) -> bool {
-        self.landed > 0
     }
 
     /// Whether what has landed, and is flushed, had better be committed now than with a later group: each commit waits for the
@@ -113,7 +107,7 @@ const COMMIT_HASHED: u64 = 16 * 1024 * 1024;
 /// ... and each time twice as many, up to 128 MiB, as long as more is hashed: by then they have enough to fetch, and a
 /// commit waits for a disk that is busy.
 const COMMIT_DOUBLINGS: u32 = 3;
-/// Between two commits: each waits for the disk twice, some milliseconds.
+/// Between two commits: each waits for the disk three times, some milliseconds.
 const COMMIT_PAUSE: Duration = Duration::from_millis(10);
 /// Changes wait at most this long for what a scan finds besides.
 const SCAN_PAUSE: Duration = Duration::from_millis(50);
@@ -144,6 +138,10 @@ impl<D: Disk> Peer<D> {
 
     /// [`Changes::due`].
     pub(super) fn changes_due(&self) -> Option<Instant> {
+        // A commit behind a flush of all would wait for all; its end commits what has landed.
+        if self.landing.syncing.is_some() && self.changes.are_landed() {
+            return None;
+        }
         self.changes
             .due(!self.scans.is_idle(), self.is_more_coming())
     }
@@ -213,8 +211,8 @@ impl<D: Disk> Peer<D> {
     /// What was not committed is taken back. A scan finds it again, after a pause.
     pub(super) fn take_changes_back(&mut self) {
         self.store.abandon();
-        // The index does not say so any more; who finds them tells.
-        self.landing.uncommitted = Uncommitted::default();
+        // The index does not say so any more; who finds them tells, and their names are flushed before that is committed.
+        self.landing.uncommitted.files.clear();
         // With it went the parts of recipes that were gathering there.
         self.stop_hashing();
         self.end_transfers();

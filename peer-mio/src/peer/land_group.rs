@@ -241,8 +241,8 @@ impl<D: Disk> Peer<D> {
 
     fn end_group(&mut self, mut group: Group<D::File>) {
         self.plan.content_landed();
-        // One that a user has just saved is told on without a pause.
-        let few = group.landed <= FLUSH_EACH;
+        // One that a user has just saved is told on without a pause, if a commit is not dear beside a landing that flushes nothing.
+        let few = group.landed <= FLUSH_EACH && self.config.flushing != Flushing::Never;
         self.finish_landing(&mut group.touched, few);
     }
 
@@ -254,12 +254,12 @@ impl<D: Disk> Peer<D> {
             }
             self.plan.content_landed();
             self.finish_landing(&mut group.touched, true);
-        } else if self.changes.any_landed() {
+        } else if self.changes.any() || self.landing.uncommitted.touched.any() {
             self.commit_changes(Durability::Durable);
         }
     }
 
-    /// Whether a group has landed in part: its own commit follows in a moment.
+    /// Whether a group has landed in part: a commit had better wait for the rest.
     pub(super) fn is_landing(&self) -> bool {
         self.landing.group.is_some()
     }
@@ -269,6 +269,8 @@ impl<D: Disk> Peer<D> {
         self.errors
             .set("flush", format!("a directory cannot be flushed: {error}"));
         self.take_changes_back();
+        // What cannot be flushed does not keep all else from being committed.
+        self.landing.uncommitted = Uncommitted::default();
         self.plan.retry_later();
     }
 
@@ -291,9 +293,12 @@ impl<D: Disk> Peer<D> {
 
     /// What has landed is committed: now, or if more is under way with what comes next.
     pub(super) fn finish_landing(&mut self, touched: &mut Touched, now: bool) {
-        let now = now || touched.is_urgent() || !self.is_more_coming();
         self.note_names(touched);
-        if now {
+        // Also of earlier slices and groups.
+        let noted = &self.landing.uncommitted.touched;
+        let flushes = self.config.flushing != Flushing::Never || noted.flush;
+        let urgent = !touched.opened.is_empty() || flushes && noted.is_urgent();
+        if now || urgent || !self.is_more_coming() {
             self.commit_changes(Durability::Durable);
         }
         self.close_way(touched);

@@ -263,7 +263,7 @@ impl<D: Disk> Peer<D> {
             self.note_trashed(row, &trashed)?;
             return Ok(());
         }
-        self.put_back(moved, from)
+        self.put_back(moved, from, touched)
     }
 
     /// A symlink that is not shared makes way: it goes to the trash.
@@ -287,12 +287,15 @@ impl<D: Disk> Peer<D> {
             );
             return Ok(());
         }
-        self.put_back(moved, at)
+        self.put_back(moved, at, touched)
     }
 
     /// What went to the trash turned out to be something else: it goes back. If there is something
     /// new at its path by now, it stays in the trash.
-    fn put_back(&self, moved: At<'_>, to: At<'_>) -> Result<(), NotLanded> {
+    fn put_back(&self, moved: At<'_>, to: At<'_>, touched: &mut Touched) -> Result<(), NotLanded> {
+        if to.place == Place::Share {
+            touched.name(to.path);
+        }
         match self.disk.rename(moved, to, RenameMode::NoReplace) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
             _ => Err(NotLanded::Changed),
@@ -332,7 +335,11 @@ impl<D: Disk> Peer<D> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error.into()),
             }
+            touched.name(&copy);
             if !self.is_what_was_indexed(at, row)? {
+                if from.place == Place::Share {
+                    touched.name(from.path);
+                }
                 match self.disk.rename(at, from, RenameMode::NoReplace) {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                         return Err(error.into());
@@ -340,7 +347,6 @@ impl<D: Disk> Peer<D> {
                     _ => return Err(NotLanded::Changed),
                 }
             }
-            touched.name(&copy);
             log::warn!(
                 "{} was changed on two peers at once: ours is kept as {}",
                 Escaped(path),

@@ -101,6 +101,12 @@ impl<D: Disk> Peer<D> {
         };
         recover_downloads(&disk, &store, now, &dropped)?;
         torn::forget_dropped(&disk, &mut store, &dropped)?;
+        if store.pending_len() > 0
+            && let Err(error) = disk.sync_all()
+        {
+            // What an earlier run had moved to its path when it was killed may not be there for good; a scan will find it.
+            log::warn!("the disk cannot be flushed: {error}");
+        }
         clear_zips(&disk);
         let initiation = next_initiation(&mut store, now)?;
         store.commit(Durability::Durable)?;

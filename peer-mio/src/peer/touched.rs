@@ -7,6 +7,9 @@ use proto_core::path;
 use std::collections::BTreeSet;
 use std::io;
 
+/// More directories than this are flushed at once, with all else.
+const MANY: usize = 32;
+
 /// Directories whose names changed: flushed once for the whole group, the trash first, so that
 /// nothing is gone from `share/` before it is safe there. And those that were opened for it.
 #[derive(Debug, Default)]
@@ -38,9 +41,9 @@ impl Touched {
             .insert(path::parent(path).unwrap_or_default().to_vec());
     }
 
-    /// Whether it has to be flushed now: something went to the trash, or a directory is open for it.
+    /// Whether it has to be flushed now: something went to the trash.
     pub fn is_urgent(&self) -> bool {
-        !self.trash.is_empty() || !self.opened.is_empty()
+        !self.trash.is_empty()
     }
 
     /// Takes the names of another one.
@@ -59,22 +62,22 @@ impl Touched {
 
     /// Flushes them.
     pub fn sync<D: Disk>(&self, disk: &D) -> io::Result<()> {
-        for directory in &self.trash {
-            disk.sync_dir(At {
-                place: Place::Trash,
-                path: directory,
-            })?;
+        if self.trash.len() + self.share.len() > MANY {
+            return disk.sync_all();
         }
-        for directory in &self.share {
-            match disk.sync_dir(At {
-                place: Place::Share,
-                path: directory,
-            }) {
-                // What landed in it is where it was moved to.
-                Err(error) if is_absent(&error) => return disk.sync_all(),
+        let trash = self.trash.iter().map(|path| (Place::Trash, path));
+        let share = self.share.iter().map(|path| (Place::Share, path));
+        for (place, path) in trash.chain(share) {
+            match disk.sync_dir(At { place, path }) {
+                // What landed in it is where it was moved to; or a user has closed it to all who read.
+                Err(error) if is_absent(&error) || is_closed(&error) => return disk.sync_all(),
                 synced => synced?,
             }
         }
         Ok(())
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
