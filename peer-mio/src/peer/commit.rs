@@ -119,7 +119,7 @@ pub(super) const STORE_TRIES: u32 = 30;
 impl<D: Disk> Peer<D> {
     /// Local changes become durable, and so may be told, when no more of them are coming or many have gathered.
     pub(super) fn commit_if_quiet(&mut self, now: Now) {
-        if !self.changes.any() || self.is_landing() {
+        if !self.changes.any() || self.is_landing() || self.is_commit_at_end_of_sync() {
             return;
         }
         self.changes.since.get_or_insert(now.mono);
@@ -136,10 +136,14 @@ impl<D: Disk> Peer<D> {
         }
     }
 
+    /// A commit behind a flush of all would wait for all; its end commits what has landed.
+    fn is_commit_at_end_of_sync(&self) -> bool {
+        self.landing.syncing.is_some() && self.changes.are_landed()
+    }
+
     /// [`Changes::due`].
     pub(super) fn changes_due(&self) -> Option<Instant> {
-        // A commit behind a flush of all would wait for all; its end commits what has landed.
-        if self.landing.syncing.is_some() && self.changes.are_landed() {
+        if self.is_commit_at_end_of_sync() {
             return None;
         }
         self.changes

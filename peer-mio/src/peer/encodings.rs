@@ -126,6 +126,9 @@ impl Encodings {
         if let Some(kept) = self.kept.find(name, encoding) {
             return Some(kept.len());
         }
+        if !matches!(encoding, Encoding::FAST | Encoding::SMALL) {
+            return None;
+        }
         self.was_used = true;
         let out = self.kept.room(longest(bytes.len()))?;
         let begun = self.stopwatch.map(|stopwatch| stopwatch());

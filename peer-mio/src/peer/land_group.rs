@@ -110,9 +110,11 @@ impl<D: Disk> Peer<D> {
             return None;
         }
         self.errors.clear("flush");
-        self.landing.uncommitted.syncing.flushed();
-        let failed =
-            self.changes.is_commit_worth(now.mono) && !self.commit_changes(Durability::Durable);
+        let uncommitted = &mut self.landing.uncommitted;
+        let urgent = uncommitted.syncing.is_urgent() || uncommitted.touched.is_urgent();
+        uncommitted.syncing.flushed();
+        let worth = urgent || self.changes.is_commit_worth(now.mono);
+        let failed = worth && !self.commit_changes(Durability::Durable);
         files.filter(|_| !failed)
     }
 
@@ -297,7 +299,9 @@ impl<D: Disk> Peer<D> {
         // Also of earlier slices and groups.
         let noted = &self.landing.uncommitted.touched;
         let flushes = self.config.flushing != Flushing::Never || noted.flush;
-        let urgent = !touched.opened.is_empty() || flushes && noted.is_urgent();
+        // Not behind a flush of all, whose end sees to it.
+        let urgent = !touched.opened.is_empty()
+            || flushes && noted.is_urgent() && self.landing.syncing.is_none();
         if now || urgent || !self.is_more_coming() {
             self.commit_changes(Durability::Durable);
         }

@@ -4,6 +4,7 @@ use super::open_way::Opened;
 use super::trash::way;
 use crate::disk::{At, Disk, Place, is_absent};
 use proto_core::path;
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::io;
 
@@ -69,8 +70,10 @@ impl Touched {
         let share = self.share.iter().map(|path| (Place::Share, path));
         for (place, path) in trash.chain(share) {
             match disk.sync_dir(At { place, path }) {
-                // What landed in it is where it was moved to; or a user has closed it to all who read.
-                Err(error) if is_absent(&error) || is_closed(&error) => return disk.sync_all(),
+                // What landed in it is where it was moved to; or a user has closed it to all who read, or put a link there.
+                Err(error) if is_absent(&error) || is_out_of_reach(&error) => {
+                    return disk.sync_all();
+                }
                 synced => synced?,
             }
         }
@@ -78,6 +81,7 @@ impl Touched {
     }
 }
 
-fn is_closed(error: &io::Error) -> bool {
+fn is_out_of_reach(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
+        || error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }

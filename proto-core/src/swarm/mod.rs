@@ -18,6 +18,8 @@ pub use table::Swarms;
 /// Between two HAVEs about one content to one peer, while chunks come: so long for each of those who fetch it, ourselves
 /// too, since each of them is told.
 const TELL_PAUSE: Duration = Duration::from_millis(2);
+/// ... and with many of them: shorter than who fetches waits for what others may have (`engine/swarms.rs`).
+const LONGEST_TELL_PAUSE: Duration = Duration::from_millis(16);
 /// The same while none come: what was lost is repaired by the next. As long as none has come already, since many contents
 /// may wait for their turn at once, and what is told of these would be most of all that is told.
 const TELL_AGAIN: Duration = Duration::from_millis(250);
@@ -148,7 +150,7 @@ impl Swarm {
         self.taken.set(place);
         self.stirred_at = now;
         let fetching = self.sources.iter().filter_map(Source::fetching).count() as u32;
-        let pause = TELL_PAUSE * (fetching + 1);
+        let pause = LONGEST_TELL_PAUSE.min(TELL_PAUSE * (fetching + 1));
         for source in &mut self.sources {
             source.news_for_it(now, pause);
         }
