@@ -293,8 +293,8 @@ impl<D: Disk> Peer<D> {
         Ok(())
     }
 
-    /// What has landed is committed: now, or if more is under way with what comes next.
-    pub(super) fn finish_landing(&mut self, touched: &mut Touched, now: bool) {
+    /// What has landed is committed: at once, or if more is under way with what comes next.
+    pub(super) fn finish_landing(&mut self, touched: &mut Touched, at_once: bool) {
         self.note_names(touched);
         // Also of earlier slices and groups.
         let noted = &self.landing.uncommitted.touched;
@@ -302,7 +302,7 @@ impl<D: Disk> Peer<D> {
         // Not behind a flush of all, whose end sees to it.
         let urgent = !touched.opened.is_empty()
             || flushes && noted.is_urgent() && self.landing.syncing.is_none();
-        if now || urgent || !self.is_more_coming() {
+        if at_once || urgent || !self.is_more_coming() {
             self.commit_changes(Durability::Durable);
         }
         self.close_way(touched);

@@ -42,7 +42,7 @@ impl Run {
 
     /// Whether a file fits in; then it is in.
     fn take(&mut self, index: IndexId, sequence: Sequence, size: u64, name: usize) -> bool {
-        let is_near = self.id.index == index && group(self.id.first) == group(sequence);
+        let is_near = self.id.index == index && stretch(self.id.first) == stretch(sequence);
         if !is_near || self.bytes.saturating_add(size) > MAX_FILES {
             return false;
         }
@@ -70,8 +70,8 @@ impl Run {
     }
 }
 
-/// Which of the groups that bundles are made of a sequence belongs to.
-fn group(sequence: Sequence) -> u64 {
+/// Which stretch of sequences, from one multiple of 128 to the next, a run with this one is of.
+fn stretch(sequence: Sequence) -> u64 {
     sequence / BundleId::SPAN
 }
 
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(run.id.first, 150);
         assert_eq!(run.id.sequences().collect::<Vec<_>>(), [150, 200, 250, 255]);
         assert_eq!((run.bytes, run.names), (40, 20));
-        // Of the group before, and of the one behind.
+        // Of the stretch before, and of the one behind.
         runs.gather(INDEX, 127, 10, 5);
         runs.gather(INDEX, 256, 10, 5);
         assert_eq!(runs.gathering.len(), 3);
