@@ -1,15 +1,18 @@
-//! Where a content is cut into chunks: FastCDC (Xia et al., USENIX ATC 2016) with normalized chunking
-//! of level 2. Every peer must cut alike, so all of this is part of the protocol (docs/protocol.md,
-//! "Chunks").
+//! Where a content is cut into chunks: as FastCDC does it (Xia et al., USENIX ATC 2016), with normalized chunking
+//! of level 2, but with tests of a place that vector units make. Every peer must cut alike, so all of
+//! this is part of the protocol (docs/protocol.md, "Chunks").
+
+mod candidates;
 
 use crate::limits::MAX_PIECE;
+use candidates::{LANES, candidates};
 
 /// From the file size on that is above this, in bytes, chunks are four times larger, so that a recipe
 /// stays small.
 const LARGE_FILE: u64 = 1 << 30;
 
-/// Bytes that the gear hash looks back on: each byte shifts it by one of its 64 bits.
-const WINDOW: usize = 64;
+/// Bytes before a place that decide whether it is a cut.
+const WINDOW: usize = 32;
 
 /// Smallest chunk of any content but its last, in bytes: a file of at most this many is one chunk.
 pub const SMALLEST_CHUNK: u32 = 16 * 1024;
@@ -17,12 +20,6 @@ pub const SMALLEST_CHUNK: u32 = 16 * 1024;
 /// Level of normalized chunking: bits by which the mask is stricter below the average size and looser
 /// above it.
 const LEVEL: u32 = 2;
-
-/// "tinypeer" in ASCII: where splitmix64 begins to make the gear table.
-const SEED: u64 = 0x7469_6e79_7065_6572;
-
-/// One random number for each value of a byte.
-static GEAR: [u64; 256] = gear_table();
 
 /// Sizes of the chunks of a content, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,14 +71,20 @@ impl Params {
         self.max
     }
 
-    /// The hashes below this cut a chunk that is as yet shorter than the average.
+    /// A candidate whose hash is below this cuts a chunk that is as yet shorter than the average.
     const fn strict(self) -> u64 {
-        1 << (u64::BITS - self.avg.ilog2() - LEVEL)
+        self.usual() >> LEVEL
     }
 
-    /// The hashes below this cut a chunk of the average size or more.
+    /// A candidate whose hash is below this cuts a chunk of the average size or more.
     const fn loose(self) -> u64 {
-        1 << (u64::BITS - self.avg.ilog2() + LEVEL)
+        self.usual() << LEVEL
+    }
+
+    /// The limit between the two: candidates cut somewhat more often than once in the average size, as outside of
+    /// random bytes there are fewer.
+    const fn usual(self) -> u64 {
+        9 << (u64::BITS + candidates::BITS - self.avg.ilog2() - 3)
     }
 }
 
@@ -91,7 +94,8 @@ pub struct Cutter {
     params: Params,
     /// Bytes of the chunk so far.
     len: usize,
-    hash: u64,
+    /// The last of them, once a cut may come.
+    last: [u8; WINDOW],
 }
 
 impl Cutter {
@@ -101,7 +105,7 @@ impl Cutter {
         Self {
             params,
             len: 0,
-            hash: 0,
+            last: [0; WINDOW],
         }
     }
 
@@ -111,54 +115,94 @@ impl Cutter {
         let Params { min, avg, max } = self.params;
         let mut rest = bytes;
         // What no decision depends on is not even looked at.
-        self.skip_to(min - WINDOW, &mut rest);
-        let cut = self.scan_to(min - 1, 0, &mut rest)
-            || self.scan_to(avg - 1, self.params.strict(), &mut rest)
+        self.take_to(min - 1 - WINDOW, &mut rest);
+        let before = self.take_to(min - 1, &mut rest);
+        self.remember(before);
+        let cut = self.scan_to(avg - 1, self.params.strict(), &mut rest)
             || self.scan_to(max - 1, self.params.loose(), &mut rest)
-            || self.skip_to(max, &mut rest);
+            || !self.take_to(max, &mut rest).is_empty();
         if cut {
             *self = Self::new(self.params);
         }
         cut.then(|| bytes.len() - rest.len())
     }
 
-    /// Takes bytes until the chunk has `end` of them; whether it has.
-    fn skip_to(&mut self, end: usize, rest: &mut &[u8]) -> bool {
+    /// Takes bytes until the chunk has `end` of them.
+    fn take_to<'a>(&mut self, end: usize, rest: &mut &'a [u8]) -> &'a [u8] {
         let len = end.saturating_sub(self.len).min(rest.len());
-        self.len += len;
-        *rest = rest.get(len..).unwrap_or_default();
-        self.len == end
+        let (taken, left) = rest.split_at_checked(len).unwrap_or_default();
+        self.len += taken.len();
+        *rest = left;
+        taken
     }
 
-    /// Takes bytes until the chunk has `end` of them or its hash falls below `limit`; whether it fell.
+    /// Takes bytes until the chunk has `end` of them or there is a cut; whether there is.
     fn scan_to(&mut self, end: usize, limit: u64, rest: &mut &[u8]) -> bool {
-        let len = end.saturating_sub(self.len).min(rest.len());
-        let (part, _) = rest.split_at_checked(len).unwrap_or_default();
-        let mut hash = self.hash;
-        // Blocks whose hashes do not wait for each other: a third faster than byte by byte.
-        let (blocks, _) = part.as_chunks::<4>();
-        let in_blocks = blocks.iter().position(|block| {
-            let (next, falls) = roll_block(hash, block, limit);
-            if !falls {
-                hash = next;
-            }
-            falls
-        });
-        let passed = 4 * in_blocks.unwrap_or(blocks.len());
-        let cut = part
-            .get(passed..)
-            .unwrap_or_default()
-            .iter()
-            .position(|&byte| {
-                hash = roll(hash, byte);
-                hash < limit
-            });
-        self.hash = hash;
-        let taken = cut.map_or(len, |at| passed + at + 1);
-        self.len += taken;
-        *rest = rest.get(taken..).unwrap_or_default();
+        let before = (self.len, *rest);
+        let part = self.take_to(end, rest);
+        let cut = self.first_cut(part, limit);
+        if let Some(at) = cut {
+            (self.len, *rest) = before;
+            self.take_to(self.len + at, rest);
+        }
+        self.remember(part);
         cut.is_some()
     }
+
+    /// How many of these bytes, which come next, stand before the first cut among them.
+    fn first_cut(&self, part: &[u8], limit: u64) -> Option<usize> {
+        // The first bytes with those before them, so that all that is looked at lies in one piece.
+        let mut joined = [0; 2 * WINDOW];
+        let head = part.get(..WINDOW).unwrap_or(part);
+        let (front, back) = joined.split_at_mut(WINDOW);
+        front.copy_from_slice(&self.last);
+        for (to, from) in back.iter_mut().zip(head) {
+            *to = *from;
+        }
+        let joined = joined.get(..WINDOW + head.len())?;
+        let in_joined = first_cut_behind_window(joined, limit).map(|end| end - WINDOW);
+        in_joined.or_else(|| first_cut_behind_window(part, limit))
+    }
+
+    /// Keeps the last bytes.
+    fn remember(&mut self, taken: &[u8]) {
+        if let Some(last) = taken.last_chunk() {
+            self.last = *last;
+            return;
+        }
+        self.last.rotate_left(taken.len());
+        for (to, from) in self.last.iter_mut().rev().zip(taken.iter().rev()) {
+            *to = *from;
+        }
+    }
+}
+
+/// The first cut behind the window's length at the start of these bytes: how many stand before it.
+fn first_cut_behind_window(bytes: &[u8], limit: u64) -> Option<usize> {
+    let mut passed = WINDOW;
+    while passed < bytes.len() {
+        let mut candidates = candidates(bytes, passed);
+        while candidates != 0 {
+            let end = passed + candidates.trailing_zeros() as usize + 1;
+            if hash_before(bytes, end).is_some_and(|hash| hash < limit) {
+                return Some(end);
+            }
+            candidates &= candidates - 1;
+        }
+        passed += LANES;
+    }
+    None
+}
+
+/// The hash of the window before a place.
+fn hash_before(bytes: &[u8], end: usize) -> Option<u64> {
+    let window: &[u8; WINDOW] = bytes.get(..end)?.last_chunk()?;
+    let (numbers, _) = window.as_chunks();
+    let hash = numbers.iter().fold(0_u64, |hash, number| {
+        let hash = (hash ^ u64::from_le_bytes(*number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^ (hash >> 32)
+    });
+    Some(hash)
 }
 
 /// Length of the chunk at the start of `data`; `None` if more data is needed (there are less than
@@ -169,39 +213,4 @@ pub fn cut(params: Params, data: &[u8], end_of_content: bool) -> Option<usize> {
         return None;
     }
     Cutter::new(params).push(data).or(Some(data.len()))
-}
-
-/// The gear hash a block further, and whether it falls below `limit` on the way.
-fn roll_block(hash: u64, block: &[u8; 4], limit: u64) -> (u64, bool) {
-    let mut alone = 0;
-    let mut next = hash;
-    let mut falls = false;
-    for (shift, &byte) in (1..).zip(block) {
-        // What the block alone would hash to; only then comes the hash that had to be waited for.
-        alone = roll(alone, byte);
-        next = (hash << shift).wrapping_add(alone);
-        falls |= next < limit;
-    }
-    (next, falls)
-}
-
-/// The gear hash one byte further.
-fn roll(hash: u64, byte: u8) -> u64 {
-    // The table has a place for each byte; the compiler sees it too and leaves the default out.
-    (hash << 1).wrapping_add(GEAR.get(usize::from(byte)).copied().unwrap_or_default())
-}
-
-const fn gear_table() -> [u64; 256] {
-    let mut table = [0; 256];
-    let mut rest: &mut [u64] = &mut table;
-    let mut state = SEED;
-    while let Some((first, others)) = rest.split_first_mut() {
-        // splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        *first = mixed ^ (mixed >> 31);
-        rest = others;
-    }
-    table
 }
