@@ -10,6 +10,7 @@
 
 mod agreement;
 mod announcement;
+mod build_request;
 mod config;
 mod event;
 mod journals;
