@@ -91,7 +91,12 @@ impl Encodings {
             ObjectId::Bundle(bundle) => ContentId(bundle.bytes()),
             ObjectId::Recipe(_) | ObjectId::Journal(_) => return self.encode_page(name, bytes),
         };
-        let encoding = self.affordable(asked.rate?)?;
+        let rate = asked.rate?;
+        // What was encoded for another one costs nothing.
+        if let Some(kept) = self.kept.find_any(name) {
+            return Some(kept);
+        }
+        let encoding = self.affordable(rate)?;
         if !self.may_shrink(content) {
             return None;
         }
