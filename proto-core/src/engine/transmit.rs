@@ -173,6 +173,7 @@ impl<K: CipherKey> Engine<K> {
         objects: &mut impl Objects,
     ) -> Option<Transmit> {
         let remote = self.remotes.get_mut(peer.place())?.as_mut()?;
+        let rate = self.demand.rate(now, peer);
         let allowed = self.up.map_or(usize::MAX, |up| up.room(now));
         let (mut len, mut first) = (0, None);
         while let Some(rest) = buffer.get_mut(len..)
@@ -188,7 +189,7 @@ impl<K: CipherKey> Engine<K> {
             let Built::Message(plaintext) =
                 remote
                     .serve
-                    .build(objects, body, first.map(|first| first - SEAL))
+                    .build(objects, rate, body, first.map(|first| first - SEAL))
             else {
                 break;
             };
