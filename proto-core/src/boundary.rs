@@ -88,12 +88,12 @@ pub enum Read {
     Malformed,
 }
 
-/// How a piece may travel, and how fast its puller gets what we send.
+/// How a piece may travel, and how fast its puller and all others get what we send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Asked {
     /// [`Encoding::ANY`], or the one that the piece was begun in.
     pub encoding: Encoding,
-    /// Bytes per second; `None`: not known.
+    /// Bytes per second to its puller and to all others who asked lately; `None`: its own are not known.
     pub rate: Option<u64>,
 }
 

@@ -10,7 +10,7 @@ use crate::wire::ObjectId;
 use crate::wire::block::Block;
 use crate::wire::encoding::Encoding;
 use crate::wire::refuse::{Refuse, RefuseReason};
-use crate::wire::request::{Request, rate};
+use crate::wire::request::Request;
 use heapless::Deque;
 
 /// Pieces of which a peer may ask for the rest before it knows how they come; it asks for them one by one.
@@ -36,14 +36,13 @@ struct Burst {
     /// As asked for; then as the object has it.
     length: usize,
     asked: Encoding,
-    rate: u16,
     /// How it travels, and its length so.
     encoding: Encoding,
     sent: u32,
     /// Whether it is the rest of a piece whose beginning was asked for before.
     rest: bool,
     looked_up: bool,
-    segment: usize,
+    segment: u16,
     tag: u32,
     wanted: SegmentBitmap,
     next: u16,
@@ -61,9 +60,9 @@ pub enum Built {
 impl Serve {
     /// Takes a request.
     pub fn request(&mut self, request: &Request<'_>) {
-        let segment = usize::from(request.segment());
+        let segment = request.segment();
         for item in request.items() {
-            if segment > LONGEST_SEGMENT {
+            if usize::from(segment) > LONGEST_SEGMENT {
                 self.refuse(item.tag, RefuseReason::MALFORMED);
                 continue;
             }
@@ -96,7 +95,6 @@ impl Serve {
                 length: item.length as usize,
                 asked: chosen.unwrap_or(item.encoding),
                 rest: chosen.is_some(),
-                rate: request.rate_units(),
                 encoding: Encoding::NONE,
                 sent: item.length,
                 looked_up: false,
@@ -134,9 +132,11 @@ impl Serve {
 
     /// Builds the next message into `out`. Messages of one burst have the same length, the last one
     /// of a piece may be shorter; `same` limits to messages of just this length or a shorter last one.
+    /// `rate` is what is wanted of the encoder ([`Asked::rate`]).
     pub fn build(
         &mut self,
         objects: &mut impl Objects,
+        rate: Option<u64>,
         out: &mut [u8],
         same: Option<usize>,
     ) -> Built {
@@ -147,7 +147,7 @@ impl Serve {
         }
         let mut waiting = 0;
         while let Some(burst) = self.bursts.front_mut() {
-            let next = burst.next(objects, out, same);
+            let next = burst.next(objects, rate, out, same);
             if let Some(encoding) = burst.take_choice() {
                 if self.chosen.is_full() {
                     self.chosen.pop_front();
@@ -201,15 +201,22 @@ enum Next {
 }
 
 impl Burst {
-    fn next(&mut self, objects: &mut impl Objects, out: &mut [u8], same: Option<usize>) -> Next {
+    fn next(
+        &mut self,
+        objects: &mut impl Objects,
+        rate: Option<u64>,
+        out: &mut [u8],
+        same: Option<usize>,
+    ) -> Next {
+        let segment = usize::from(self.segment).max(1);
         if !self.looked_up {
             match objects.piece(self.object, self.start, self.length) {
                 Read::Ready(0) => return Next::Refused(RefuseReason::GONE),
                 Read::Ready(length) => {
                     self.length = length;
-                    self.choose_encoding(objects);
+                    self.choose_encoding(objects, rate);
                     self.looked_up = true;
-                    let segments = (self.sent as usize).div_ceil(self.segment.max(1));
+                    let segments = (self.sent as usize).div_ceil(segment);
                     // What was asked for before tells the length of an encoded piece.
                     if !self.rest && !(0..segments).any(|place| self.wanted.get(place)) {
                         // A page got shorter: any segment tells its new length.
@@ -221,13 +228,13 @@ impl Burst {
             }
         }
         let (encoding, length) = (self.encoding, self.sent as usize);
-        let segments = length.div_ceil(self.segment.max(1));
+        let segments = length.div_ceil(segment);
         let Some(place) = (usize::from(self.next)..segments).find(|place| self.wanted.get(*place))
         else {
             return Next::End;
         };
-        let at = place * self.segment;
-        let payload = self.segment.min(length.saturating_sub(at));
+        let at = place * segment;
+        let payload = segment.min(length.saturating_sub(at));
         let len = Block::HEADER_LEN + payload;
         if same.is_some_and(|same| len > same) {
             return Next::Longer;
@@ -281,11 +288,11 @@ impl Burst {
         })
     }
 
-    fn choose_encoding(&mut self, objects: &mut impl Objects) {
+    fn choose_encoding(&mut self, objects: &mut impl Objects, rate: Option<u64>) {
         let may_be = self.object.may_be_encoded() && self.asked != Encoding::NONE;
         let asked = Asked {
             encoding: self.asked,
-            rate: rate(self.rate),
+            rate,
         };
         let encoded = may_be
             .then(|| objects.encode(self.object, self.start, self.length, asked))
@@ -343,7 +350,7 @@ mod tests {
         let mut serve = Serve::default();
         serve.request(&request);
         let mut out = [0; 1200];
-        let Built::Message(len) = serve.build(&mut PageOf(page), &mut out, None) else {
+        let Built::Message(len) = serve.build(&mut PageOf(page), None, &mut out, None) else {
             unreachable!("no answer")
         };
         check(Message::decode(&out[..len]).unwrap());

@@ -24,8 +24,8 @@ const SAMPLE: usize = 4096;
 const DULL_CONTENTS: usize = 32;
 /// Of such a content at most so many pieces go by before another sample; twice as many each time.
 const MOST_SKIPPED: u16 = 32;
-/// What the fast encoder takes in is to be so many tenths of the rate of the link: what it makes of text is two and a half times
-/// smaller, so up to there it fills the link. With less, several who are served at once get less than unencoded.
+/// What the fast encoder takes in is to be so many tenths of what the paths of all who ask carry: what it makes of text is two and a
+/// half times smaller, so up to there it fills them.
 const FAST_MARGIN: u64 = 25;
 /// The small one, which takes twice the time from all else that shares the thread, is to have more to spare, ...
 const SMALL_MARGIN: u64 = 30;
@@ -55,7 +55,7 @@ pub struct Encodings {
     encoder: Encoder,
     fast: Speed,
     small: Speed,
-    /// The small encoder is in use on links of at most this rate.
+    /// The small encoder is in use for a demand of at most this.
     small_up_to: u64,
     dull: VecDeque<Dull>,
     kept: Kept,
@@ -91,7 +91,12 @@ impl Encodings {
             ObjectId::Bundle(bundle) => ContentId(bundle.bytes()),
             ObjectId::Recipe(_) | ObjectId::Journal(_) => return self.encode_page(name, bytes),
         };
-        let encoding = self.affordable(asked.rate?)?;
+        let rate = asked.rate?;
+        // What was encoded for another one costs nothing.
+        if let Some(kept) = self.kept.find_any(name) {
+            return Some(kept);
+        }
+        let encoding = self.affordable(rate)?;
         if !self.may_shrink(content) {
             return None;
         }
@@ -157,7 +162,7 @@ impl Encodings {
         }
     }
 
-    /// The best encoding that keeps up with a link of this rate.
+    /// The best encoding that keeps up with this demand.
     fn affordable(&mut self, rate: u64) -> Option<Encoding> {
         let margin = if rate <= self.small_up_to {
             SMALL_KEPT

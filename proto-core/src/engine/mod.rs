@@ -10,7 +10,9 @@
 
 mod agreement;
 mod announcement;
+mod build_request;
 mod config;
+mod demand;
 mod event;
 mod journals;
 mod poll_event;
@@ -31,6 +33,7 @@ use crate::swarm::{Sources, Swarms};
 use crate::time::{Duration, Instant};
 use crate::wire::encoding::Encoding;
 pub use config::{Config, Limits, Own};
+use demand::Demand;
 pub use event::Event;
 pub use receive::Delivery;
 pub use remote::PeerStatus;
@@ -55,6 +58,8 @@ pub struct Engine<K = PureRust> {
     /// Whether pieces of contents may come encoded, and how long those became.
     encodings: bool,
     expected: Expected,
+    /// What is wanted of the encoder.
+    demand: Demand,
     /// Since when only what others are to get for us is left to ask for.
     waiting_since: Option<Instant>,
     /// When to look again because of that.
@@ -86,6 +91,7 @@ impl<K: CipherKey> Engine<K> {
             swarms: Swarms::default(),
             encodings: true,
             expected: Expected::default(),
+            demand: Demand::default(),
             waiting_since: None,
             patience_ends: Instant::FAR_FUTURE,
             askable: None,

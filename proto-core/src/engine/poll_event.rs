@@ -100,6 +100,7 @@ impl<K: CipherKey> Engine<K> {
             piece.ended = true;
         }
         remote.forget_connection();
+        self.demand.forget(peer);
         self.forget_source(peer, None);
     }
 }

@@ -76,6 +76,7 @@ impl<K: CipherKey> Engine<K> {
             Message::Announce(announce) => self.handle_announce(now, peer, &announce),
             Message::Request(request) => {
                 remote.serve.request(&request);
+                self.demand.note(now, peer, &request);
                 None
             }
             Message::Block(block, payload) => {

@@ -58,13 +58,11 @@ impl<'a> Request<'a> {
     /// Bytes per second that the puller measured of whom it asks, rounded up; `None`: not known.
     #[must_use]
     pub fn rate(&self) -> Option<u64> {
-        rate(self.rate)
-    }
-
-    /// The same as it was sent.
-    #[must_use]
-    pub fn rate_units(&self) -> u16 {
-        self.rate
+        match self.rate {
+            0 => None,
+            u16::MAX => Some(u64::MAX),
+            units => Some(u64::from(units) * RATE_UNIT),
+        }
     }
 
     /// The wanted pieces; they were checked when the message was read.
@@ -97,16 +95,6 @@ impl<'a> Request<'a> {
             rate,
             items,
         })
-    }
-}
-
-/// Bytes per second of a rate as it was sent.
-#[must_use]
-pub fn rate(units: u16) -> Option<u64> {
-    match units {
-        0 => None,
-        u16::MAX => Some(u64::MAX),
-        units => Some(u64::from(units) * RATE_UNIT),
     }
 }
 

@@ -125,6 +125,59 @@ fn a_server_is_told_what_the_link_carries_as_soon_as_that_is_known() {
     }
 }
 
+/// The rates that the server is told while so many of two peers fetch for a second, each over 100 Mbit/s of its own.
+fn told_while(fetching: &[usize]) -> Vec<u64> {
+    let mut sim = Sim::group(1, Path::of_rate(100, 2_000, 0), 3);
+    sim.host(2).library.shrinking = Shrinking::To(3);
+    sim.connect();
+    for puller in fetching {
+        let wants = sim.add_content(*puller as u64, 400 * MB, &[2]);
+        sim.want(*puller, &wants);
+    }
+    sim.run_ms(500);
+    sim.host(2).library.encodings.clear();
+    sim.run_ms(1000);
+    let asked = &sim.host(2).library.encodings;
+    asked.iter().filter_map(|asked| asked.rate).collect()
+}
+
+#[test]
+fn a_server_is_told_what_all_who_fetch_from_it_get() {
+    let alone = told_while(&[0]);
+    assert!(
+        !alone.is_empty() && alone.iter().all(|rate| *rate < 15_000_000),
+        "{alone:?}"
+    );
+    let both = told_while(&[0, 1]);
+    assert!(
+        !both.is_empty()
+            && both
+                .iter()
+                .all(|rate| (20_000_000..30_000_000).contains(rate)),
+        "{both:?}"
+    );
+}
+
+#[test]
+fn who_has_all_is_not_in_what_the_others_get() {
+    let mut sim = Sim::group(1, Path::of_rate(100, 2_000, 0), 3);
+    sim.host(2).library.shrinking = Shrinking::To(3);
+    sim.connect();
+    let all = sim.add_content(1, 400 * MB, &[2]);
+    sim.want(0, &all);
+    let few = sim.add_content(2, 4 * MB, &[2]);
+    sim.pull_all(1, &few, 60);
+    sim.run_ms(300);
+    sim.host(2).library.encodings.clear();
+    sim.run_ms(500);
+    let asked = &sim.host(2).library.encodings;
+    assert!(!asked.is_empty());
+    assert!(
+        asked.iter().all(|asked| asked.rate < Some(15_000_000)),
+        "{asked:?}"
+    );
+}
+
 #[test]
 fn who_wants_no_encodings_asks_for_none() {
     let mut sim = Sim::group(1, Path::default(), 2);

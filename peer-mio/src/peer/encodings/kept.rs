@@ -44,9 +44,20 @@ pub struct Kept {
 impl Kept {
     /// The bytes of a piece.
     pub fn find(&self, name: PieceName, encoding: Encoding) -> Option<&[u8]> {
-        let mut pieces = self.pieces.iter().rev();
-        let piece = pieces.find(|piece| piece.name == name && piece.encoding == encoding)?;
+        let piece = self.piece(name, encoding)?;
         self.ring.get(piece.at..piece.at + piece.len)
+    }
+
+    /// The encoding in which a piece is here, and its length so.
+    pub fn find_any(&self, name: PieceName) -> Option<(Encoding, usize)> {
+        let piece = self.piece(name, Encoding::ANY)?;
+        Some((piece.encoding, piece.len))
+    }
+
+    fn piece(&self, name: PieceName, encoding: Encoding) -> Option<&Piece> {
+        let asked = |piece: &Piece| encoding == Encoding::ANY || encoding == piece.encoding;
+        let mut pieces = self.pieces.iter().rev();
+        pieces.find(|piece| piece.name == name && asked(piece))
     }
 
     /// A piece is not what it was.

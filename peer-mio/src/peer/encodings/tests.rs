@@ -129,6 +129,27 @@ fn what_was_begun_in_an_encoding_goes_on_in_it_however_slow_the_encoder() {
 }
 
 #[test]
+fn what_is_kept_goes_to_another_one_at_no_cost_whatever_is_wanted_of_the_encoder() {
+    let mut encodings = encodings(1_000);
+    encodings.fast.measure(PIECE, Duration::from_micros(1_000));
+    let text = text();
+    let slow = any(1_000_000);
+    let chosen = encodings.choose(name(1, 0), slow, &text);
+    assert_eq!(chosen.map(|(encoding, _)| encoding), Some(Encoding::SMALL));
+    let too_much = any(1_000_000_000);
+    assert_eq!(encodings.choose(name(1, 1), too_much, &text), None);
+    let before = TIME.with(Cell::get);
+    assert_eq!(encodings.choose(name(1, 0), too_much, &text), chosen);
+    assert_eq!(TIME.with(Cell::get), before);
+    // What begins to measure its path gets all as it is.
+    let unknown = Asked {
+        encoding: Encoding::ANY,
+        rate: None,
+    };
+    assert_eq!(encodings.choose(name(1, 0), unknown, &text), None);
+}
+
+#[test]
 fn an_encoder_that_was_slow_for_a_while_is_tried_again() {
     let mut encodings = encodings(100_000);
     let text = text();
