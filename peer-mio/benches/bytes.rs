@@ -109,8 +109,8 @@ fn send_and_receive(bencher: Bencher<'_, '_>, len: usize) {
             assert!(matches!(sent, Ok(SendOutcome::Sent)));
             let mut received = 0;
             while received < burst.len() {
-                let more = receiver.receive(&mut |_, datagram, _| {
-                    received += datagram.len();
+                let more = receiver.receive(&mut |_, datagrams, _| {
+                    received += datagrams.map(|datagram| datagram.len()).sum::<usize>();
                     true
                 });
                 assert!(more.is_ok(), "{more:?}");

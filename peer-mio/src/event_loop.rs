@@ -219,16 +219,21 @@ impl EventLoop {
                 return;
             }
             let (peer, legacy) = (&mut self.peer, &mut self.legacy);
-            match self
-                .socket
-                .receive(&mut |from, datagram, mark| match legacy {
-                    // No datagram of ours begins with a 0.
+            let received = self.socket.receive(&mut |from, datagrams, mark| {
+                // No datagram of ours begins with a 0.
+                let mut ours = datagrams.filter_map(|datagram| match legacy {
                     Some((legacy, _)) if datagram.first() == Some(&0) => {
                         legacy.handle_blocks(now, from, datagram);
-                        false
+                        None
                     }
-                    _ => peer.handle_datagram(now, from, datagram, mark),
-                }) {
+                    _ => Some(datagram),
+                });
+                let proved = peer.handle_datagrams(now, from, &mut ours, mark);
+                // An ancestor need not be a peer.
+                ours.for_each(drop);
+                proved
+            });
+            match received {
                 Ok(more) => self.socket_ready = more,
                 Err(error) => {
                     log::warn!("receiving failed: {error}");

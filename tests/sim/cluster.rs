@@ -256,7 +256,7 @@ impl Cluster {
                     .get_mut(place)
                     .and_then(|machine| machine.peer.as_mut())
                 {
-                    peer.handle_datagram(now, from, &mut datagram, Mark::None);
+                    peer.handle_datagrams(now, from, [&mut datagram[..]].into_iter(), Mark::None);
                 }
             }
         }

@@ -255,7 +255,12 @@ fn echoed(is_own_address: fn(SocketAddr) -> bool) -> Peer<SimDisk> {
     let mut peer = lone(1, 7, is_own_address);
     for millis in (0..5000).step_by(50) {
         for mut datagram in said(&mut peer, at(millis)) {
-            peer.handle_datagram(at(millis), address(2), &mut datagram, Mark::None);
+            peer.handle_datagrams(
+                at(millis),
+                address(2),
+                [&mut datagram[..]].into_iter(),
+                Mark::None,
+            );
         }
     }
     peer
@@ -282,10 +287,20 @@ fn two_keys_are_told_of_on_both_sides() {
     let (mut one, mut two) = (lone(1, 7, |_| false), lone(2, 8, |_| false));
     for millis in (0..5000).step_by(50) {
         for mut datagram in said(&mut one, at(millis)) {
-            two.handle_datagram(at(millis), address(1), &mut datagram, Mark::None);
+            two.handle_datagrams(
+                at(millis),
+                address(1),
+                [&mut datagram[..]].into_iter(),
+                Mark::None,
+            );
         }
         for mut datagram in said(&mut two, at(millis)) {
-            one.handle_datagram(at(millis), address(2), &mut datagram, Mark::None);
+            one.handle_datagrams(
+                at(millis),
+                address(2),
+                [&mut datagram[..]].into_iter(),
+                Mark::None,
+            );
         }
     }
     for peer in [one, two] {

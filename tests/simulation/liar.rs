@@ -364,14 +364,9 @@ impl<S: Shelf> Meeting<S> {
                     liar.engine
                         .poll_transmit(self.now, &mut self.buffer, &mut objects)
                 {
-                    for datagram in self.buffer[..transmit.len].chunks_mut(transmit.segment_size) {
-                        self.peer.handle_datagram(
-                            at(self.now),
-                            address(place),
-                            datagram,
-                            Mark::None,
-                        );
-                    }
+                    let datagrams = self.buffer[..transmit.len].chunks_mut(transmit.segment_size);
+                    self.peer
+                        .handle_datagrams(at(self.now), address(place), datagrams, Mark::None);
                 }
             }
         }

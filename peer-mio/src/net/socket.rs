@@ -9,6 +9,7 @@ use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::slice::ChunksMut;
 
 /// Messages taken in one call; with receive offload each may hold many datagrams.
 const BATCH: usize = 8;
@@ -125,9 +126,9 @@ impl Socket {
         self.lost.take()
     }
 
-    /// Takes what one call gives and hands `sink` every datagram with its source and its mark; IPv4 sources are
-    /// IPv4 also on an IPv6 socket. `false` if nothing is left. Empty datagrams are
-    /// dropped. `sink` says whether the datagram proved to be that peer's: what is sent to it then
+    /// Takes what one call gives and hands `sink` the datagrams of each source that came together, with their mark; IPv4
+    /// sources are IPv4 also on an IPv6 socket. `false` if nothing is left. Empty datagrams are
+    /// dropped. `sink` says whether one of them proved to be that peer's: what is sent to it then
     /// leaves from the address that it had sent to.
     ///
     /// # Errors
@@ -135,7 +136,7 @@ impl Socket {
     /// with are no errors.
     pub fn receive(
         &mut self,
-        sink: &mut dyn FnMut(SocketAddr, &mut [u8], Mark) -> bool,
+        sink: &mut dyn FnMut(SocketAddr, ChunksMut<'_, u8>, Mark) -> bool,
     ) -> io::Result<bool> {
         let mut about = [RecvMeta::default(); BATCH];
         let mut slices = self
@@ -166,11 +167,7 @@ impl Socket {
                 Some(EcnCodepoint::Ce) => Mark::Congestion,
                 _ => Mark::None,
             };
-            let mut proved = false;
-            for datagram in received.chunks_mut(meta.stride.max(1)) {
-                proved |= sink(source, datagram, mark);
-            }
-            if proved {
+            if sink(source, received.chunks_mut(meta.stride.max(1)), mark) {
                 self.sources.note(source, meta.dst_ip);
             }
         }

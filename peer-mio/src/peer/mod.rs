@@ -158,20 +158,22 @@ pub struct Peer<D: Disk> {
 }
 
 impl<D: Disk> Peer<D> {
-    /// Takes one datagram. From an address that is not configured it is dropped unseen. True if it
+    /// Takes datagrams of one source. From an address that is not configured they are dropped unseen. True if one
     /// proved to be that peer's.
-    pub fn handle_datagram(
+    pub fn handle_datagrams<'a>(
         &mut self,
         now: Now,
         from: SocketAddr,
-        datagram: &mut [u8],
+        datagrams: impl Iterator<Item = &'a mut [u8]>,
         mark: Mark,
     ) -> bool {
         let Some(peer) = self.slot_at(from) else {
             return false;
         };
         let before = self.engine.bytes_received(peer);
-        self.receive(now, peer, datagram, mark);
+        for datagram in datagrams {
+            self.receive(now, peer, datagram, mark);
+        }
         self.engine.bytes_received(peer) > before
     }
 
