@@ -167,14 +167,18 @@ impl Serve {
                         return Built::Nothing;
                     }
                 }
-                Next::End => drop(self.bursts.pop_front()),
+                Next::End => {
+                    // The next piece may go on in segments of the same length.
+                    self.bursts.pop_front();
+                    continue;
+                }
                 Next::Refused(reason) => {
                     let tag = burst.tag;
                     self.bursts.pop_front();
                     self.refuse(tag, reason);
                 }
             }
-            // What follows is of another length.
+            // A REFUSE is of another length.
             if same.is_some() {
                 return Built::Nothing;
             }
