@@ -3,14 +3,13 @@
 //! landed would pass for a user's change and be in conflict with that.
 
 use super::pickup::{is_racy, never_matching};
-use super::start::StartError;
+use super::recover::hash;
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
-use crate::jobs::Progress;
-use crate::jobs::hash::HashJob;
-use crate::store::{Fingerprint, Pending, Row, Run, Store};
+use crate::store::{Fingerprint, Pending, Row, Run, Store, StoreError};
 use crate::watch::scan::fingerprint;
 use proto_core::content::cut;
+use proto_core::content::recipe::MAX_RECIPE_BLOCK;
 use proto_core::index::entry::{Entry, Kind, MODE_MASK};
 use proto_core::index::reconcile::{Decision, reconcile};
 use proto_core::path;
@@ -19,23 +18,22 @@ use std::io;
 /// Bytes that are hashed for it at most: what else looks as if it had landed, say a folder that was copied by hand, is left to
 /// the scan.
 const MOST: u64 = 64 * 1024 * 1024;
-/// Bytes hashed at once.
-const SLICE: usize = 16 * 1024 * 1024;
 
 /// A file that is what was to land.
 struct Landed {
     local: Fingerprint,
-    /// Its recipe, where it needs one.
-    blocks: Vec<(u32, Vec<u8>)>,
+    /// Its recipe, block after block.
+    recipe: Vec<u8>,
 }
 
 /// The index says what has landed. The names of all that is in `share/` must be on the disk.
+#[cold] // A start is to be small rather than fast.
 pub(super) fn adopt_landed<D: Disk>(
     disk: &D,
     store: &mut Store,
     now: Now,
     run: Run,
-) -> Result<(), StartError> {
+) -> Result<(), StoreError> {
     let (mut after, mut bytes) = (None::<Vec<u8>>, MOST);
     while let Some((path, pending)) = store.next_pending(after.as_deref())? {
         let row = store.get(&path)?;
@@ -52,12 +50,13 @@ pub(super) fn adopt_landed<D: Disk>(
 }
 
 /// What the index is to say if it has landed. `None`: it has not, or more than one file belongs to it.
+#[cold]
 fn wanted(
     store: &Store,
     row: Option<&Row>,
     path: &[u8],
     pending: &Pending,
-) -> Result<Option<Entry>, StartError> {
+) -> Result<Option<Entry>, StoreError> {
     let is_known = row.is_some_and(|row| row.entry.kind == Kind::Directory);
     if !matches!(pending.entry.kind, Kind::File | Kind::Directory) || is_known {
         return Ok(None);
@@ -74,6 +73,7 @@ fn wanted(
     })
 }
 
+#[cold]
 fn find<D: Disk>(
     disk: &D,
     row: Option<&Row>,
@@ -89,7 +89,7 @@ fn find<D: Disk>(
     let local = fingerprint(&stat, false);
     let mut landed = Landed {
         local,
-        blocks: Vec::new(),
+        recipe: Vec::new(),
     };
     if local.mode != entry.mode & MODE_MASK {
         return Ok(None);
@@ -108,22 +108,17 @@ fn find<D: Disk>(
         return Ok(None);
     }
     *bytes -= local.size;
-    let mut job = HashJob::new(disk.open(at, false)?, local.size);
-    let blocks = &mut landed.blocks;
-    let hashed = loop {
-        let slice = job.step(SLICE, &mut |number, block| {
-            blocks.push((number, block.to_vec()));
-            Ok(())
-        });
-        if let Progress::Done(hashed) = slice? {
-            break hashed;
-        }
-    };
+    let recipe = &mut landed.recipe;
+    let hashed = hash(disk.open(at, false)?, local.size, &mut |_, block| {
+        recipe.extend_from_slice(block);
+        Ok(())
+    })?;
     let same = (hashed.content, hashed.size) == (entry.content, entry.size)
         && fingerprint(&disk.stat(at)?, false) == local;
     Ok(same.then_some(landed))
 }
 
+#[cold]
 fn adopt(
     store: &mut Store,
     now: Now,
@@ -131,18 +126,17 @@ fn adopt(
     path: &[u8],
     entry: Entry,
     landed: &Landed,
-) -> Result<(), StartError> {
+) -> Result<(), StoreError> {
     let is_file = entry.kind == Kind::File;
     if is_file && entry.size > u64::from(cut::SMALLEST_CHUNK) {
-        for (number, block) in &landed.blocks {
-            store.put_recipe_block(entry.content, *number, block)?;
+        for (number, block) in (0..).zip(landed.recipe.chunks(MAX_RECIPE_BLOCK)) {
+            store.put_recipe_block(entry.content, number, block)?;
         }
     }
     let local = landed.local;
     // A write that came since may have left the same times.
     let racy = is_racy(now, local.mtime) || is_racy(now, local.ctime);
     let local = if racy { never_matching(local) } else { local };
-    log::debug!("had landed: {}", path::Escaped(path));
     store.put(
         path,
         Row {
@@ -152,5 +146,5 @@ fn adopt(
             run,
         },
     )?;
-    Ok(store.remove_pending(path)?)
+    store.remove_pending(path)
 }
