@@ -1,6 +1,6 @@
 //! Transfers that are broken off: what they cost while nobody can serve them, and when they go on.
 
-use crate::fetching::{SIZE, begin, begin_of, cluster, errors, here};
+use crate::fetching::{SIZE, begin, begin_of, cluster, errors, here, random, write};
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
@@ -163,4 +163,49 @@ fn what_comes_for_a_file_in_doubt_lands_though_another_is_written_all_the_time()
         matches!(node, Some(Node::File(_, _, bytes)) if bytes == b"changed meanwhile")
     });
     assert!(landed);
+}
+
+#[test]
+fn what_had_landed_when_its_peer_was_killed_is_no_change_of_its_own() {
+    let paths = (0..300_u64).map(|number| (number, format!("{}/{number}", number % 3)));
+    let mut met = 0;
+    for stop in 0..20 {
+        let mut cluster = cluster(2, Duration::from_millis(5));
+        for folder in [&b"0"[..], b"1", b"2"] {
+            cluster.machines[0].disk.user_mkdir(folder).unwrap();
+        }
+        for (number, path) in paths.clone() {
+            // Some of more than one chunk.
+            write(&cluster, 0, path.as_bytes(), &random(100 + 100 * number));
+        }
+        cluster.machines[1].disk.stop_after(1250 + 15 * stop);
+        cluster.drive_until(Duration::from_secs(5), |cluster| {
+            cluster.machines[1].disk.is_stopped()
+        });
+        cluster.crash(1, false);
+        let landed = cluster.machines[1].disk.tree(Place::Share).len();
+        met += u32::from((20..303).contains(&landed));
+        // Now it has an older version of each, and nobody tells of that any more.
+        for (number, path) in paths.clone() {
+            write(&cluster, 0, path.as_bytes(), &random(50 + 100 * number));
+        }
+        cluster.drive(Duration::from_secs(1));
+        let wanted = cluster.machines[0].disk.tree(Place::Share);
+        assert!(cluster.start(1));
+        // It knows so before anybody can tell it of the newer ones.
+        let status = cluster.machines[1].peer.as_ref().unwrap().status();
+        assert!(
+            status.pending as usize + landed <= 303,
+            "{} pending, {landed} had landed",
+            status.pending
+        );
+        assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+        for machine in &cluster.machines {
+            let tree = machine.disk.tree(Place::Share);
+            let more = tree.keys().filter(|path| !wanted.contains_key(*path));
+            assert_eq!(more.count(), 0, "conflict copies, {landed} had landed");
+            assert!(tree == wanted, "an older version won, {landed} had landed");
+        }
+    }
+    assert!(met > 10, "only {met}");
 }

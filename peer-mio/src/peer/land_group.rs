@@ -202,9 +202,15 @@ impl<D: Disk> Peer<D> {
     /// Lands some of the group, and ends it with the last one. A directory that had to be opened for it is not left so for
     /// the next turn, in which it would pass for a change.
     fn land_slice(&mut self, now: Now) {
-        let never = self.config.flushing == Flushing::Never;
-        if never && !self.store.is_pending_durable() && !self.commit_changes(Durability::Durable) {
-            // By what is pending, the start after a power cut knows torn files of which no row speaks. It is tried again.
+        let noted = self.landing.group.as_ref().is_none_or(|group| {
+            // By what is pending, the start after a power cut knows torn files of which no row speaks ...
+            let never = self.config.flushing == Flushing::Never;
+            // ... and any start those that landed and were not committed. Few are committed at once.
+            let many = group.landed == 0 && group.rest.len() > FLUSH_EACH;
+            !(never || many) || self.store.is_pending_durable()
+        });
+        if !noted && !self.commit_changes(Durability::Durable) {
+            // It is tried again.
             return;
         }
         let Some(mut group) = self.landing.group.take() else {

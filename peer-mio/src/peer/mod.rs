@@ -24,6 +24,7 @@ mod journal;
 mod land;
 mod land_group;
 mod landed_as;
+mod landed_before;
 mod landing;
 mod landing_name;
 pub mod legacy_files;

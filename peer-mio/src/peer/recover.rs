@@ -6,9 +6,9 @@ use super::open_way::{NOTE, close_noted};
 use super::start::StartError;
 use super::trash::move_to_trash;
 use crate::clock::Now;
-use crate::disk::{At, Disk, FileKind, Place, RenameMode, Stat, is_absent};
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, RenameMode, Stat, is_absent};
 use crate::jobs::Progress;
-use crate::jobs::hash::HashJob;
+use crate::jobs::hash::{HashJob, Hashed};
 use crate::store::{Store, StoreError};
 use proto_core::content::ContentId;
 use proto_core::path::Escaped;
@@ -25,6 +25,7 @@ const SLICE: usize = 16 * 1024 * 1024;
 /// or goes to the trash. A note about a directory that was opened closes it again. `.part` files
 /// get a mode that lets us open them; anything else is left alone.
 /// `dropped`: paths whose torn files were in the way of what they had replaced.
+#[cold]
 pub fn recover_downloads<D: Disk>(
     disk: &D,
     store: &Store,
@@ -69,6 +70,7 @@ pub fn recover_downloads<D: Disk>(
     Ok(())
 }
 
+#[cold]
 fn open_to_us<D: Disk>(disk: &D, part: At<'_>) -> io::Result<()> {
     if disk.stat(part)?.kind == FileKind::File {
         disk.set_mode(part, PRIVATE)?;
@@ -76,6 +78,7 @@ fn open_to_us<D: Disk>(disk: &D, part: At<'_>) -> io::Result<()> {
     Ok(())
 }
 
+#[cold]
 fn recover_landing<D: Disk>(
     disk: &D,
     store: &Store,
@@ -119,6 +122,7 @@ fn recover_landing<D: Disk>(
 /// Undoes an exchange: what is at `at` was at one of `paths`, where now the content is that it is named after.
 /// Then that lands again, and what it replaces is kept as it must be. False if somebody has changed the path
 /// since.
+#[cold]
 fn swap_back<D: Disk>(disk: &D, at: At<'_>, paths: &[Vec<u8>], stem: &[u8]) -> io::Result<bool> {
     for path in paths {
         let share = At {
@@ -149,6 +153,7 @@ fn swap_back<D: Disk>(disk: &D, at: At<'_>, paths: &[Vec<u8>], stem: &[u8]) -> i
 }
 
 /// The paths of the rows that this is the file or link of: several, if it has several names.
+#[cold]
 fn find_rows(store: &Store, stat: &Stat) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut found = Vec::new();
     store.walk(None, &mut |path, row| {
@@ -188,13 +193,21 @@ pub(super) fn holds<D: Disk>(disk: &D, at: At<'_>, stem: &[u8]) -> io::Result<bo
         }
         file => file?,
     };
-    let mut job = HashJob::new(file, stat.size);
+    let hashed = hash(file, stat.size, &mut |_, _| Ok(()))?;
+    Ok(is_it(hashed.content))
+}
+
+/// Hashes all of a file.
+#[cold] // A start is to be small rather than fast.
+pub(super) fn hash<F: DiskFile>(
+    file: F,
+    size: u64,
+    mut recipe: &mut dyn FnMut(u32, &[u8]) -> io::Result<()>,
+) -> io::Result<Hashed> {
+    let mut job = HashJob::new(file, size);
     loop {
-        match job.step(SLICE, &mut |_, _| Ok(()))? {
-            Progress::More => {}
-            Progress::Done(hashed) => {
-                return Ok(is_it(hashed.content));
-            }
+        if let Progress::Done(hashed) = job.step(SLICE, &mut recipe)? {
+            return Ok(hashed);
         }
     }
 }

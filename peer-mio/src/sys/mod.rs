@@ -3,6 +3,10 @@
 #![allow(unsafe_code)]
 
 pub mod allocator;
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    path = "no_flusher.rs"
+)]
 pub mod flusher;
 pub mod fragment;
 pub mod signals;
