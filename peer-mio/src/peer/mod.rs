@@ -1,7 +1,7 @@
 //! One peer without its sockets: engine, store, disk and jobs. The event loop gives it datagrams,
 //! file system events and time; so does the simulator.
 //!
-//! A driver calls [`Peer::handle_datagram`], [`Peer::handle_change`] and [`Peer::work`], drains
+//! A driver calls [`Peer::handle_datagrams`], [`Peer::handle_change`] and [`Peer::work`], drains
 //! [`Peer::poll_transmit`], and waits until [`Peer::next_wake`].
 
 mod act;
