@@ -167,18 +167,14 @@ impl Serve {
                         return Built::Nothing;
                     }
                 }
-                Next::End => {
-                    // The next piece may go on in segments of the same length.
-                    self.bursts.pop_front();
-                    continue;
-                }
+                Next::End => drop(self.bursts.pop_front()),
                 Next::Refused(reason) => {
                     let tag = burst.tag;
                     self.bursts.pop_front();
                     self.refuse(tag, reason);
                 }
             }
-            // A REFUSE is of another length.
+            // What follows is of another length.
             if same.is_some() {
                 return Built::Nothing;
             }

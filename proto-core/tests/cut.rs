@@ -34,6 +34,15 @@ fn lengths(params: Params, mut data: &[u8]) -> Vec<usize> {
     lengths
 }
 
+/// The hash of 32 bytes.
+fn hash(window: &[u8]) -> u64 {
+    window.chunks(8).fold(0, |hash, number| {
+        let number = u64::from_le_bytes(number.try_into().unwrap());
+        let hash = (hash ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^ (hash >> 32)
+    })
+}
+
 /// The definition of docs/protocol.md word by word: slow, but there is nothing to get wrong.
 fn lengths_by_definition(params: Params, data: &[u8]) -> Vec<usize> {
     let mut lengths = vec![];
@@ -45,11 +54,7 @@ fn lengths_by_definition(params: Params, data: &[u8]) -> Vec<usize> {
             let sum = window
                 .iter()
                 .fold(0_u8, |sum, &byte| sum.wrapping_mul(2).wrapping_add(byte));
-            let hash = window.chunks(8).fold(0_u64, |hash, number| {
-                let number = u64::from_le_bytes(number.try_into().unwrap());
-                let hash = (hash ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                hash ^ (hash >> 32)
-            });
+            let hash = hash(window);
             let limit = match (params.min(), len < params.avg()) {
                 (16_384, true) => 9 << 51,
                 (16_384, false) => 9 << 55,
@@ -103,7 +108,7 @@ fn test_vectors() {
 fn short_files_are_one_chunk_and_empty_ones_none() {
     let params = Params::for_size(0);
     assert_eq!(cut(params, &[], true), None);
-    for len in [1, 63, 64, 65, params.min() - 1, params.min()] {
+    for len in [1, 31, 32, 33, params.min() - 1, params.min()] {
         assert_eq!(cut(params, &random(3, len), true), Some(len));
     }
 }
@@ -154,6 +159,54 @@ fn contents() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(run, 0..6).prop_map(|runs| runs.concat())
 }
 
+/// Lengths of parts: some shorter than what a cut depends on.
+fn parts() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(prop_oneof![0..70_usize, 0..70_000_usize], 1..40)
+}
+
+/// 32 bytes whose hash is in this range, at the end of which there is a candidate.
+fn window(hashes: std::ops::Range<u64>) -> Vec<u8> {
+    (0..)
+        .map(|seed| {
+            let mut window = random(seed, 32);
+            let sum = |window: &[u8]| {
+                window
+                    .iter()
+                    .fold(0_u8, |sum, &byte| (sum << 1).wrapping_add(byte))
+            };
+            window[31] = window[31].wrapping_add(0x25_u8.wrapping_sub(sum(&window)));
+            window
+        })
+        .find(|window| hashes.contains(&hash(window)))
+        .unwrap()
+}
+
+#[test]
+fn cuts_are_right_at_the_borders_of_the_sizes() {
+    let params = Params::for_size(0);
+    let borders = [params.min(), params.avg(), params.max()];
+    let mut cuts = 0;
+    for window in [window(0..9 << 51), window(9 << 51..9 << 55)] {
+        for at in borders.iter().flat_map(|border| border - 2..=border + 2) {
+            // Among zeros there is no candidate.
+            let mut data = vec![0; params.max() + params.min()];
+            data[at - 32..at].copy_from_slice(&window);
+            let expected = lengths_by_definition(params, &data);
+            assert_eq!(lengths(params, &data), expected, "{at}");
+            cuts += usize::from(expected[0] == at);
+            for split in at - 34..at + 2 {
+                let mut cutter = Cutter::new(params);
+                let (first, second) = data.split_at(split);
+                let cut = cutter
+                    .push(first)
+                    .or_else(|| cutter.push(second).map(|behind| split + behind));
+                assert_eq!(cut, Some(expected[0]), "{at} in parts of {split}");
+            }
+        }
+    }
+    assert!(cuts >= 12, "{cuts}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -175,7 +228,7 @@ proptest! {
     }
 
     #[test]
-    fn cuts_do_not_depend_on_how_the_content_comes(data in contents(), parts in prop::collection::vec(0..70_000_usize, 1..40)) {
+    fn cuts_do_not_depend_on_how_the_content_comes(data in contents(), parts in parts()) {
         let params = Params::for_size(0);
         let mut cutter = Cutter::new(params);
         let (mut came, mut len, mut rest) = (vec![], 0, &data[..]);

@@ -18,6 +18,10 @@ use std::io;
 /// Bytes that are hashed for it at most: what else looks as if it had landed, say a folder that was copied by hand, is left to
 /// the scan.
 const MOST: u64 = 64 * 1024 * 1024;
+/// What a look at a path counts for, so that a million of them take no longer than these bytes ...
+const LOOK: u64 = 256;
+/// ... and what opening a file does.
+const OPEN: u64 = 4096;
 
 /// A file that is what was to land.
 struct Landed {
@@ -28,20 +32,23 @@ struct Landed {
 
 /// The index says what has landed. The names of all that is in `share/` must be on the disk.
 #[cold] // A start is to be small rather than fast.
-pub(super) fn adopt_landed<D: Disk>(
+pub(super) fn find_landed<D: Disk>(
     disk: &D,
     store: &mut Store,
     now: Now,
     run: Run,
 ) -> Result<(), StoreError> {
     let (mut after, mut bytes) = (None::<Vec<u8>>, MOST);
-    while let Some((path, pending)) = store.next_pending(after.as_deref())? {
+    while bytes >= LOOK
+        && let Some((path, pending)) = store.next_pending(after.as_deref())?
+    {
+        bytes -= LOOK;
         let row = store.get(&path)?;
         if let Some(entry) = wanted(store, row.as_ref(), &path, &pending)? {
             // What cannot be read now is left to the scan.
-            let found = find(disk, row.as_ref(), &path, &pending.entry, &mut bytes);
+            let found = find(disk, row.as_ref(), &path, &entry, &mut bytes);
             if let Ok(Some(landed)) = found {
-                adopt(store, now, run, &path, entry, &landed)?;
+                put_landed(store, now, run, &path, entry, &landed)?;
             }
         }
         after = Some(path);
@@ -103,11 +110,11 @@ fn find<D: Disk>(
     if stat.kind != FileKind::File
         || (local.size, local.mtime) != (entry.size, entry.mtime)
         || is_indexed
-        || local.size > *bytes
+        || local.size.saturating_add(OPEN) > *bytes
     {
         return Ok(None);
     }
-    *bytes -= local.size;
+    *bytes -= local.size + OPEN;
     let recipe = &mut landed.recipe;
     let hashed = hash(disk.open(at, false)?, local.size, &mut |_, block| {
         recipe.extend_from_slice(block);
@@ -119,7 +126,7 @@ fn find<D: Disk>(
 }
 
 #[cold]
-fn adopt(
+fn put_landed(
     store: &mut Store,
     now: Now,
     run: Run,
@@ -134,7 +141,7 @@ fn adopt(
         }
     }
     let local = landed.local;
-    // A write that came since may have left the same times.
+    // A write in the same tick may have left the same times.
     let racy = is_racy(now, local.mtime) || is_racy(now, local.ctime);
     let local = if racy { never_matching(local) } else { local };
     store.put(

@@ -1,7 +1,7 @@
 //! Starting a peer: its index is opened or begun anew, `download/` is put in order, the engine is made.
 
 use super::hashing::Hashings;
-use super::landed_before::adopt_landed;
+use super::landed_before::find_landed;
 use super::recheck::{self, Recheck};
 use super::recover::recover_downloads;
 use super::torn::{self, Unflushed};
@@ -105,7 +105,7 @@ impl<D: Disk> Peer<D> {
         if store.pending_len() > 0 {
             // What an earlier run had moved to its path when it was killed may not be there for good.
             match disk.sync_all() {
-                Ok(()) => adopt_landed(&disk, &mut store, now, run)?,
+                Ok(()) => find_landed(&disk, &mut store, now, run)?,
                 // A scan will find it.
                 Err(error) => log::warn!("the disk cannot be flushed: {error}"),
             }

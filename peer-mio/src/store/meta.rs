@@ -8,8 +8,8 @@ use proto_core::index::conflict::is_conflict_name;
 use proto_core::index::entry::{Entry, IndexId, Kind, Sequence};
 use redb::{ReadableDatabase, TableError};
 
-/// Which tables there are and how their records lie. Another number costs a new index.
-const LAYOUT: &[u8] = &[3];
+/// Which tables there are, how their records lie and how contents are cut. Another number costs a new index.
+const LAYOUT: &[u8] = &[4];
 const LAYOUT_KEY: &str = "layout";
 const INDEX_KEY: &str = "index id";
 const COUNTERS_KEY: &str = "counters";

@@ -1,5 +1,5 @@
-//! In place of `flusher.rs` where the `io-uring` crate has no bindings for the processor (32-bit ones): as with a kernel that
-//! has no io_uring.
+//! In place of `flusher.rs` on other processors than x86_64 and aarch64, for which `io-uring` may have no bindings (it has none
+//! for 32 bits): as with a kernel that has no io_uring.
 
 use std::io;
 use std::os::fd::AsFd;

@@ -17,6 +17,7 @@ use crate::wire::path_probe::Padding;
 pub(super) const SEAL: usize = session::OVERHEAD;
 /// Where the plaintext begins.
 pub(super) const PLAINTEXT: usize = session::SEALED_HEADER;
+
 impl<K: CipherKey> Engine<K> {
     /// Builds datagrams for one peer into `buffer` (at least one largest datagram long), reading
     /// what is served straight into them; `None` if there is nothing to send now.

@@ -173,7 +173,9 @@ fn who_has_all_is_not_in_what_the_others_get() {
     let asked = &sim.host(2).library.encodings;
     assert!(!asked.is_empty());
     assert!(
-        asked.iter().all(|asked| asked.rate < Some(15_000_000)),
+        asked
+            .iter()
+            .all(|asked| asked.rate.is_some_and(|rate| rate < 15_000_000)),
         "{asked:?}"
     );
 }
