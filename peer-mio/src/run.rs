@@ -12,12 +12,12 @@ use crate::event_loop::{Ended, EventLoop};
 use crate::key;
 use crate::legacy::Legacy;
 use crate::legacy::sockets::Sockets;
+use crate::net::cipher;
 use crate::net::socket::{Socket, is_own_address};
 use crate::peer::{Config, Peer, StartError, WatchDirectory};
 use crate::progress;
 use crate::watch::inotify::{WatchResult, Watcher};
 use proto_core::path::Escaped;
-use proto_core::session;
 use proto_core::time::Duration;
 use rustix::process::{Resource, getrlimit};
 use std::cell::RefCell;
@@ -120,7 +120,7 @@ fn start(options: &RunOptions) -> Result<Running, String> {
         receive_buffer: socket.receive_buffer(),
         datagram: DATAGRAM,
         limits: options.limits(),
-        aes: session::has_aes(),
+        aegis: cipher::is_fast_at_aegis(),
         is_own_address,
     };
     let clock = SystemClock::new();

@@ -171,7 +171,7 @@ impl Cluster {
             receive_buffer: 2 * 1024 * 1024,
             datagram: 1200,
             limits: self.limits,
-            aes: place.is_multiple_of(2),
+            aegis: place.is_multiple_of(2),
             is_own_address: |_| false,
         };
         let _ = machine.disk.take_events();

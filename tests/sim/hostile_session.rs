@@ -23,7 +23,7 @@ impl Side {
                 key: [0x42; 32],
                 index_id: IndexId(u64::from(number) + 1),
                 boot_id: 1,
-                aes: true,
+                aegis: false,
             },
             entropy: Entropy::new(&[number; 32]),
         }

@@ -214,7 +214,7 @@ fn lone(number: u8, key: u8, is_own_address: fn(SocketAddr) -> bool) -> Peer<Sim
         seed: [number; 32],
         receive_buffer: 2 * 1024 * 1024,
         datagram: 1200,
-        aes: true,
+        aegis: true,
         max_delete: peer_mio::peer::guard::HALF,
         flushing: Flushing::default(),
         limits: Limits::default(),

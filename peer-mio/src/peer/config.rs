@@ -30,8 +30,8 @@ pub struct Config {
     pub datagram: usize,
     /// How much of the network may be used.
     pub limits: Limits,
-    /// Whether this processor has AES instructions.
-    pub aes: bool,
+    /// Whether to offer AEGIS-128L: [`crate::net::cipher::is_fast_at_aegis`], but for tests.
+    pub aegis: bool,
     /// Whether an address is one of this machine's own.
     pub is_own_address: fn(SocketAddr) -> bool,
 }

@@ -117,7 +117,7 @@ impl<D: Disk> Peer<D> {
             key: config.key,
             index_id: store.index_id(),
             boot_id: entropy.u32(),
-            aes: config.aes,
+            aegis: config.aegis,
         };
         let engine_config = engine::Config {
             session,

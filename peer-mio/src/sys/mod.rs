@@ -1,7 +1,8 @@
-//! The only unsafe code of tinypeer: the heap, and system calls that no crate gives us. One file for
-//! one of them.
+//! The only unsafe code of tinypeer: the heap, what is left out of a library, and system calls that no
+//! crate gives us. One file for one of them.
 #![allow(unsafe_code)]
 
+mod aegis_families;
 pub mod allocator;
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),

@@ -24,6 +24,6 @@ pub enum Dropped {
     /// A handshake message with our index id that is not of this program: of an earlier start of ours,
     /// or of a copy of our index; which of them, a RESPONSE tells ([`super::PeerSessions::met_copy`]).
     SameIndex,
-    /// A RESPONSE that chose a cipher that we did not offer.
+    /// A RESPONSE that chose a cipher that we did not offer, or the first datagram under one that is not here.
     Cipher,
 }

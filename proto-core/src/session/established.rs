@@ -23,17 +23,13 @@ pub struct Session<K> {
 }
 
 impl<K: CipherKey> Session<K> {
-    /// Our session `local`, which the other side calls `remote`.
-    pub fn new(keys: &SessionKeys, local: u32, remote: u32, established: Instant) -> Self {
-        Self {
-            sealer: Sealer::new(keys.cipher, &keys.send, remote),
-            opener: Opener::new(
-                keys.cipher,
-                &keys.receive,
-                local,
-                established + REJECT_AFTER,
-            ),
-        }
+    /// Our session `local`, which the other side calls `remote`; `None` if the back end lacks the cipher.
+    pub fn new(keys: &SessionKeys, local: u32, remote: u32, established: Instant) -> Option<Self> {
+        let expires = established + REJECT_AFTER;
+        Some(Self {
+            sealer: Sealer::new(keys.cipher, &keys.send, remote)?,
+            opener: Opener::new(keys.cipher, &keys.receive, local, expires)?,
+        })
     }
 }
 
@@ -142,7 +138,8 @@ impl<K: CipherKey> Established<K> {
             let Some(held) = place.as_ref().filter(|held| held.local == sealed.receiver) else {
                 continue;
             };
-            let mut session = Session::new(&held.keys, held.local, held.remote, held.established);
+            let mut session = Session::new(&held.keys, held.local, held.remote, held.established)
+                .ok_or(Dropped::Cipher)?;
             session.opener.open(now, sealed)?;
             let life = held.life;
             *place = None;

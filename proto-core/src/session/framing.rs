@@ -141,8 +141,8 @@ pub struct Life {
 pub struct InitiationPayload {
     /// The initiator.
     pub life: Life,
-    /// Whether its processor has AES instructions.
-    pub aes: bool,
+    /// Whether it has AEGIS-128L, and a processor that is fast at it.
+    pub aegis: bool,
     /// Grows with each of its initiations.
     pub counter: u64,
     /// Whom it means, as far as it knows; index 0 if it does not.
@@ -152,7 +152,7 @@ pub struct InitiationPayload {
 }
 
 /// Bit 0 of the capabilities; the others are for later versions and ignored.
-const CAPABILITY_AES: u32 = 1;
+const CAPABILITY_AEGIS: u32 = 1 << 1;
 
 impl InitiationPayload {
     pub fn emit(&self) -> [u8; INITIATION_PAYLOAD] {
@@ -162,7 +162,7 @@ impl InitiationPayload {
         put(&mut out, self.life.connection.to_be_bytes());
         put(
             &mut out,
-            if self.aes { CAPABILITY_AES } else { 0 }.to_be_bytes(),
+            if self.aegis { CAPABILITY_AEGIS } else { 0 }.to_be_bytes(),
         );
         put(&mut out, self.counter.to_be_bytes());
         put(&mut out, self.receiver.0.to_be_bytes());
@@ -174,7 +174,7 @@ impl InitiationPayload {
         let mut rest = payload.as_slice();
         Some(Self {
             life: parse_life(&mut rest)?,
-            aes: u32::from_be_bytes(take(&mut rest)?) & CAPABILITY_AES != 0,
+            aegis: u32::from_be_bytes(take(&mut rest)?) & CAPABILITY_AEGIS != 0,
             counter: u64::from_be_bytes(take(&mut rest)?),
             receiver: IndexId(u64::from_be_bytes(take(&mut rest)?)),
             receiver_counter: u64::from_be_bytes(take(&mut rest)?),
@@ -208,8 +208,8 @@ impl ResponsePayload {
         put(&mut out, self.life.connection.to_be_bytes());
         put(&mut out, self.session.to_be_bytes());
         let cipher = match self.cipher {
-            CipherKind::Aes256Gcm => 1,
             CipherKind::ChaCha20Poly1305 => 2,
+            CipherKind::Aegis128L => 3,
         };
         put(&mut out, [cipher, 0, 0, 0]);
         payload
@@ -221,8 +221,8 @@ impl ResponsePayload {
         let life = parse_life(&mut rest)?;
         let session = u32::from_be_bytes(take(&mut rest)?);
         let cipher = match take::<4>(&mut rest)? {
-            [1, ..] => CipherKind::Aes256Gcm,
             [2, ..] => CipherKind::ChaCha20Poly1305,
+            [3, ..] => CipherKind::Aegis128L,
             _ => return None,
         };
         Some(Self {
@@ -290,7 +290,7 @@ mod tests {
                 index: IndexId(0x0102_0304_0506_0708),
                 connection: 0x090a_0b0c,
             },
-            aes: true,
+            aegis: true,
             counter: 0x1112_1314_1516_1718,
             receiver: IndexId(0x2122_2324_2526_2728),
             receiver_counter: 0x3132_3334_3536_3738,
@@ -298,7 +298,7 @@ mod tests {
         let bytes = payload.emit();
         assert_eq!(
             bytes[..16],
-            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0, 0, 1]
+            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0, 0, 2]
         );
         assert_eq!((bytes[16], bytes[24], bytes[39]), (0x11, 0x21, 0x38));
         assert_eq!(InitiationPayload::parse(&bytes), Some(payload));
@@ -323,7 +323,16 @@ mod tests {
         );
         assert_eq!(ResponsePayload::parse(&bytes), Some(payload));
         bytes[16] = 3;
-        assert_eq!(ResponsePayload::parse(&bytes), None);
+        let aegis = ResponsePayload {
+            cipher: CipherKind::Aegis128L,
+            ..payload
+        };
+        assert_eq!(aegis.emit(), bytes);
+        assert_eq!(ResponsePayload::parse(&bytes), Some(aegis));
+        for unknown in [0, 1, 4, 255] {
+            bytes[16] = unknown;
+            assert_eq!(ResponsePayload::parse(&bytes), None);
+        }
     }
 
     #[test]

@@ -181,7 +181,7 @@ mod tests {
             index: IndexId(1),
             connection: 2,
         },
-        aes: true,
+        aegis: true,
         counter: 3,
         receiver: IndexId(0),
         receiver_counter: 0,
@@ -253,7 +253,7 @@ mod tests {
             connection: 5,
         };
         let theirs = owed
-            .respond(8, life, CipherKind::Aes256Gcm, &mut second)
+            .respond(8, life, CipherKind::Aegis128L, &mut second)
             .unwrap();
         let (payload, ours) = expect.complete(&second).unwrap();
         assert_eq!(
@@ -261,7 +261,7 @@ mod tests {
             ResponsePayload {
                 life,
                 session: 8,
-                cipher: CipherKind::Aes256Gcm
+                cipher: CipherKind::Aegis128L
             }
         );
         assert_eq!(

@@ -19,15 +19,15 @@
 //! | | | Noise message 2 | 68 bytes | tag | 16 bytes |
 //!
 //! The prologue of the handshake is `tinypeer 1` and the first 8 bytes of the INITIATION. The first 16
-//! bytes of a SEALED datagram are its associated data, its nonce is 4 zero bytes and the counter. A
+//! bytes of a SEALED datagram are its associated data, its nonce is zero bytes and the counter. A
 //! Noise message is an ephemeral public key (32 bytes), the sealed payload and a tag (16 bytes):
 //!
 //! | payload of message 1, 40 bytes | | payload of message 2, 20 bytes | |
 //! |---|---|---|---|
 //! | index id of the sender | u64 | index id of the sender | u64 |
 //! | connection of the sender | u32 | connection of the sender | u32 |
-//! | capabilities: bit 0 AES instructions | u32 | sender's session, as in the header | u32 |
-//! | counter | u64 | cipher: 1 AES-256-GCM, 2 ChaCha20-Poly1305 | u8 |
+//! | capabilities: bit 1 AEGIS-128L | u32 | sender's session, as in the header | u32 |
+//! | counter | u64 | cipher: 2 ChaCha20-Poly1305, 3 AEGIS-128L | u8 |
 //! | index id of the receiver, 0: not known | u64 | ignored | 3 bytes |
 //! | greatest counter accepted from it | u64 | | |
 //!
@@ -67,7 +67,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-pub use cipher::{CipherKey, CipherKind, PureRust, has_aes};
+pub use cipher::{CipherKey, CipherKind, PureRust};
 pub use dropped::Dropped;
 pub use entropy::Entropy;
 pub use framing::{

@@ -22,8 +22,9 @@ pub struct Config {
     pub index_id: IndexId,
     /// Random for each start of this instance, so that peers see the restart.
     pub boot_id: u32,
-    /// Whether to offer AES-256-GCM: [`super::has_aes`], but for tests.
-    pub aes: bool,
+    /// Whether to offer AEGIS-128L: only if the driver's [`CipherKey`] has it, and this processor is fast
+    /// at it.
+    pub aegis: bool,
 }
 
 /// How often one program can give one peer up before its connections might look like another's.
@@ -41,7 +42,7 @@ impl core::fmt::Debug for Config {
         f.debug_struct("Config")
             .field("index_id", &self.index_id)
             .field("boot_id", &self.boot_id)
-            .field("aes", &self.aes)
+            .field("aegis", &self.aegis)
             .finish_non_exhaustive()
     }
 }

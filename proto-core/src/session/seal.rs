@@ -7,7 +7,8 @@ use super::replay_window::ReplayWindow;
 use super::secret::Secret;
 use crate::time::Instant;
 
-/// 4 zero bytes, then the counter, so that no nonce is used twice under a key.
+/// 4 zero bytes, then the counter, so that no nonce is used twice under a key. Longer nonces begin with
+/// more zero bytes.
 fn nonce(counter: u64) -> [u8; 12] {
     let [a, b, c, d, e, f, g, h] = counter.to_be_bytes();
     [0, 0, 0, 0, a, b, c, d, e, f, g, h]
@@ -23,12 +24,13 @@ pub struct Sealer<K> {
 }
 
 impl<K: CipherKey> Sealer<K> {
-    pub fn new(cipher: CipherKind, key: &Secret, remote: u32) -> Self {
-        Self {
-            key: K::new(cipher, &key.0),
+    /// `None` if the back end lacks the cipher.
+    pub fn new(cipher: CipherKind, key: &Secret, remote: u32) -> Option<Self> {
+        Some(Self {
+            key: K::new(cipher, &key.0)?,
             remote,
             counter: 0,
-        }
+        })
     }
 
     /// How many datagrams were sealed.
@@ -71,14 +73,15 @@ pub struct Opener<K> {
 }
 
 impl<K: CipherKey> Opener<K> {
-    pub fn new(cipher: CipherKind, key: &Secret, local: u32, expires: Instant) -> Self {
-        Self {
-            key: K::new(cipher, &key.0),
+    /// `None` if the back end lacks the cipher.
+    pub fn new(cipher: CipherKind, key: &Secret, local: u32, expires: Instant) -> Option<Self> {
+        Some(Self {
+            key: K::new(cipher, &key.0)?,
             local,
             expires,
             heard: None,
             window: ReplayWindow::new(),
-        }
+        })
     }
 
     /// Opens `sealed` in place. The counter is looked up before and remembered only after the tag is

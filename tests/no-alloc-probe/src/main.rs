@@ -13,7 +13,7 @@ use proto_core::index::entry::IndexId;
 use proto_core::legacy;
 use proto_core::path;
 use proto_core::pull::Want;
-use proto_core::session::{Config as SessionConfig, Entropy, has_aes};
+use proto_core::session::{Config as SessionConfig, Entropy};
 use proto_core::time::Instant;
 use proto_core::wire::ObjectId;
 
@@ -45,7 +45,7 @@ fn engine(number: u8) -> Engine {
         key: black_box([0x42; 32]),
         index_id: IndexId(u64::from(number)),
         boot_id: 1,
-        aes: has_aes(),
+        aegis: false,
     };
     let config = Config {
         session,

@@ -104,16 +104,11 @@ impl<K: CipherKey> PeerSessions<K> {
             self.met_copy |= !config.is_this_program(payload.life.connection);
             return Err(Dropped::SameIndex);
         }
-        if keys.cipher == CipherKind::Aes256Gcm && !config.aes {
+        if keys.cipher == CipherKind::Aegis128L && !config.aegis {
             return Err(Dropped::Cipher);
         }
-        self.install(
-            now,
-            entropy,
-            Session::new(&keys, local, remote, now),
-            payload.life,
-            true,
-        );
+        let session = Session::new(&keys, local, remote, now).ok_or(Dropped::Cipher)?;
+        self.install(now, entropy, session, payload.life, true);
         self.confirmation_due = true;
         Ok(Incoming::Handshake)
     }

@@ -33,9 +33,9 @@ impl<K: CipherKey> PeerSessions<K> {
     ) -> Option<usize> {
         let owed = self.owed.take()?;
         let payload = owed.payload;
-        let both = config.aes && payload.aes;
+        let both = config.aegis && payload.aegis;
         let cipher = if both {
-            CipherKind::Aes256Gcm
+            CipherKind::Aegis128L
         } else {
             CipherKind::ChaCha20Poly1305
         };
@@ -71,7 +71,7 @@ impl<K: CipherKey> PeerSessions<K> {
         let receiver = known.unwrap_or_default();
         let payload = InitiationPayload {
             life: self.life(config),
-            aes: config.aes,
+            aegis: config.aegis,
             counter: self.counter,
             receiver,
             receiver_counter: self.memory.counter_of(receiver),

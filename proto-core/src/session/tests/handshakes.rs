@@ -8,12 +8,12 @@ use crate::time::{Duration, Instant};
 
 #[test]
 fn connects_in_one_round_trip_with_every_pair_of_processors() {
-    for (initiator_aes, responder_aes) in
+    for (initiator_aegis, responder_aegis) in
         [(false, false), (false, true), (true, false), (true, true)]
     {
         let now = Instant::from_micros(5);
         let (mut a, mut b) = (Side::new(0, 1, None), Side::new(1, 1, None));
-        (a.config.aes, b.config.aes) = (initiator_aes, responder_aes);
+        (a.config.aegis, b.config.aegis) = (initiator_aegis, responder_aegis);
         assert_eq!(
             a.sessions.poll_timeout(),
             Instant::ZERO,
@@ -146,7 +146,7 @@ fn an_initiator_refuses_a_cipher_that_it_did_not_offer() {
     let initiation = a.transmits(now).remove(0);
     b.receive(now, &initiation).unwrap();
     let response = b.transmits(now).remove(0);
-    a.config.aes = false;
+    a.config.aegis = false;
     assert_eq!(a.receive(now, &response), Err(Dropped::Cipher));
     assert!(!a.sessions.is_connected());
 }

@@ -3,7 +3,8 @@
 use super::std::vec::Vec;
 use crate::index::entry::IndexId;
 use crate::session::{
-    Config, DatagramKind, Dropped, Entropy, Incoming, OVERHEAD, PeerSessions, SEALED_HEADER, Seen,
+    CipherKey, CipherKind, Config, DatagramKind, Dropped, Entropy, Incoming, OVERHEAD,
+    PeerSessions, PureRust, SEALED_HEADER, Seen, TAG,
 };
 use crate::time::{Duration, Instant};
 
@@ -11,9 +12,31 @@ pub const KEY: [u8; 32] = [0x42; 32];
 /// Bytes of room for what the tests send.
 const ROOM: usize = 256;
 
+/// Both ciphers, as a driver has them; what passes for AEGIS-128L here is ChaCha20-Poly1305 under another
+/// key, so sides that do not agree on the cipher understand nothing.
+pub struct EitherKey(PureRust);
+
+impl CipherKey for EitherKey {
+    fn new(cipher: CipherKind, key: &[u8; 32]) -> Option<Self> {
+        let key = match cipher {
+            CipherKind::Aegis128L => key.map(|byte| !byte),
+            CipherKind::ChaCha20Poly1305 => *key,
+        };
+        PureRust::new(CipherKind::ChaCha20Poly1305, &key).map(Self)
+    }
+
+    fn seal(&self, nonce: [u8; 12], header: &[u8], text: &mut [u8]) -> Option<[u8; TAG]> {
+        self.0.seal(nonce, header, text)
+    }
+
+    fn open(&self, nonce: [u8; 12], header: &[u8], text: &mut [u8], tag: [u8; TAG]) -> bool {
+        self.0.open(nonce, header, text, tag)
+    }
+}
+
 /// One peer.
 pub struct Side {
-    pub sessions: PeerSessions,
+    pub sessions: PeerSessions<EitherKey>,
     pub config: Config,
     pub entropy: Entropy,
 }
@@ -26,7 +49,7 @@ impl Side {
                 key: KEY,
                 index_id: IndexId(u64::from(number) + 100),
                 boot_id: 7,
-                aes: true,
+                aegis: true,
             },
             entropy: Entropy::new(&[number; 32]),
         }

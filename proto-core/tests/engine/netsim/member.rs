@@ -32,7 +32,7 @@ impl Member {
                 key,
                 index_id: index,
                 boot_id: 1,
-                aes: false,
+                aegis: false,
             },
             entropy: Entropy::new(&[index.0 as u8; 32]),
             peer,

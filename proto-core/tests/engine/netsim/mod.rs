@@ -18,7 +18,7 @@ use proto_core::boundary::PeerSlot;
 use proto_core::engine::{Config, Engine, Limits};
 use proto_core::index::entry::IndexId;
 use proto_core::pull::Want;
-use proto_core::session::{Config as SessionConfig, Entropy, has_aes};
+use proto_core::session::{Config as SessionConfig, Entropy};
 use proto_core::time::Instant;
 use proto_core::wire::ObjectId;
 use std::collections::BTreeSet;
@@ -103,7 +103,7 @@ impl Sim {
                 key: KEY,
                 index_id: index,
                 boot_id: boot,
-                aes: has_aes(),
+                aegis: false,
             },
             receive_buffer: self.receive_buffer,
             datagram: self.datagram,
