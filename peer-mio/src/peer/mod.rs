@@ -55,7 +55,7 @@ mod zips;
 use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
 use crate::jobs::encode::Decoder;
-use crate::net::cipher::RingKey;
+use crate::net::cipher::FastKey;
 use crate::store::{Durability, Store};
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use assembly::Assembly;
@@ -105,7 +105,7 @@ pub struct Peer<D: Disk> {
     config: Config,
     disk: D,
     store: Store,
-    engine: Box<Engine<RingKey>>,
+    engine: Box<Engine<FastKey>>,
     watch: WatchDirectory,
     served: Served<D::File>,
     assembly: Assembly,
@@ -207,12 +207,14 @@ impl<D: Disk> Peer<D> {
             self.came.take(path);
             return;
         }
-        let is_file = stat
-            .as_ref()
-            .is_ok_and(|stat| stat.kind == FileKind::File && stat.size <= AT_ONCE);
+        let is_soon_looked_at = stat.as_ref().is_ok_and(|stat| match stat.kind {
+            FileKind::File => stat.size <= AT_ONCE,
+            FileKind::Directory => true,
+            FileKind::Symlink | FileKind::Other => false,
+        });
         let settled =
             settled || stat.is_ok_and(|stat| stat.kind != FileKind::File || stat.links > 1);
-        if settled && is_file {
+        if settled && is_soon_looked_at {
             return self.dirty.mark_closed(now.mono, path);
         }
         self.dirty.mark(
@@ -281,6 +283,8 @@ impl<D: Disk> Peer<D> {
         if now.mono >= self.store_retry && self.renewal.is_none() {
             more |= self.step_scans(now);
             more |= self.pick_up(now);
+            // A folder that came was just looked at, and now what is in it is.
+            more |= self.scans.has_next();
             more |= self.step_guard(now);
             more |= self.step_plan(now);
             more |= self.step_transfers(now);

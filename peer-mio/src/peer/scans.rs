@@ -77,6 +77,12 @@ impl Scans {
         self.current.is_none() && self.waiting.is_empty() && !self.full_wanted
     }
 
+    /// Whether one could begin.
+    #[must_use]
+    pub fn has_next(&self) -> bool {
+        self.current.is_none() && !self.is_idle()
+    }
+
     /// When the next regular scan begins.
     #[must_use]
     pub fn next_due(&self, interval: Duration) -> Option<Instant> {
