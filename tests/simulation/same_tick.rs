@@ -118,6 +118,34 @@ fn a_small_change_is_there_within_a_way_of_the_network() {
 }
 
 #[test]
+fn a_folder_that_appears_is_looked_into_at_once() {
+    let mut cluster = two(&mut Rng::new(7));
+    for number in 0..20 {
+        let (folder, file) = (format!("d/{number}"), format!("d/{number}/f"));
+        let disk = &cluster.machines[0].disk;
+        if number == 0 {
+            disk.user_mkdir(b"d").unwrap();
+        }
+        disk.user_mkdir(folder.as_bytes()).unwrap();
+        disk.user_write(file.as_bytes(), file.as_bytes()).unwrap();
+    }
+    assert!(cluster.drive_until(SOON, |cluster| bytes(cluster, 1, b"d/19/f").is_some()));
+    assert!(cluster.drive_until(SOON, Cluster::in_sync));
+    cluster.drive(Duration::from_millis(700));
+    let begin = cluster.now();
+    cluster.set_clocks();
+    cluster.machines[0]
+        .disk
+        .user_rename(b"d", b"moved")
+        .unwrap();
+    cluster.step(begin + Duration::from_micros(10));
+    assert!(cluster.drive_until(SOON, |cluster| bytes(cluster, 1, b"moved/19/f").is_some()));
+    let took = cluster.now() - begin;
+    // It took 20 ms until it was looked at, and the pause of a commit until it was scanned.
+    assert!(took < Duration::from_millis(40), "{took:?}");
+}
+
+#[test]
 fn many_files_that_land_from_announcements_are_whole_and_in_sync() {
     for seed in 0..20 {
         let mut rng = Rng::new(seed);

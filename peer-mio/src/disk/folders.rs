@@ -29,12 +29,23 @@ pub struct RealDisk {
     pub(super) resolver: Resolver,
     /// Whether renameat2(2) may be asked; tests turn it off.
     pub(super) rename_flags: bool,
+    /// Permission bits that the system takes from what we make.
+    pub(super) umask: Mode,
     /// Directories of `share/` that are open in this turn.
     pub(super) kept: Kept,
     /// `None`: the kernel flushes nothing beside us.
     pub(super) flusher: Mutex<Option<Flusher>>,
     /// Made when it is needed.
     pub(super) syncer: Mutex<Option<Syncer>>,
+}
+
+/// The umask of this process (proc(5)): umask(2) tells it only by setting it, for all threads. Where it is not told, all
+/// bits.
+fn umask() -> Mode {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let bits = line.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok());
+    Mode::from_raw_mode(bits.unwrap_or(0o777))
 }
 
 impl RealDisk {
@@ -66,6 +77,7 @@ impl RealDisk {
             made_share,
             resolver,
             rename_flags: true,
+            umask: umask(),
             kept: Kept::default(),
             flusher: Mutex::new(Flusher::new().ok()),
             syncer: Mutex::new(None),

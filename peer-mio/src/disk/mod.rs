@@ -142,6 +142,8 @@ pub trait Disk: 'static {
     /// Opens a regular file for reading and writing, creating it with mode 0600 if it is missing;
     /// never through a symlink.
     fn create(&self, at: At<'_>) -> io::Result<Self::File>;
+    /// The same, but fails with `AlreadyExists` if there is anything.
+    fn create_new(&self, at: At<'_>) -> io::Result<Self::File>;
     /// Names in a directory, in any order, without `.` and `..`.
     fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>>;
     /// Target of a symlink.

@@ -23,6 +23,12 @@ pub(super) const OPEN: OFlags = OFlags::CLOEXEC
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY);
 
+/// For reading and writing, never through a symlink.
+const READ_WRITE: OFlags = OPEN.union(OFlags::NOFOLLOW).union(OFlags::RDWR);
+
+/// Mode of what is made to be written.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
 /// Bytes of names read in one getdents64(2).
 const LIST_BUFFER: usize = 8 * 1024;
 
@@ -93,29 +99,24 @@ impl Disk for RealDisk {
 
     fn create(&self, at: At<'_>) -> io::Result<RealFile> {
         let (directory, name) = self.locate_below(at)?;
-        let flags = OPEN | OFlags::NOFOLLOW | OFlags::RDWR;
         for _ in 0..CREATE_TRIES {
-            let private = Mode::RUSR | Mode::WUSR;
-            let fresh = flags | OFlags::CREATE | OFlags::EXCL;
-            match retry_on_intr(|| openat(&directory, name, fresh, private)) {
-                Ok(fd) => {
-                    // The umask may have taken bits away.
-                    if rustix::fs::fstat(&fd)?.st_mode & 0o7777 != private.as_raw_mode() {
-                        rustix::fs::fchmod(&fd, private)?;
-                    }
-                    return Ok(RealFile::new(fd));
-                }
+            match self.create_in(&directory, name) {
                 Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
+                done => return Ok(done?),
             }
             let there = check_regular(&directory, name, AtFlags::SYMLINK_NOFOLLOW)
-                .and_then(|()| regular(open_fd(&directory, name, flags)?));
+                .and_then(|()| regular(open_fd(&directory, name, READ_WRITE)?));
             match there {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 done => return done,
             }
         }
         Err(Errno::AGAIN.into())
+    }
+
+    fn create_new(&self, at: At<'_>) -> io::Result<RealFile> {
+        let (directory, name) = self.locate_below(at)?;
+        Ok(self.create_in(&directory, name)?)
     }
 
     fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
@@ -272,6 +273,16 @@ impl Disk for RealDisk {
 }
 
 impl RealDisk {
+    /// A new file that only we can read and write.
+    fn create_in(&self, directory: &Directory<'_>, name: &[u8]) -> Result<RealFile, Errno> {
+        let flags = READ_WRITE | OFlags::CREATE | OFlags::EXCL;
+        let fd = retry_on_intr(|| openat(directory, name, flags, PRIVATE))?;
+        if self.umask.intersects(PRIVATE) {
+            rustix::fs::fchmod(&fd, PRIVATE)?;
+        }
+        Ok(RealFile::new(fd))
+    }
+
     /// `share/` to be flushed: an O_PATH descriptor cannot be.
     fn flushable(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -116,11 +116,23 @@ impl<D: Disk> Peer<D> {
             Decision::Merge(entry) | Decision::Take(entry) => (entry, false),
             Decision::ConflictTake(entry) => (entry, true),
         };
-        if entry.kind != Kind::Tombstone {
+        // Where something has just landed, the parent was looked at.
+        let is_known = touched.way.is_some() && touched.way.as_deref() == path::parent(path);
+        if entry.kind != Kind::Tombstone && !is_known {
             self.parent_is_live(path)?;
         }
         self.open_way(path, touched)?;
+        if entry.kind != Kind::File {
+            // A directory may go, or come.
+            touched.way = None;
+        }
         let row = row.filter(|row| row.entry.kind != Kind::Tombstone);
+        let ready = ready.filter(|ready| ready.content == entry.content);
+        if let (None, Some(ready), Kind::File, false) = (&row, ready, entry.kind, keep)
+            && self.land_new_file(now, path, ready, &entry, touched)?
+        {
+            return Ok(true);
+        }
         let there = self.still_as_indexed(now, path, row.as_ref())?;
         let row = row.as_ref();
         if keep && there == There::UnsharedLink {
@@ -145,10 +157,7 @@ impl<D: Disk> Peer<D> {
             Kind::Symlink => self
                 .land_symlink(now, target, &pending, entry, touched)
                 .map(|()| false),
-            Kind::File => match (
-                row.filter(|row| has_content(row, &entry)),
-                ready.filter(|ready| ready.content == entry.content),
-            ) {
+            Kind::File => match (row.filter(|row| has_content(row, &entry)), ready) {
                 (Some(row), _) => self.land_metadata(now, path, row, entry).map(|()| false),
                 (None, Some(ready)) => self
                     .land_file(now, target, ready, entry, touched)

@@ -32,15 +32,28 @@ impl<D: Disk> Peer<D> {
             place: Place::Share,
             path,
         };
-        match self.disk.stat(at) {
+        let stat = self.disk.stat(at).ok();
+        self.known_as(now, path, link, stat, as_it_was)
+    }
+
+    /// The same of what is known to be at the path, or was a moment ago.
+    pub(super) fn known_as(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        link: bool,
+        stat: Option<Stat>,
+        as_it_was: impl Fn(&Stat) -> bool,
+    ) -> Option<Fingerprint> {
+        match stat {
             // So fresh that a user's write within this tick may have left it the same time.
-            Ok(stat)
+            Some(stat)
                 if as_it_was(&stat) && stat.kind == FileKind::File && is_racy(now, stat.mtime) =>
             {
                 self.dirty.mark_if_clean(now.mono, path, SECOND_LOOK);
                 Some(never_matching(fingerprint(&stat, link)))
             }
-            Ok(stat) if as_it_was(&stat) => Some(fingerprint(&stat, link)),
+            Some(stat) if as_it_was(&stat) => Some(fingerprint(&stat, link)),
             _ => {
                 self.dirty.mark_if_clean(now.mono, path, SETTLED_PAUSE);
                 None

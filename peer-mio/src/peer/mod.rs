@@ -22,6 +22,7 @@ mod hashing;
 mod in_the_way;
 mod journal;
 mod land;
+mod land_file;
 mod land_group;
 mod landed_as;
 mod landed_before;

@@ -7,7 +7,7 @@ use super::land::NotLanded;
 use super::touched::Touched;
 use super::transfer::Begun;
 use crate::clock::Now;
-use crate::disk::Disk;
+use crate::disk::{self, At, Disk, is_absent};
 use crate::store::{Pending, PendingWalk, StoreError};
 use proto_core::boundary::PeerSlot;
 use proto_core::content::ContentId;
@@ -315,13 +315,15 @@ impl<D: Disk> Peer<D> {
         if self.is_coming(path) || self.bundles.has(pending) {
             return Ok(Step::Next);
         }
-        let result = self.land_path(now, path, None, touched).map(|_| ());
-        let needs_content = matches!(result, Err(NotLanded::Blocked))
-            && pending.entry.kind == Kind::File
-            && self.may_fetch(path)?;
-        if !needs_content {
-            self.landed(now, path, result);
-            return Ok(Step::Next);
+        if !self.is_new_file(path, pending)? {
+            let result = self.land_path(now, path, None, touched).map(|_| ());
+            let needs_content = matches!(result, Err(NotLanded::Blocked))
+                && pending.entry.kind == Kind::File
+                && self.may_fetch(path)?;
+            if !needs_content {
+                self.landed(now, path, result);
+                return Ok(Step::Next);
+            }
         }
         match self.gather(now, path, pending)? {
             Some(true) => return Ok(Step::Next),
@@ -362,6 +364,22 @@ impl<D: Disk> Peer<D> {
         if let Err(error) = self.forget_fetched() {
             self.store_failed(&error);
         }
+    }
+
+    /// Whether a file is to land where nothing is or was, neither by our index nor by the disk: of most of many files no
+    /// more need be known before their contents are fetched.
+    fn is_new_file(&self, path: &[u8], pending: &Pending) -> Result<bool, StoreError> {
+        if pending.entry.kind != Kind::File
+            || self.store.get(path)?.is_some()
+            || !self.may_fetch(path)?
+        {
+            return Ok(false);
+        }
+        let at = At {
+            place: disk::Place::Share,
+            path,
+        };
+        Ok(self.disk.stat(at).is_err_and(|error| is_absent(&error)))
     }
 
     /// Whether only the content keeps a file from landing: its parent is there and its path is as indexed.

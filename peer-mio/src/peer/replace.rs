@@ -4,7 +4,6 @@ use super::Peer;
 use super::in_the_way::There;
 use super::land::{NotLanded, Target};
 use super::landed_as::is_untouched;
-use super::landing::Ready;
 use super::landing_name::{in_download, land_name};
 use super::pickup::is_racy;
 use super::touched::Touched;
@@ -21,69 +20,6 @@ use proto_core::path::{self, Escaped};
 use std::io;
 
 impl<D: Disk> Peer<D> {
-    /// A complete content gets to its path.
-    pub(super) fn land_file(
-        &mut self,
-        now: Now,
-        target: Target<'_>,
-        ready: &Ready<D::File>,
-        entry: Entry,
-        touched: &mut Touched,
-    ) -> Result<(), NotLanded> {
-        let path = target.path;
-        let (part, file) = (&ready.name, &ready.file);
-        let landing = land_name(part);
-        let (part, from) = (in_download(part), in_download(&landing));
-        let mut readied = file.stat()?;
-        if readied.mode != entry.mode || readied.mtime != entry.mtime {
-            // The version that is wanted changed after the flush, only in its mode or time.
-            file.set_mode(entry.mode)?;
-            file.set_mtime(entry.mtime)?;
-            file.sync_data()?;
-            readied = file.stat()?;
-        }
-        if target.row.is_none() && target.there != There::UnsharedLink {
-            // Nothing is replaced, so nothing has to find its way back.
-            let to = At {
-                place: Place::Share,
-                path,
-            };
-            self.put_new(part, to, touched)?;
-            return self.adopt_landed(now, path, &readied, entry);
-        }
-        self.take_landing_name(now, from, path, |disk| {
-            disk.rename(part, from, RenameMode::NoReplace)
-        })?;
-        if let Err(error) = self.put_in_place(now, from, &readied, target, touched) {
-            if self.is_ours_again(now, from, &readied, path) {
-                // Back, so that the next try finds it.
-                let _ = self.disk.rename(from, part, RenameMode::NoReplace);
-            }
-            return Err(error);
-        }
-        self.adopt_landed(now, path, &readied, entry)
-    }
-
-    /// The index says that the file which was `readied` is at its path.
-    fn adopt_landed(
-        &mut self,
-        now: Now,
-        path: &[u8],
-        readied: &Stat,
-        entry: Entry,
-    ) -> Result<(), NotLanded> {
-        let local = self.landed_as(now, path, false, |stat| is_untouched(stat, readied));
-        self.adopt(
-            path,
-            Row {
-                entry,
-                target: Vec::new(),
-                local,
-                run: self.recheck.run(),
-            },
-        )
-    }
-
     /// A kept symlink is made.
     pub(super) fn land_symlink(
         &mut self,
@@ -121,7 +57,7 @@ impl<D: Disk> Peer<D> {
 
     /// Moves `from`, which was `readied`, to `path`; what was there goes to the trash or becomes the
     /// conflict copy.
-    fn put_in_place(
+    pub(super) fn put_in_place(
         &mut self,
         now: Now,
         from: At<'_>,
@@ -193,7 +129,7 @@ impl<D: Disk> Peer<D> {
         Ok(())
     }
 
-    fn put_new(
+    pub(super) fn put_new(
         &mut self,
         from: At<'_>,
         to: At<'_>,

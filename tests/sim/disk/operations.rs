@@ -62,6 +62,13 @@ impl Disk for SimDisk {
         })
     }
 
+    fn create_new(&self, at: At<'_>) -> io::Result<SimFile> {
+        self.changing(|state| {
+            let ino = state.add(at, |tree| tree.make(Body::File(Vec::new()), 0o600))?;
+            Ok(self.opened(at.place, ino, state))
+        })
+    }
+
     fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
         self.lock().listed += u64::from(at.place == Place::Share);
         self.reading(|state| {

@@ -154,6 +154,15 @@ impl<D: Disk> Peer<D> {
 
     pub(super) fn write_member(&self, name: &[u8], bytes: &[u8]) -> io::Result<D::File> {
         let at = in_download(name);
+        match self.disk.create_new(at) {
+            Ok(file) => {
+                file.write_all_at(0, bytes)?;
+                return Ok(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        // What a transfer or an earlier bundle left.
         let mut file = self.disk.create(at)?;
         let mut found = file.stat()?;
         if found.links > 1 {
