@@ -6,6 +6,7 @@ use crate::original::Original;
 use crate::rng::Rng;
 use peer_mio::clock::Now;
 use peer_mio::legacy::{Legacy, Via};
+use peer_mio::net::cipher::is_fast_at_aegis;
 use peer_mio::peer::{Config, Flushing, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::boundary::Mark;
@@ -171,7 +172,7 @@ impl Cluster {
             receive_buffer: 2 * 1024 * 1024,
             datagram: 1200,
             limits: self.limits,
-            aegis: place.is_multiple_of(2),
+            aegis: is_fast_at_aegis() && place.is_multiple_of(2),
             is_own_address: |_| false,
         };
         let _ = machine.disk.take_events();

@@ -2,6 +2,7 @@
 
 use peer_mio::clock::Now;
 use peer_mio::disk::Place;
+use peer_mio::net::cipher::is_fast_at_aegis;
 use peer_mio::peer::{Config, Flushing, Peer};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::boundary::Mark;
@@ -214,7 +215,7 @@ fn lone(number: u8, key: u8, is_own_address: fn(SocketAddr) -> bool) -> Peer<Sim
         seed: [number; 32],
         receive_buffer: 2 * 1024 * 1024,
         datagram: 1200,
-        aegis: true,
+        aegis: is_fast_at_aegis(),
         max_delete: peer_mio::peer::guard::HALF,
         flushing: Flushing::default(),
         limits: Limits::default(),

@@ -118,7 +118,7 @@ fn a_small_change_is_there_within_a_way_of_the_network() {
 }
 
 #[test]
-fn a_folder_that_appears_is_looked_into_at_once() {
+fn a_folder_that_is_moved_is_looked_into_at_once() {
     let mut cluster = two(&mut Rng::new(7));
     for number in 0..20 {
         let (folder, file) = (format!("d/{number}"), format!("d/{number}/f"));
@@ -143,6 +143,32 @@ fn a_folder_that_appears_is_looked_into_at_once() {
     let took = cluster.now() - begin;
     // It took 20 ms until it was looked at, and the pause of a commit until it was scanned.
     assert!(took < Duration::from_millis(40), "{took:?}");
+}
+
+/// A folder that is made, filled and renamed into place, or removed again, within a moment is told of once, or not.
+#[test]
+fn a_folder_that_is_there_for_a_moment_is_not_told() {
+    let mut cluster = two(&mut Rng::new(7));
+    cluster.drive(Duration::from_millis(700));
+    let before = sequence(&cluster);
+    for number in 0..20 {
+        cluster.set_clocks();
+        let disk = cluster.machines[0].disk.handle();
+        disk.user_mkdir(b"tmp").unwrap();
+        cluster.drive(Duration::from_millis(1));
+        disk.user_write(b"tmp/f", b"text").unwrap();
+        cluster.drive(Duration::from_millis(4));
+        cluster.set_clocks();
+        if number % 2 == 0 {
+            disk.user_remove_all(b"tmp").unwrap();
+        } else {
+            let to = format!("final{number}");
+            disk.user_rename(b"tmp", to.as_bytes()).unwrap();
+        }
+        cluster.drive(Duration::from_millis(200));
+    }
+    assert!(cluster.drive_until(SOON, Cluster::in_sync));
+    assert_eq!(sequence(&cluster) - before, 20);
 }
 
 #[test]

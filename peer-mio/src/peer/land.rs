@@ -94,6 +94,21 @@ impl<D: Disk> Peer<D> {
         ready: Option<&Ready<D::File>>,
         touched: &mut Touched,
     ) -> Result<bool, NotLanded> {
+        let landed = self.try_land(now, path, ready, touched);
+        if landed.is_err() {
+            // With the transaction the row of the parent may go.
+            touched.way = None;
+        }
+        landed
+    }
+
+    fn try_land(
+        &mut self,
+        now: Now,
+        path: &[u8],
+        ready: Option<&Ready<D::File>>,
+        touched: &mut Touched,
+    ) -> Result<bool, NotLanded> {
         let Some(pending) = self.store.pending(path)? else {
             return Ok(false);
         };

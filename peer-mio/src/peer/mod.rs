@@ -74,6 +74,7 @@ pub use landing::Flushing;
 use landing::Landing;
 use objects::{Served, Serving};
 use open_files::OpenFiles;
+use pickup::is_racy;
 use plan::Plan;
 use proto_core::boundary::{Mark, PeerSlot, Transmit};
 use proto_core::content::ContentId;
@@ -210,7 +211,8 @@ impl<D: Disk> Peer<D> {
         }
         let is_soon_looked_at = stat.as_ref().is_ok_and(|stat| match stat.kind {
             FileKind::File => stat.size <= AT_ONCE,
-            FileKind::Directory => true,
+            // One that was just made or filled may be on its way to another name, or to its end.
+            FileKind::Directory => !is_racy(now, stat.mtime),
             FileKind::Symlink | FileKind::Other => false,
         });
         let settled =

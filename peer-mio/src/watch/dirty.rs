@@ -10,7 +10,7 @@ pub const SETTLED_PAUSE: Duration = Duration::from_millis(20);
 /// What was looked at before that pause was over is looked at again after this one: the pause, and the turn of
 /// the loop within which it was marked.
 pub const SECOND_LOOK: Duration = Duration::from_millis(25);
-/// So many small files are looked at at once in [`SETTLED_PAUSE`]; more at a time are no single change, and hashing
+/// So many small files and folders are looked at at once in [`SETTLED_PAUSE`]; more at a time are no single change, and hashing
 /// them twice would cost more than the pause.
 const AT_ONCE: u32 = 8;
 /// After a write by someone who still holds the file open.
@@ -58,7 +58,8 @@ impl Dirty {
         self.paths.insert(key, due);
     }
 
-    /// A small file was closed: look at it at once, or after [`SETTLED_PAUSE`] if there were many of these lately.
+    /// A small file was closed, or a folder came: look at it at once, or after [`SETTLED_PAUSE`] if there were many of these
+    /// lately.
     pub fn mark_closed(&mut self, now: Instant, marked: &[u8]) {
         let (since, count) = &mut self.at_once;
         if now.saturating_since(*since) >= SETTLED_PAUSE {

@@ -151,7 +151,7 @@ pub struct InitiationPayload {
     pub receiver_counter: u64,
 }
 
-/// Bit 0 of the capabilities; the others are for later versions and ignored.
+/// Bit 1 of the capabilities; the others are ignored.
 const CAPABILITY_AEGIS: u32 = 1 << 1;
 
 impl InitiationPayload {

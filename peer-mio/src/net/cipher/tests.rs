@@ -17,6 +17,9 @@ fn bytes<const N: usize>(hex: &str) -> [u8; N] {
 /// families left out (sys/aegis_families.rs), is that cipher.
 #[test]
 fn aegis_is_that_of_the_rfc() {
+    if !is_fast_at_aegis() {
+        return eprintln!("skipped: this processor is not fast at AEGIS");
+    }
     let key = bytes("10010000000000000000000000000000");
     let nonce = bytes("10000200000000000000000000000000");
     let header: Vec<u8> = (0..8).collect();
@@ -40,14 +43,20 @@ fn aegis_is_that_of_the_rfc() {
     assert_eq!(tag, bytes("7542a745733014f9474417b337399507"));
 }
 
-/// docs/protocol.md, "Sealing": the first half of the key, and zero bytes before the counter.
+/// docs/protocol.md, "Sealing": the first half of the key, zero bytes before the counter, and the other half over both.
 #[test]
-fn aegis_takes_half_of_the_key_and_a_longer_nonce() {
+fn aegis_takes_one_half_of_the_key_and_masks_a_longer_nonce_with_the_other() {
+    if !is_fast_at_aegis() {
+        return eprintln!("skipped: this processor is not fast at AEGIS");
+    }
     let mut key = [9; 32];
     key[..16].copy_from_slice(&bytes::<16>("10010000000000000000000000000000"));
     let nonce = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
     let mut long = [0; 16];
     long[4..].copy_from_slice(&nonce);
+    for byte in &mut long {
+        *byte ^= 9;
+    }
     let (mut text, mut same) = ([5; 100], [5; 100]);
     let tag = FastKey::new(CipherKind::Aegis128L, &key)
         .unwrap()
@@ -73,7 +82,10 @@ proptest! {
         bit in 0..8_u8,
     ) {
         for cipher in CIPHERS {
-            let key = FastKey::new(cipher, &key).unwrap();
+            let Some(key) = FastKey::new(cipher, &key) else {
+                prop_assert!(cipher == CipherKind::Aegis128L && !is_fast_at_aegis());
+                continue;
+            };
             let mut sealed = text.clone();
             let tag = key.seal(nonce, &header, &mut sealed).unwrap();
             let opens = |nonce, header: [u8; 16], mut sealed: Vec<u8>, tag| {
