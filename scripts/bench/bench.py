@@ -28,6 +28,8 @@ SCENARIOS = [
     ("10,000 small files, two receivers", 2, None, 0,
      ["tinypeer", "tinypeer_full", "tinypeer_none", "rsync_each", "syncthing"], (100, 4096)),
     ("10,000 small files, two receivers, 1 Gbit/s", 2, 1000, 0, ["tinypeer", "rsync_each", "syncthing"], (100, 4096)),
+    ("10,000 small files, two receivers, 100 Mbit/s", 2, 100, 0, ["tinypeer", "rsync"], (100, 4096)),
+    ("10,000 small files, seven receivers, 100 Mbit/s", 7, 100, 0, ["tinypeer", "rsync"], (100, 4096)),
     ("100,000 small files, two receivers", 2, None, 0, ["tinypeer", "rsync_each"], (1000, 1024)),
 ]
 

@@ -38,6 +38,12 @@ pub struct Network {
     rng: Rng,
     /// How bad it is now.
     pub weather: Weather,
+    /// Bytes per second that each machine can send; 0: any.
+    pub uplink: u64,
+    /// The same of one machine.
+    pub uplink_of: Option<(SocketAddr, u64)>,
+    /// When the last datagram of each has left it.
+    free_at: BTreeMap<SocketAddr, Instant>,
     under_way: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
     /// Ways that are cut, each in one direction.
@@ -56,6 +62,9 @@ impl Network {
         Self {
             rng,
             weather: Weather::default(),
+            uplink: 0,
+            uplink_of: None,
+            free_at: BTreeMap::new(),
             under_way: BTreeMap::new(),
             sent: 0,
             cut: BTreeSet::new(),
@@ -70,6 +79,7 @@ impl Network {
         self.bytes += datagram.len() as u64;
         *self.sent_by.entry(from).or_default() += datagram.len() as u64;
         *self.sent_to.entry(to).or_default() += datagram.len();
+        let left = self.leaves(now, from, datagram.len());
         if self.cut.contains(&(from, to)) || self.rng.chance(self.weather.loss) {
             return;
         }
@@ -81,11 +91,23 @@ impl Network {
         for _ in 0..copies {
             let jitter = u64::try_from(self.weather.jitter.as_micros()).unwrap_or(0);
             let arrival =
-                now + self.weather.delay + Duration::from_micros(self.rng.below(jitter + 1));
+                left + self.weather.delay + Duration::from_micros(self.rng.below(jitter + 1));
             self.sent += 1;
             self.under_way
                 .insert((arrival, self.sent), (from, to, datagram.to_vec()));
         }
+    }
+
+    /// When a datagram has left its sender, behind all that it sent before.
+    fn leaves(&mut self, now: Instant, from: SocketAddr, len: usize) -> Instant {
+        let own = self.uplink_of.filter(|(of, _)| *of == from);
+        let uplink = own.map_or(self.uplink, |(_, uplink)| uplink);
+        let Some(micros) = (len as u64 * 1_000_000).checked_div(uplink) else {
+            return now;
+        };
+        let free_at = self.free_at.entry(from).or_default();
+        *free_at = (*free_at).max(now) + Duration::from_micros(micros);
+        *free_at
     }
 
     /// Bytes that one sent.

@@ -21,7 +21,7 @@ fn write_many(cluster: &Cluster) {
     }
 }
 
-fn files(cluster: &Cluster, place: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub fn files(cluster: &Cluster, place: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
     let tree = cluster.machines[place].disk.tree(Place::Share);
     let files = tree.into_iter().filter_map(|(path, node)| match node {
         Node::File(_, _, bytes) => Some((path, bytes.to_vec())),
@@ -31,7 +31,7 @@ fn files(cluster: &Cluster, place: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Names in a folder of a machine.
-fn names(cluster: &Cluster, place: usize, folder: Place) -> Vec<Vec<u8>> {
+pub fn names(cluster: &Cluster, place: usize, folder: Place) -> Vec<Vec<u8>> {
     let tree = cluster.machines[place].disk.tree(folder);
     tree.into_keys().collect()
 }
@@ -118,7 +118,7 @@ fn a_file_that_changes_while_it_is_wanted_comes_as_it_is_now() {
 }
 
 /// What is made of a head in the directory of a zip file.
-type Lie = fn(&mut [u8]);
+pub type Lie = fn(&mut [u8]);
 
 /// A server whose zip files lie.
 fn lies() -> [(&'static str, Lie); 8] {
@@ -138,9 +138,9 @@ fn lies() -> [(&'static str, Lie); 8] {
     ]
 }
 
-/// Makes a lie of all zip files of machine 0; whether there was one.
-fn tell(cluster: &Cluster, lie: Lie) -> bool {
-    let disk = &cluster.machines[0].disk;
+/// Makes a lie of all zip files of a machine; whether there was one.
+pub fn tell(cluster: &Cluster, place: usize, lie: Lie) -> bool {
+    let disk = &cluster.machines[place].disk;
     let mut told = false;
     for (name, node) in disk.tree(Place::Zip) {
         let Node::File(_, _, mut bytes) = node else {
@@ -179,7 +179,7 @@ fn a_server_whose_bundles_lie_gives_its_files_one_by_one() {
                     .iter()
                     .any(|zip| !told.contains(zip) && zip.ends_with(b".zip"))
                 {
-                    tell(cluster, lie);
+                    tell(cluster, 0, lie);
                     told = zips;
                 }
                 cluster.in_sync() && files(cluster, 1).len() as u64 == FILES

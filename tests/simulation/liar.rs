@@ -63,6 +63,10 @@ pub trait Shelf {
     fn objects(&mut self) -> &mut dyn Objects;
     /// The newest sequence of its journal.
     fn newest(&self) -> Sequence;
+    /// Entries that it says to want.
+    fn pending(&self) -> u32 {
+        0
+    }
 }
 
 impl Shelf for Library {
@@ -264,7 +268,7 @@ impl<S: Shelf> Liar<S> {
     fn work(&mut self, now: Instant) {
         let own = Own {
             sequence: self.shelf.newest(),
-            pending: 0,
+            pending: self.shelf.pending(),
             busy: false,
             bridge: 0,
             leads: false,

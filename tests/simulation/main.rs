@@ -20,6 +20,7 @@ mod overhead;
 mod renames;
 mod same_tick;
 mod scanning;
+mod shared_bundles;
 mod shelf;
 mod stalling;
 mod swarm;

@@ -27,6 +27,8 @@ pub enum Manner {
     Honest,
     /// Of each piece the first segment, and then nothing.
     Beginnings,
+    /// The same of bundles, and of so many questions for more it answers one.
+    Trickle(usize),
     /// So many times it has no later part of a bundle.
     Forgets(usize),
     /// So many times a bundle was built anew, in another way, before a later part.
@@ -47,6 +49,13 @@ pub struct Files {
     /// Bundles whose first part was asked for.
     pub begun: usize,
     index: IndexId,
+    /// Whose files they are; if not its own, it passes them on.
+    author: IndexId,
+    /// Entries that it says to want.
+    pub wants: u32,
+    /// It tells of nothing.
+    pub mute: bool,
+    asked: usize,
     size: u64,
     files: Vec<File>,
     places: BTreeMap<ContentId, usize>,
@@ -57,9 +66,21 @@ pub struct Files {
 impl Files {
     /// `count` files of `size` bytes below a folder.
     pub fn new(index: IndexId, manner: Manner, folder: &str, count: u64, size: u64) -> Self {
+        Self::passed_on(index, index, manner, folder, count, size)
+    }
+
+    /// The same files that an author has.
+    pub fn passed_on(
+        index: IndexId,
+        author: IndexId,
+        manner: Manner,
+        folder: &str,
+        count: u64,
+        size: u64,
+    ) -> Self {
         let root = File {
             path: folder.to_owned(),
-            entry: entry(index, Kind::Directory, 0, ContentId::default(), 1),
+            entry: entry(author, Kind::Directory, 0, ContentId::default(), 1),
             bytes: Vec::new(),
             recipe: Vec::new(),
         };
@@ -67,6 +88,10 @@ impl Files {
             manner,
             begun: 0,
             index,
+            author,
+            wants: 0,
+            mute: false,
+            asked: 0,
             size,
             files: vec![root],
             places: BTreeMap::new(),
@@ -89,14 +114,14 @@ impl Files {
     /// More of them.
     pub fn add(&mut self, count: u64) {
         for _ in 0..count {
-            let sequence = self.newest() + 1;
+            let sequence = self.files.len() as u64 + 1;
             let mut bytes = random(self.size);
-            bytes[..8].copy_from_slice(&(self.index.0 << 32 | sequence).to_be_bytes());
+            bytes[..8].copy_from_slice(&(self.author.0 << 32 | sequence).to_be_bytes());
             let (content, recipe) = content_of(&bytes);
             self.places.insert(content, self.files.len());
             self.files.push(File {
                 path: format!("{}/{sequence:05}", self.files[0].path),
-                entry: entry(self.index, Kind::File, self.size, content, sequence),
+                entry: entry(self.author, Kind::File, self.size, content, sequence),
                 bytes,
                 recipe,
             });
@@ -172,7 +197,7 @@ impl Files {
                 self.make_page(start, length);
                 &self.page
             }
-            ObjectId::Bundle(id) if id.index == self.index => {
+            ObjectId::Bundle(id) if id.index == self.author => {
                 if !self.bundles.contains_key(&id) {
                     self.bundles.insert(id, self.bundle(id, false));
                 }
@@ -219,6 +244,12 @@ impl Objects for Files {
         if self.manner == Manner::Beginnings && at > 0 && !is_journal {
             return Read::NotYet;
         }
+        if let (Manner::Trickle(of), ObjectId::Bundle(_)) = (self.manner, object) {
+            self.asked += 1;
+            if !self.asked.is_multiple_of(of) {
+                return Read::NotYet;
+            }
+        }
         // What a page is asked for again by is the length that it had.
         let piece = if is_journal && !self.page.is_empty() {
             &self.page
@@ -237,7 +268,15 @@ impl Shelf for Files {
     }
 
     fn newest(&self) -> Sequence {
-        self.files.len() as u64
+        if self.mute {
+            0
+        } else {
+            self.files.len() as u64
+        }
+    }
+
+    fn pending(&self) -> u32 {
+        self.wants
     }
 }
 

@@ -148,6 +148,10 @@ impl<D: Disk> Peer<D> {
         let wanted = match pending {
             None => told_pending,
             Some(pending) => match reconcile(Some(&pending.entry), &told.entry) {
+                Decision::Nothing if pending.entry.version == told.entry.version => {
+                    self.note_holder(&pending, told_by);
+                    return Ok(());
+                }
                 Decision::Nothing | Decision::ConflictInsist => return Ok(()),
                 // Which of two versions that we both lack wins, is settled by who holds the loser.
                 Decision::Take(_) | Decision::ConflictTake(_) => told_pending,

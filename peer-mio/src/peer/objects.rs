@@ -207,6 +207,11 @@ impl<D: Disk> Serving<'_, D> {
                 self.zips
                     .read(bundle, start, length, &mut self.served.piece.bytes)
             }
+            // Of another one's files, if it is still here as it came.
+            ObjectId::Bundle(bundle) if self.zips.has(bundle) => {
+                self.zips
+                    .read(bundle, start, length, &mut self.served.piece.bytes)
+            }
             ObjectId::Journal(_) | ObjectId::Bundle(_) => Read::Gone,
         };
         if matches!(read, Read::Ready(_)) {

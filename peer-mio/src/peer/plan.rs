@@ -100,6 +100,11 @@ impl Plan {
         self.pass != Pass::Idle || !self.backlogs.is_empty()
     }
 
+    /// Whether nothing more of a peer is to be looked at now.
+    pub(super) fn is_done_with(&self, peer: PeerSlot) -> bool {
+        self.pass == Pass::Idle && self.backlogs.first(peer).is_none()
+    }
+
     fn end_pass(&mut self, now: Instant) {
         let again = std::mem::take(&mut self.again);
         self.pass = if again && self.backlogs.is_empty() {

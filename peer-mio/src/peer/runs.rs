@@ -63,6 +63,17 @@ impl Run {
         true
     }
 
+    /// What of it is missing, if anything.
+    #[must_use]
+    pub fn without(&self, arrived: &[Sequence]) -> Option<Self> {
+        let missing = |it: &Sequence| !arrived.contains(it);
+        let mut id = BundleId::new(self.id.index, self.id.sequences().find(missing)?)?;
+        for sequence in self.id.sequences().filter(missing) {
+            id.insert(sequence);
+        }
+        Some(Self { id, ..*self })
+    }
+
     /// Whether it is not worth waiting for more. Files come mostly in the order of their sequences, with folders among them.
     fn is_full(&self) -> bool {
         let is_last = self.last % BundleId::SPAN == BundleId::SPAN - 1;

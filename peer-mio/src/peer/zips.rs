@@ -58,7 +58,6 @@ enum State<F> {
 #[derive(Debug)]
 struct Building<F: DiskFile> {
     id: BundleId,
-    name: Vec<u8>,
     job: PackJob<F>,
 }
 
@@ -111,6 +110,11 @@ impl<F: DiskFile> Zips<F> {
                 Read::NotYet
             }
         }
+    }
+
+    /// Whether a bundle is kept, or to be built.
+    pub fn has(&self, id: BundleId) -> bool {
+        self.kept.iter().any(|zip| zip.id == id)
     }
 
     /// How many are to be built.
@@ -233,14 +237,13 @@ impl<D: Disk> Peer<D> {
         let file = self.disk.create(UNFINISHED)?;
         self.zips.building = Some(Building {
             id,
-            name: self.zips.name(id),
             job: PackJob::new(file, members),
         });
         Ok(())
     }
 
     fn end_zip(&mut self, building: Building<D::File>) -> io::Result<()> {
-        let Building { id, name, job } = building;
+        let Building { id, job } = building;
         // An earlier one of this id may have had other members.
         self.served.encodings.forget_object(ObjectId::Bundle(id));
         let packed = job.finish()?;
@@ -248,6 +251,7 @@ impl<D: Disk> Peer<D> {
             self.disk.remove_file(UNFINISHED)?;
             State::Nothing
         } else {
+            let name = self.zips.name(id);
             self.disk
                 .rename(UNFINISHED, in_zip(&name), RenameMode::Replace)?;
             let (file, size) = (packed.file, packed.size);
@@ -301,15 +305,55 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// Nobody lacks anything any more: neither do they need bundles.
-    pub(super) fn sweep_zips(&mut self) {
-        let told: Sequence = self.committed;
-        if !self.zips.kept.is_empty()
-            && self.zips.building.is_none()
-            && self.engine.nobody_lacks(told)
+    /// Keeps a bundle that has come, and lies at `from`, for the others that lack what is in it.
+    pub(super) fn keep_zip(&mut self, id: BundleId, from: At<'_>, file: D::File) -> io::Result<()> {
+        let size = file.stat()?.size;
+        let space = self.disk.space()?;
+        if self.zips.has(id)
+            || self.zips.wanted() >= self.zips.most
+            || space.free < least_free(&space)
         {
-            self.remove_zips(true);
+            return self.disk.remove_file(from);
         }
+        // An earlier one of this id may have been built anew since.
+        self.served.encodings.forget_object(ObjectId::Bundle(id));
+        let name = self.zips.name(id);
+        self.disk.rename(from, in_zip(&name), RenameMode::Replace)?;
+        self.zips.kept.push_back(Zip {
+            id,
+            state: State::Built { name, file, size },
+        });
+        self.remove_zips(false);
+        Ok(())
+    }
+
+    /// Nobody lacks anything any more: neither do they need bundles. Those of others go when nobody who is there does.
+    pub(super) fn sweep_zips(&mut self) {
+        if self.zips.kept.is_empty() || self.zips.building.is_some() {
+            return;
+        }
+        let told: Sequence = self.committed;
+        if self.engine.nobody_lacks(told) {
+            self.remove_zips(true);
+        } else if !self.engine.is_pulled_by_somebody() {
+            let own = self.store.index_id();
+            self.remove_built_zips(|id| id.index != own);
+        }
+    }
+
+    /// Removes those of which it is so and that are not yet to be built. True if there were any.
+    pub(super) fn remove_built_zips(&mut self, is_so: impl Fn(BundleId) -> bool) -> bool {
+        let before = self.zips.kept.len();
+        let disk = &self.disk;
+        self.zips.kept.retain(|zip| match &zip.state {
+            State::Built { name, .. } if is_so(zip.id) => {
+                // If it stays, the next start removes it.
+                let _ = disk.remove_file(in_zip(name));
+                false
+            }
+            _ => true,
+        });
+        self.zips.kept.len() < before
     }
 }
 

@@ -1,8 +1,10 @@
 //! How far peers have read one another.
 
 use super::Engine;
+use super::remote::Remote;
+use crate::boundary::PeerSlot;
 use crate::index::entry::Sequence;
-use crate::session::CipherKey;
+use crate::session::{CipherKey, PeerSessions};
 
 impl<K: CipherKey> Engine<K> {
     /// Whether every configured peer is connected, has read all of our journal and wants nothing,
@@ -48,6 +50,36 @@ impl<K: CipherKey> Engine<K> {
             && others.all(|remote| {
                 remote.is_self() || remote.announced.is_some_and(|told| told.pending == 0)
             })
+    }
+
+    /// Whether a connected peer still wants entries.
+    #[must_use]
+    pub fn is_pulled_by_somebody(&self) -> bool {
+        let mut others = self.remotes.iter().flatten();
+        others.any(|remote| {
+            remote.is_connected() && remote.announced.is_some_and(|told| told.pending > 0)
+        })
+    }
+
+    /// How many of the connected peers that still want entries, `source` aside, have a lesser index id than we, and how many
+    /// they are with us: so each takes another part of what all want of `source` first.
+    #[must_use]
+    pub fn place_among_pullers(&self, source: PeerSlot) -> (usize, usize) {
+        let own = self.config.session.index_id;
+        let (mut before, mut all) = (0, 1);
+        for (place, remote) in self.remotes.iter().enumerate() {
+            let pulls = |remote: &&Remote<K>| {
+                place != source.place()
+                    && remote.is_connected()
+                    && remote.announced.is_some_and(|told| told.pending > 0)
+            };
+            let index = remote.as_ref().filter(pulls).map(|it| &it.sessions);
+            if let Some(index) = index.and_then(PeerSessions::remote_index_id) {
+                before += usize::from(index < own);
+                all += 1;
+            }
+        }
+        (before, all)
     }
 
     /// Whether a connected peer that is this bridge too leads it, or is to: of two that do or of two that do not the one with the

@@ -112,13 +112,22 @@ impl<D: Disk> Peer<D> {
             self.plan.retry_later();
             return true;
         };
+        if self.leave_to_others(run, peer) {
+            self.bundles.runs.remove(run);
+            return true;
+        }
+        self.begin_bundle_from(now, run, peer)
+    }
+
+    /// Fetches a run from its source, or from who has its bundle; false: there is no room for it now.
+    pub(super) fn begin_bundle_from(&mut self, now: Now, run: &Run, peer: PeerSlot) -> bool {
         if !self.has_room_for_bundle(peer) {
             return false;
         }
         if self.bundles.coming.len() >= MAX_COMING
             && let Some(place) = self.bundle_in_the_way(peer)
         {
-            self.drop_bundle(place);
+            self.drop_bundle(place, false);
             self.plan.restart();
         }
         self.bundles.runs.remove(run);

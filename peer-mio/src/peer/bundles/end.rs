@@ -33,15 +33,29 @@ impl<D: Disk> Peer<D> {
         let Some(coming) = self.bundles.coming.get(place) else {
             return;
         };
-        let useless = coming.arrived.is_empty() && !coming.excused;
+        let holder =
+            Some(coming.peer).filter(|peer| self.slot_of(coming.run.id.index) != Some(*peer));
+        let useless = coming.arrived.is_empty() && !coming.excused && holder.is_none();
+        // What is missing of it has changed since; the others will not want it either.
+        let is_good = coming.whole && !coming.arrived.is_empty();
         if useless && coming.whole && coming.here > PART && coming.restarts < MOST_RESTARTS {
             // Its parts may be those of two that were built one after the other.
             return self.begin_again(now, place);
         }
-        let Some((run, arrived)) = self.drop_bundle(place) else {
+        let Some((run, arrived)) = self.drop_bundle(place, is_good) else {
             return;
         };
         let index = run.id.index;
+        if let Some(peer) = holder
+            && !is_good
+        {
+            self.bundles.shared.forget(&run.id, peer);
+            if let Some(rest) = run.without(&arrived)
+                && self.bundles.shared.leave(rest)
+            {
+                return;
+            }
+        }
         if useless {
             self.bundles.runs.shun(now.mono, index);
         }
@@ -51,7 +65,8 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    pub(super) fn drop_bundle(&mut self, place: usize) -> Option<(Run, Vec<Sequence>)> {
+    /// Ends one under way; `keep`: others may have it of us.
+    pub(super) fn drop_bundle(&mut self, place: usize, keep: bool) -> Option<(Run, Vec<Sequence>)> {
         if place >= self.bundles.coming.len() {
             return None;
         }
@@ -61,14 +76,21 @@ impl<D: Disk> Peer<D> {
             self.assembly.release(pull);
             self.uses.take(pull);
         }
+        self.bundles.shared.look();
+        let at = in_download(&coming.name);
         // If it cannot be removed now, housekeeping or the next bundle of this name will do.
-        let _ = self.disk.remove_file(in_download(&coming.name));
+        let _ = if keep && self.engine.is_pulled_by_somebody() {
+            self.keep_zip(coming.run.id, at, coming.file)
+        } else {
+            self.disk.remove_file(at)
+        };
         Some((coming.run, coming.arrived))
     }
 
     /// Ends all; their files are planned anew.
     pub(in crate::peer) fn drop_bundles(&mut self) {
-        while self.drop_bundle(0).is_some() {}
+        while self.drop_bundle(0, false).is_some() {}
         self.bundles.runs.clear();
+        self.bundles.shared.clear();
     }
 }

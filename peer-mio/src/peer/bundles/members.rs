@@ -110,6 +110,7 @@ impl<D: Disk> Peer<D> {
                     }
                 } else {
                     let peer = coming.peer;
+                    self.bundles.shared.forget_peer(peer);
                     log::warn!(
                         "{} sends wrong bytes of {} in a bundle",
                         self.address(peer),

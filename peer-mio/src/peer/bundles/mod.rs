@@ -5,6 +5,7 @@ mod begin;
 mod end;
 mod members;
 mod parts;
+mod shared;
 
 use super::runs::{Run, Runs};
 use crate::disk::DiskFile;
@@ -13,6 +14,7 @@ use crate::store::Pending;
 use proto_core::boundary::{PeerSlot, PullId};
 use proto_core::index::entry::Sequence;
 use proto_core::time::Instant;
+use shared::Shared;
 
 /// Bytes of a zip file for each member besides its bytes and twice its name, with room to spare; deflated members never become
 /// longer than stored ones.
@@ -24,6 +26,7 @@ pub struct Bundles<F: DiskFile> {
     /// What gathers.
     pub runs: Runs,
     coming: Vec<Coming<F>>,
+    shared: Shared,
     /// One unpacked member.
     bytes: Vec<u8>,
 }
@@ -58,18 +61,20 @@ impl<F: DiskFile> Default for Bundles<F> {
         Self {
             runs: Runs::default(),
             coming: Vec::new(),
+            shared: Shared::default(),
             bytes: Vec::new(),
         }
     }
 }
 
 impl<F: DiskFile> Bundles<F> {
-    /// Whether a pending file gathers or comes in a bundle.
+    /// Whether a pending file gathers, comes in a bundle or is left to others.
     #[must_use]
     pub fn has(&self, pending: &Pending) -> bool {
         let (index, sequence) = (pending.told_by, pending.entry.sequence);
         let mut coming = self.coming.iter();
         self.runs.has(index, sequence)
+            || self.shared.has(index, sequence)
             || coming.any(|coming| {
                 let id = coming.run.id;
                 id.index == index && id.contains(sequence) && !coming.arrived.contains(&sequence)

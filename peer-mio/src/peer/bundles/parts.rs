@@ -22,7 +22,9 @@ impl<D: Disk> Peer<D> {
     pub(in crate::peer) fn step_bundles(&mut self, now: Now) -> bool {
         if self.store.pending_len() == 0 {
             self.bundles.runs.forget();
+            self.bundles.shared.clear();
         }
+        self.begin_left(now);
         let mut more = false;
         let mut place = 0;
         let mut files = SLICE;
@@ -153,9 +155,14 @@ impl<D: Disk> Peer<D> {
                     self.begin_again(self.now, place);
                 }
             }
-            Failure::Gone | Failure::Silent => self.end_bundle(self.now, place),
+            Failure::Gone => self.end_bundle(self.now, place),
+            Failure::Silent => {
+                // It would hold up what else it told of.
+                self.bundles.shared.forget_peer(coming.peer);
+                self.end_bundle(self.now, place);
+            }
             Failure::Disconnected => {
-                self.drop_bundle(place);
+                self.drop_bundle(place, false);
                 self.plan.restart();
             }
         }

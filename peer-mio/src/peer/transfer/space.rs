@@ -52,6 +52,12 @@ impl<D: Disk> Peer<D> {
         if space.free >= needed {
             return true;
         }
+        // Two that wait for room must not keep each other's bundles for it.
+        if self.remove_built_zips(|_| true)
+            && self.disk.space().is_ok_and(|space| space.free >= needed)
+        {
+            return true;
+        }
         let made = self.remove_unwanted_parts(name) || self.make_room(now, needed - space.free);
         if made && self.disk.space().is_ok_and(|space| space.free >= needed) {
             return true;
