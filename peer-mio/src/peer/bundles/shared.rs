@@ -11,7 +11,6 @@ use proto_core::boundary::PeerSlot;
 use proto_core::index::entry::{IndexId, Sequence};
 use proto_core::pull::PeerSet;
 use proto_core::wire::BundleId;
-use std::collections::BTreeMap;
 
 /// Runs left to others at most; one more is fetched like our own.
 const MAX_LEFT: usize = 1024;
@@ -21,10 +20,10 @@ const MAX_NOTED: usize = 4096;
 /// What is left to others, and who has what.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// Runs that others fetch first, by index and first sequence.
-    left: BTreeMap<(IndexId, Sequence), Run>,
-    /// Who told to have a file of a stretch, by the index and the stretch that another one told of.
-    holders: BTreeMap<(IndexId, u64), PeerSet>,
+    /// Runs that others fetch first, in the order of their indexes and first sequences.
+    left: Vec<Run>,
+    /// Who told to have a file of a stretch, in the order of the indexes and stretches that another one told of.
+    holders: Vec<((IndexId, u64), PeerSet)>,
     /// They were silent, slow, or gave wrong bytes: none of them is a holder again.
     unhelpful: PeerSet,
     /// Something changed since it was last looked for one to begin.
@@ -38,12 +37,23 @@ fn stretch(id: &BundleId) -> (IndexId, u64) {
     (id.index, id.first / BundleId::SPAN)
 }
 
+/// Where a run is in the order of all.
+fn begin(run: &Run) -> (IndexId, Sequence) {
+    (run.id.index, run.id.first)
+}
+
 impl Shared {
     /// Whether a file is left to others.
     pub fn has(&self, index: IndexId, sequence: Sequence) -> bool {
-        let first = sequence.saturating_sub(BundleId::SPAN - 1);
-        let mut near = self.left.range((index, first)..=(index, sequence));
-        near.any(|(_, run)| run.id.contains(sequence))
+        let end = self
+            .left
+            .partition_point(|run| begin(run) <= (index, sequence));
+        let before = self.left.get(..end).unwrap_or_default().iter().rev();
+        let is_near =
+            |run: &&Run| run.id.index == index && sequence - run.id.first < BundleId::SPAN;
+        before
+            .take_while(is_near)
+            .any(|run| run.id.contains(sequence))
     }
 
     /// A peer has a file too that another index told of.
@@ -54,8 +64,15 @@ impl Shared {
         if self.holders.len() >= MAX_NOTED {
             self.holders.clear();
         }
-        let holders = self.holders.entry((index, sequence / BundleId::SPAN));
-        holders.or_insert(PeerSet::EMPTY).insert(peer);
+        let key = (index, sequence / BundleId::SPAN);
+        match self.holders.binary_search_by_key(&key, |it| it.0) {
+            Ok(place) => {
+                if let Some((_, holders)) = self.holders.get_mut(place) {
+                    holders.insert(peer);
+                }
+            }
+            Err(place) => self.holders.insert(place, (key, PeerSet::of(peer))),
+        }
         self.changed = true;
     }
 
@@ -69,31 +86,37 @@ impl Shared {
         if self.left.len() >= MAX_LEFT {
             return false;
         }
-        self.left.insert((run.id.index, run.id.first), run);
+        let place = self
+            .left
+            .partition_point(|other| begin(other) < begin(&run));
+        self.left.insert(place, run);
         self.changed = true;
         true
     }
 
     /// It has not this bundle, or not all of it.
     pub fn forget(&mut self, id: &BundleId, peer: PeerSlot) {
-        if let Some(holders) = self.holders.get_mut(&stretch(id)) {
-            holders.remove(peer);
+        let key = stretch(id);
+        for (of, holders) in &mut self.holders {
+            if *of == key {
+                holders.remove(peer);
+            }
         }
     }
 
     /// It is of no help.
     pub fn forget_peer(&mut self, peer: PeerSlot) {
         self.unhelpful.insert(peer);
-        for holders in self.holders.values_mut() {
+        for (_, holders) in &mut self.holders {
             holders.remove(peer);
         }
     }
 
     fn holders(&self, id: &BundleId) -> PeerSet {
-        self.holders
-            .get(&stretch(id))
-            .copied()
-            .unwrap_or(PeerSet::EMPTY)
+        let key = stretch(id);
+        let place = self.holders.binary_search_by_key(&key, |it| it.0);
+        let found = place.ok().and_then(|place| self.holders.get(place));
+        found.map_or(PeerSet::EMPTY, |(_, holders)| *holders)
     }
 
     /// Nothing is pending any more.
@@ -141,11 +164,8 @@ impl<D: Disk> Peer<D> {
         }
         (shared.changed, shared.done_with) = (false, done_with);
         self.drop_left_of_nobody();
-        while let Some((run, peer)) = self.next_left(done_with) {
-            self.bundles
-                .shared
-                .left
-                .remove(&(run.id.index, run.id.first));
+        while let Some((place, peer)) = self.next_left(done_with) {
+            let run = self.bundles.shared.left.remove(place);
             if !self.begin_bundle_from(now, &run, peer) {
                 self.bundles.shared.leave(run);
                 return;
@@ -157,15 +177,15 @@ impl<D: Disk> Peer<D> {
     fn drop_left_of_nobody(&mut self) {
         let mut left = std::mem::take(&mut self.bundles.shared.left);
         let before = left.len();
-        left.retain(|(index, _), _| self.slot_of(*index).is_some());
+        left.retain(|run| self.slot_of(run.id.index).is_some());
         if left.len() < before {
             self.plan.restart();
         }
         self.bundles.shared.left = left;
     }
 
-    /// The next run to begin, and from whom.
-    fn next_left(&self, done_with: PeerSet) -> Option<(Run, PeerSlot)> {
+    /// The place of the next run to begin, and from whom.
+    fn next_left(&self, done_with: PeerSet) -> Option<(usize, PeerSlot)> {
         let mut has_room = PeerSet::EMPTY;
         let slots = (0..self.config.peers.len()).filter_map(PeerSlot::new);
         for peer in slots.filter(|peer| self.engine.connected_index(*peer).is_some()) {
@@ -174,8 +194,8 @@ impl<D: Disk> Peer<D> {
             }
         }
         // The others fetch from the beginning, so we from the end.
-        let mut left = self.bundles.shared.left.values().rev();
-        left.find_map(|run| {
+        let mut left = self.bundles.shared.left.iter().enumerate().rev();
+        left.find_map(|(place, run)| {
             let holders = self.bundles.shared.holders(&run.id);
             let holder = holders.iter().find(|peer| has_room.contains(*peer));
             let source = || {
@@ -183,7 +203,7 @@ impl<D: Disk> Peer<D> {
                 let is_idle = done_with.contains(source) && self.bundles.of(source) == 0;
                 is_idle.then_some(source)
             };
-            Some((*run, holder.or_else(source)?))
+            Some((place, holder.or_else(source)?))
         })
     }
 
