@@ -3,7 +3,7 @@
 use crate::bundles::{files, names, tell};
 use crate::fetching::{cluster, random, write};
 use crate::liar::{Meeting, index_of};
-use crate::shelf::{Files, Manner};
+use crate::shelf::{Files, Manner, landed};
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
@@ -165,16 +165,6 @@ fn bundles_of_others_go_though_one_machine_is_away() {
     for place in [1, 2] {
         assert_eq!(names(&cluster, place, Place::Zip), Vec::<Vec<u8>>::new());
     }
-}
-
-/// Files of a folder that have landed.
-fn landed(meeting: &Meeting<Files>, folder: &str) -> usize {
-    let tree = meeting.disk.tree(Place::Share);
-    let prefix = format!("{folder}/");
-    let paths = tree.keys();
-    paths
-        .filter(|path| path.starts_with(prefix.as_bytes()))
-        .count()
 }
 
 /// How long it takes until all files of an honest source are here, beside others that say to have them too.

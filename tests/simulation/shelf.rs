@@ -1,7 +1,7 @@
 //! Many files of one machine, which it serves in its own manner.
 
 use crate::fetching::random;
-use crate::liar::Shelf;
+use crate::liar::{Meeting, Shelf};
 use peer_mio::disk::{At, Disk, DiskFile, Place};
 use peer_mio::jobs::Progress;
 use peer_mio::jobs::pack::{Member, PackJob};
@@ -306,4 +306,14 @@ fn content_of(bytes: &[u8]) -> (ContentId, Vec<u8>) {
         rest = &rest[len..];
     }
     (hasher.finish(), list)
+}
+
+/// Files of a folder that are in `share/`.
+pub fn landed(meeting: &Meeting<Files>, folder: &str) -> usize {
+    let tree = meeting.disk.tree(Place::Share);
+    let prefix = format!("{folder}/");
+    let paths = tree.keys();
+    paths
+        .filter(|path| path.starts_with(prefix.as_bytes()))
+        .count()
 }

@@ -1,19 +1,8 @@
 //! A peer that sends the beginning of everything and nothing more holds up only what it has itself.
 
 use crate::liar::{Meeting, index_of};
-use crate::shelf::{Files, Manner};
-use peer_mio::disk::Place;
+use crate::shelf::{Files, Manner, landed};
 use proto_core::time::Duration;
-
-/// Files of a folder that are in `share/`.
-fn landed(meeting: &Meeting<Files>, folder: &str) -> usize {
-    let tree = meeting.disk.tree(Place::Share);
-    let prefix = format!("{folder}/");
-    let paths = tree.keys();
-    paths
-        .filter(|path| path.starts_with(prefix.as_bytes()))
-        .count()
-}
 
 /// One machine of whose files only beginnings come, and one with files that are planned after them.
 fn beside_beginnings(count: u64, size: u64) -> Meeting<Files> {

@@ -233,15 +233,7 @@ impl<D: Disk> Peer<D> {
                 self.dirty.mark_if_clean(now.mono, path, SETTLED_PAUSE);
             }
         }
-        self.adopt(
-            path,
-            Row {
-                entry,
-                target: Vec::new(),
-                local,
-                run: self.recheck.run(),
-            },
-        )
+        self.adopt_landed(path, local, entry)
     }
 
     /// The index says what has landed.

@@ -72,7 +72,7 @@ impl<D: Disk> Peer<D> {
     }
 
     /// The index says that a file is at its path.
-    fn adopt_landed(
+    pub(super) fn adopt_landed(
         &mut self,
         path: &[u8],
         local: Option<Fingerprint>,

@@ -203,12 +203,10 @@ impl<D: Disk> Serving<'_, D> {
                     }
                 }
             }
-            ObjectId::Bundle(bundle) if bundle.index == self.store.index_id() => {
-                self.zips
-                    .read(bundle, start, length, &mut self.served.piece.bytes)
-            }
             // Of another one's files, if it is still here as it came.
-            ObjectId::Bundle(bundle) if self.zips.has(bundle) => {
+            ObjectId::Bundle(bundle)
+                if bundle.index == self.store.index_id() || self.zips.has(bundle) =>
+            {
                 self.zips
                     .read(bundle, start, length, &mut self.served.piece.bytes)
             }

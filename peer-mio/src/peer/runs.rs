@@ -82,7 +82,7 @@ impl Run {
 }
 
 /// Which stretch of sequences, from one multiple of 128 to the next, a run with this one is of.
-fn stretch(sequence: Sequence) -> u64 {
+pub fn stretch(sequence: Sequence) -> u64 {
     sequence / BundleId::SPAN
 }
 

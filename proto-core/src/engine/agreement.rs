@@ -55,10 +55,7 @@ impl<K: CipherKey> Engine<K> {
     /// Whether a connected peer still wants entries.
     #[must_use]
     pub fn is_pulled_by_somebody(&self) -> bool {
-        let mut others = self.remotes.iter().flatten();
-        others.any(|remote| {
-            remote.is_connected() && remote.announced.is_some_and(|told| told.pending > 0)
-        })
+        self.remotes.iter().flatten().any(Remote::pulls)
     }
 
     /// How many of the connected peers that still want entries, `source` aside, have a lesser index id than we, and how many
@@ -68,11 +65,7 @@ impl<K: CipherKey> Engine<K> {
         let own = self.config.session.index_id;
         let (mut before, mut all) = (0, 1);
         for (place, remote) in self.remotes.iter().enumerate() {
-            let pulls = |remote: &&Remote<K>| {
-                place != source.place()
-                    && remote.is_connected()
-                    && remote.announced.is_some_and(|told| told.pending > 0)
-            };
+            let pulls = |remote: &&Remote<K>| place != source.place() && remote.pulls();
             let index = remote.as_ref().filter(pulls).map(|it| &it.sessions);
             if let Some(index) = index.and_then(PeerSessions::remote_index_id) {
                 before += usize::from(index < own);

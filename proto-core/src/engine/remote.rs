@@ -161,6 +161,11 @@ impl<K: CipherKey> Remote<K> {
         self.reported.is_some() && self.sessions.is_connected()
     }
 
+    /// Whether it is connected and still wants entries.
+    pub fn pulls(&self) -> bool {
+        self.is_connected() && self.announced.is_some_and(|told| told.pending > 0)
+    }
+
     /// Whether this peer is ourselves.
     pub fn is_self(&self) -> bool {
         self.own_address && self.sessions.is_echo()

@@ -5,7 +5,7 @@ use crate::clock::Now;
 use crate::disk::Disk;
 use crate::peer::Peer;
 use crate::peer::backlog::IN_THE_WAY;
-use crate::peer::runs::Run;
+use crate::peer::runs::{Run, stretch};
 use crate::store::Pending;
 use proto_core::boundary::PeerSlot;
 use proto_core::index::entry::{IndexId, Sequence};
@@ -33,8 +33,8 @@ pub(super) struct Shared {
 }
 
 /// Which stretch of sequences a bundle is of.
-fn stretch(id: &BundleId) -> (IndexId, u64) {
-    (id.index, id.first / BundleId::SPAN)
+fn stretch_of(id: &BundleId) -> (IndexId, u64) {
+    (id.index, stretch(id.first))
 }
 
 /// Where a run is in the order of all.
@@ -64,7 +64,7 @@ impl Shared {
         if self.holders.len() >= MAX_NOTED {
             self.holders.clear();
         }
-        let key = (index, sequence / BundleId::SPAN);
+        let key = (index, stretch(sequence));
         match self.holders.binary_search_by_key(&key, |it| it.0) {
             Ok(place) => {
                 if let Some((_, holders)) = self.holders.get_mut(place) {
@@ -96,7 +96,7 @@ impl Shared {
 
     /// It has not this bundle, or not all of it.
     pub fn forget(&mut self, id: &BundleId, peer: PeerSlot) {
-        let key = stretch(id);
+        let key = stretch_of(id);
         for (of, holders) in &mut self.holders {
             if *of == key {
                 holders.remove(peer);
@@ -113,7 +113,7 @@ impl Shared {
     }
 
     fn holders(&self, id: &BundleId) -> PeerSet {
-        let key = stretch(id);
+        let key = stretch_of(id);
         let place = self.holders.binary_search_by_key(&key, |it| it.0);
         let found = place.ok().and_then(|place| self.holders.get(place));
         found.map_or(PeerSet::EMPTY, |(_, holders)| *holders)
@@ -142,8 +142,7 @@ impl<D: Disk> Peer<D> {
     /// Leaves a run to the others that want it; false if it is ours to fetch.
     pub(super) fn leave_to_others(&mut self, run: &Run, source: PeerSlot) -> bool {
         let (place, all) = self.engine.place_among_pullers(source);
-        let (_, stretch) = stretch(&run.id);
-        let ours = stretch % all as u64 == place as u64;
+        let ours = stretch(run.id.first) % all as u64 == place as u64;
         !ours && self.bundles.shared.leave(*run)
     }
 
@@ -164,7 +163,7 @@ impl<D: Disk> Peer<D> {
         }
         (shared.changed, shared.done_with) = (false, done_with);
         self.drop_left_of_nobody();
-        while let Some((place, peer)) = self.next_left(done_with) {
+        while let Some((place, peer)) = self.next_left() {
             let run = self.bundles.shared.left.remove(place);
             if !self.begin_bundle_from(now, &run, peer) {
                 self.bundles.shared.leave(run);
@@ -185,7 +184,7 @@ impl<D: Disk> Peer<D> {
     }
 
     /// The place of the next run to begin, and from whom.
-    fn next_left(&self, done_with: PeerSet) -> Option<(usize, PeerSlot)> {
+    fn next_left(&self) -> Option<(usize, PeerSlot)> {
         let mut has_room = PeerSet::EMPTY;
         let slots = (0..self.config.peers.len()).filter_map(PeerSlot::new);
         for peer in slots.filter(|peer| self.engine.connected_index(*peer).is_some()) {
@@ -200,23 +199,24 @@ impl<D: Disk> Peer<D> {
             let holder = holders.iter().find(|peer| has_room.contains(*peer));
             let source = || {
                 let source = self.slot_of(run.id.index)?;
-                let is_idle = done_with.contains(source) && self.bundles.of(source) == 0;
-                is_idle.then_some(source)
+                self.is_free(source).then_some(source)
             };
             Some((place, holder.or_else(source)?))
         })
+    }
+
+    /// Whether a source has nothing else to give.
+    fn is_free(&self, source: PeerSlot) -> bool {
+        self.plan.is_done_with(source) && self.bundles.of(source) == 0
     }
 
     /// A holder does not hold up what an idle source has.
     fn give_up_slow_holder(&mut self, now: Now) {
         let slow = self.bundles.coming.iter().position(|it| {
             let source = self.slot_of(it.run.id.index);
-            let is_idle = |source| {
-                source != it.peer && self.plan.is_done_with(source) && self.bundles.of(source) == 0
-            };
             !it.whole
                 && now.mono.saturating_since(it.started) >= IN_THE_WAY
-                && source.is_some_and(is_idle)
+                && source.is_some_and(|source| source != it.peer && self.is_free(source))
         });
         let coming = slow.and_then(|place| Some((place, self.bundles.coming.get(place)?.peer)));
         if let Some((place, peer)) = coming {
