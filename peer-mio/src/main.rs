@@ -1,8 +1,7 @@
 //! The program: arguments, run, exit code. 0: well; 1: not in sync (`status --wait`), no peer
 //! to ask, or ended by a failure; 2: cannot start.
 
-use clap::Parser;
-use peer_mio::cli::{Cli, Command};
+use peer_mio::cli::{self, Command};
 use peer_mio::run::Failure;
 use peer_mio::{control, key, run};
 use std::process::ExitCode;
@@ -12,8 +11,8 @@ use std::process::ExitCode;
 static HEAP: peer_mio::sys::allocator::Allocator = peer_mio::sys::allocator::Allocator;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
         Err(error) if error.use_stderr() => return refuse(&first_line(&error)),
         Err(help) => {
             // Help and version; a closed pipe is nobody's fault.
@@ -21,26 +20,26 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    match cli.command {
-        Some(Command::Keygen { file }) if file.as_os_str() == "-" => match key::generate() {
+    match command {
+        Command::Keygen { file } if file.as_os_str() == "-" => match key::generate() {
             Ok(line) => {
                 print!("{line}");
                 ExitCode::SUCCESS
             }
             Err(error) => refuse(&format!("no key can be made: {error}")),
         },
-        Some(Command::Keygen { file }) => match key::write_new(&file) {
+        Command::Keygen { file } => match key::write_new(&file) {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => refuse(&sentence),
         },
-        Some(Command::Resume { dir }) => match control::resume(&dir) {
+        Command::Resume { dir } => match control::resume(&dir) {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => {
                 eprintln!("tinypeer: {sentence}");
                 ExitCode::FAILURE
             }
         },
-        Some(Command::Status { dir, json, wait }) => match control::ask(&dir, json, wait) {
+        Command::Status { dir, json, wait } => match control::ask(&dir, json, wait) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(sentence) => {
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        None => match run::run(&cli.run) {
+        Command::Run(options) => match run::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(Failure::Start(sentence)) => refuse(&sentence),
             Err(Failure::Later(sentence)) => {

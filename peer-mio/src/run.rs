@@ -112,10 +112,10 @@ fn start(options: &RunOptions) -> Result<Running, String> {
     let config = Config {
         peers,
         key,
-        symlinks: options.symlinks.into(),
+        symlinks: options.symlinks,
         scan_interval: Duration::from_secs(options.scan_interval),
         max_delete: options.max_delete,
-        flushing: options.durability.into(),
+        flushing: options.durability,
         seed,
         receive_buffer: socket.receive_buffer(),
         datagram: DATAGRAM,
