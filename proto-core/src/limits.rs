@@ -28,6 +28,12 @@ pub const MAX_PIECE: usize = 1024 * 1024;
 /// Smallest datagram that every path must carry, in bytes of UDP payload (RFC 8899, BASE_PLPMTU).
 pub const MIN_DATAGRAM: usize = 1200;
 
+/// Longest path of a draft in bytes: what a smallest datagram has room for.
+pub const MAX_DRAFT_PATH: usize = 1088;
+
+/// Files that were hashed last and are told of as drafts at once, and so what is fetched of one peer.
+pub const MAX_DRAFTS: usize = 4;
+
 /// Largest datagram that is ever sent or accepted, in bytes of UDP payload.
 pub const MAX_DATAGRAM: usize = 60_000;
 

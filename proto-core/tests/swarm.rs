@@ -203,3 +203,53 @@ proptest! {
         prop_assert_eq!(chosen.len() + before, chunks as usize);
     }
 }
+
+#[test]
+fn chunks_that_come_to_be_known_are_chosen_too() {
+    let here = |chunk: u32| chunk < 128;
+    let mut swarm = Swarm::new(START, CONTENT, 0, 1, Some(slot(0)), &|_| false);
+    assert_eq!(swarm.choose(all(&[0])), None);
+    let mut chunks = vec![];
+    for known in [128, 256, 5000, 5011] {
+        swarm.extend(known, &here);
+        chunks.extend(
+            drain(&mut swarm, all(&[0]))
+                .iter()
+                .map(|choice| choice.chunk),
+        );
+    }
+    // The window is not moved by what is only asked for.
+    assert_eq!(chunks, (128..128 + WINDOW).collect::<Vec<_>>());
+    for chunk in 128..128 + WINDOW {
+        swarm.has_come(START, chunk, &|other| other <= chunk);
+    }
+    let rest = drain(&mut swarm, all(&[0]));
+    let rest: Vec<u32> = rest.iter().map(|choice| choice.chunk).collect();
+    assert_eq!(rest, (128 + WINDOW..128 + 2 * WINDOW).collect::<Vec<_>>());
+}
+
+#[test]
+fn those_who_fetch_a_draft_share_it_and_share_it_anew_under_its_name() {
+    let named = ContentId([9; 32]);
+    let chosen = |own: u64, is_named: bool| -> BTreeSet<u32> {
+        let mut swarm = Swarm::new(START, CONTENT, 128, own, Some(slot(0)), &|_| false);
+        for (place, name) in NAMES.iter().enumerate().filter(|(_, name)| **name != own) {
+            swarm.told(START, slot(place + 1), *name, &have(false, 0, &[0]));
+        }
+        swarm.extend(900, &|_| false);
+        if is_named {
+            swarm.name(named);
+            assert_eq!(swarm.content(), named);
+        }
+        drain(&mut swarm, all(&[0]))
+            .iter()
+            .map(|choice| choice.chunk)
+            .collect()
+    };
+    for is_named in [false, true] {
+        let parts = NAMES.map(|own| chosen(own, is_named));
+        let count: usize = parts.iter().map(BTreeSet::len).sum();
+        let all: BTreeSet<u32> = parts.iter().flatten().copied().collect();
+        assert_eq!((count, all.len()), (900, 900));
+    }
+}

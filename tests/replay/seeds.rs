@@ -9,6 +9,7 @@ use proto_core::legacy::{
 use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::draft::{Draft, Stage};
 use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::PageWriter;
@@ -163,6 +164,17 @@ fn messages() -> Vec<Vec<u8>> {
     };
     let refuse = |reason| written(|out| Refuse { reason, tag: 9 }.emit(out));
     let bundle = BundleId::new(IndexId(2), 3).expect("not 0");
+    let draft = |stage| {
+        written(|out| {
+            let draft = Draft {
+                number: 17,
+                stage,
+                size: 400 << 20,
+                path: b"d/film",
+            };
+            draft.emit(out)
+        })
+    };
     vec![
         announce(&[], &[]),
         announce(&entries, &[]),
@@ -212,6 +224,12 @@ fn messages() -> Vec<Vec<u8>> {
         ),
         block(Encoding::SMALL, 3, 20_000, &[1; 64]),
         request(ObjectId::Bundle(bundle), 1, 32_768, Encoding::NONE),
+        draft(Stage::Growing(384)),
+        draft(Stage::Named {
+            chunks: 5700,
+            content: ContentId([7; 32]),
+        }),
+        draft(Stage::Dropped),
     ]
 }
 

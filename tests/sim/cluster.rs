@@ -17,7 +17,7 @@ use proto_core::time::{Duration, Instant};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// What one slice of work costs in simulated time.
+/// What one slice of work costs in simulated time, if nothing else is said.
 const SLICE: Duration = Duration::from_micros(50);
 /// How often the kernels write everything to the disks by themselves.
 const WRITEBACK: Duration = Duration::from_secs(30);
@@ -62,6 +62,8 @@ pub struct Cluster {
     pub flushing: Flushing,
     /// Slices of work that a machine does before the others have their turn.
     pub slices: usize,
+    /// What one costs in simulated time.
+    pub slice: Duration,
     /// Whether one had more to do after them.
     busy: bool,
     /// `--limit-up` and `--limit-down` of every peer.
@@ -92,6 +94,7 @@ impl Cluster {
             originals: Vec::new(),
             network: Network::new(rng.fork()),
             slices: SLICES,
+            slice: SLICE,
             busy: false,
             max_delete: guard::HALF,
             flushing: Flushing::default(),
@@ -343,7 +346,7 @@ impl Cluster {
             if !more {
                 return;
             }
-            self.now += SLICE;
+            self.now += self.slice;
             self.set_clocks();
         }
         self.busy = true;

@@ -81,6 +81,10 @@ pub fn decode_message(data: &[u8]) {
         Message::Padding(padding) => {
             written(|out| padding.emit(out.get_mut(..8).unwrap_or_default()))
         }
+        Message::Draft(draft) => {
+            assert_eq!(path::check(draft.path), Ok(()));
+            written(|out| draft.emit(out))
+        }
     };
     assert_eq!(Message::decode(&again), Ok(message));
 }

@@ -16,6 +16,7 @@ use proto_core::limits::MAX_PIECE;
 use proto_core::session::{self, Entropy};
 use proto_core::time::{Duration, Instant};
 use proto_core::wire::ObjectId;
+use proto_core::wire::draft::Draft;
 use proto_core::wire::encoding::Encoding;
 use proto_core::wire::page::PageWriter;
 use sim::disk::SimDisk;
@@ -330,6 +331,11 @@ impl<S: Shelf> Meeting<S> {
     /// Somebody comes or goes.
     pub fn set_on(&mut self, place: usize, on: bool) {
         self.liars[place].on = on;
+    }
+
+    /// Somebody tells of a file that it hashes.
+    pub fn tell_draft(&mut self, place: usize, draft: &Draft<'_>) {
+        self.liars[place].engine.tell_draft(self.now, draft);
     }
 
     /// Lets time pass until something holds, or all of it; whether it holds.

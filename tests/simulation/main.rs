@@ -6,6 +6,8 @@
 mod bundle_parts;
 mod bundles;
 mod delta;
+mod draft_lies;
+mod drafts;
 mod fetching;
 mod flushed;
 mod full_disk;

@@ -39,6 +39,14 @@ impl<D: Disk> Peer<D> {
                 page,
                 contents,
             }) => Some((peer, page, contents)),
+            Some(Delivery::Draft { peer, id, draft }) => {
+                if now.mono >= self.store_retry
+                    && let Err(error) = self.take_draft(now, peer, id, &draft)
+                {
+                    self.store_failed(&error);
+                }
+                None
+            }
         };
         if let Some((peer, page, contents)) = page
             && now.mono >= self.store_retry

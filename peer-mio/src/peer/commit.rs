@@ -218,7 +218,7 @@ impl<D: Disk> Peer<D> {
         // The index does not say so any more; who finds them tells, and their names are flushed before that is committed.
         self.landing.uncommitted.files.clear();
         // With it went the parts of recipes that were gathering there.
-        self.stop_hashing();
+        self.stop_hashing(self.now);
         self.end_transfers();
         // If it cannot be read now, neither is anything else that follows.
         let _ = self.recheck.taken_back(&self.store);

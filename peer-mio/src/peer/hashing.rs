@@ -2,6 +2,7 @@
 //! what else changes, so that nothing waits for it.
 
 use super::Peer;
+use super::drafts::{Drafting, LARGE};
 use super::pickup::never_matching;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat};
@@ -15,8 +16,6 @@ use proto_core::index::entry::Kind;
 use proto_core::index::reconcile::Found;
 use std::io;
 
-/// A file of more bytes (some ten milliseconds) is hashed beside what else changes.
-const LARGE: u64 = 16 * 1024 * 1024;
 /// Bytes hashed in one slice: about half a millisecond, so that what others ask for meanwhile does not wait.
 const HASH_SLICE: usize = 512 * 1024;
 
@@ -60,6 +59,14 @@ impl<F> Hashings<F> {
         self.0.iter().any(Option::is_some)
     }
 
+    /// Whether one of so many bytes is.
+    pub fn any_of(&self, size: u64) -> bool {
+        self.0
+            .iter()
+            .flatten()
+            .any(|hashing| hashing.before.size == size)
+    }
+
     /// Whether the file at a path is.
     pub fn is_at(&self, path: &[u8]) -> bool {
         self.0.iter().flatten().any(|hashing| hashing.path == path)
@@ -93,12 +100,15 @@ struct Hashing<F> {
     /// The first recipe block; further ones gather in the store ([`Lane::unnamed`]).
     first_block: Vec<u8>,
     blocks: u32,
+    /// What others are told of it meanwhile.
+    draft: Option<Drafting>,
 }
 
 impl<F> Hashing<F> {
     /// Where its recipe gathers.
     fn unnamed(&self) -> ContentId {
-        self.lane.unnamed()
+        let draft = self.draft.as_ref().map(|draft| draft.id);
+        draft.unwrap_or_else(|| self.lane.unnamed())
     }
 
     /// The fingerprint that the index notes: one that the file never has, if it must be hashed again in any case,
@@ -132,6 +142,7 @@ impl<D: Disk> Peer<D> {
             self.dirty.park(path);
             return Ok(());
         }
+        let draft = self.begin_draft(now, path, &before)?;
         let hashing = Hashing {
             path: path.to_vec(),
             lane,
@@ -141,6 +152,7 @@ impl<D: Disk> Peer<D> {
             job: HashJob::new(file, before.size),
             first_block: Vec::new(),
             blocks: 0,
+            draft,
         };
         self.hashings.set(lane, hashing);
         self.hash_slice(now, lane)
@@ -165,8 +177,9 @@ impl<D: Disk> Peer<D> {
         if before.link || stat.is_some_and(|stat| fingerprint(stat, false) == before) {
             return Ok(true);
         }
-        self.hashings.take(Lane::Large);
-        self.store.remove_recipe(Lane::Large.unnamed())?;
+        if let Some(hashing) = self.hashings.take(Lane::Large) {
+            self.leave_hashing(now, &hashing)?;
+        }
         let changed = stat.is_some_and(|stat| stat.kind == FileKind::File);
         if changed {
             self.dirty.mark(now.mono, path, OPEN_PAUSE);
@@ -175,8 +188,22 @@ impl<D: Disk> Peer<D> {
     }
 
     /// Nothing is hashed any more: what had gathered in the index is gone.
-    pub(super) fn stop_hashing(&mut self) {
-        self.hashings = Hashings::default();
+    pub(super) fn stop_hashing(&mut self, now: Now) {
+        for hashing in std::mem::take(&mut self.hashings).0.into_iter().flatten() {
+            self.drop_draft(now, &hashing);
+        }
+    }
+
+    /// Nothing becomes of a hashing.
+    fn leave_hashing(&mut self, now: Now, hashing: &Hashing<D::File>) -> Result<(), StoreError> {
+        self.drop_draft(now, hashing);
+        self.store.remove_recipe(hashing.unnamed())
+    }
+
+    fn drop_draft(&mut self, now: Now, hashing: &Hashing<D::File>) {
+        if let Some(draft) = &hashing.draft {
+            self.draft_dropped(now, draft, &hashing.path, hashing.before.size);
+        }
     }
 
     /// Hashes a slice of it.
@@ -184,7 +211,7 @@ impl<D: Disk> Peer<D> {
         let Some(mut hashing) = self.hashings.take(lane) else {
             return Ok(());
         };
-        let unnamed = hashing.unnamed();
+        let (unnamed, is_draft) = (hashing.unnamed(), hashing.draft.is_some());
         let store = &mut self.store;
         let (first, blocks) = (&mut hashing.first_block, &mut hashing.blocks);
         let progress = hashing.job.step(HASH_SLICE, &mut |number, block| {
@@ -192,7 +219,9 @@ impl<D: Disk> Peer<D> {
             if number == 0 {
                 first.clear();
                 first.extend_from_slice(block);
-                return Ok(());
+                if !is_draft {
+                    return Ok(());
+                }
             }
             store
                 .put_recipe_block(unnamed, number, block)
@@ -200,12 +229,16 @@ impl<D: Disk> Peer<D> {
         });
         match progress {
             Ok(Progress::More) => {
+                if let Some(draft) = &mut hashing.draft {
+                    let (path, blocks) = (&hashing.path, hashing.blocks);
+                    self.draft_grew(now, draft, path, hashing.before, blocks);
+                }
                 self.hashings.set(lane, hashing);
                 Ok(())
             }
             Ok(Progress::Done(hashed)) => self.hashed(now, &hashing, hashed),
             Err(error) => {
-                self.store.remove_recipe(unnamed)?;
+                self.leave_hashing(now, &hashing)?;
                 self.look_failed(now, &hashing.path, &error);
                 Ok(())
             }
@@ -218,7 +251,11 @@ impl<D: Disk> Peer<D> {
         hashing: &Hashing<D::File>,
         hashed: Hashed,
     ) -> Result<(), StoreError> {
-        let Hashed { content, size, .. } = hashed;
+        let Hashed {
+            content,
+            size,
+            chunks,
+        } = hashed;
         let at = At {
             place: Place::Share,
             path: &hashing.path,
@@ -234,7 +271,7 @@ impl<D: Disk> Peer<D> {
             && size != hashing.before.size
         {
             // As in /proc and /sys.
-            self.store.remove_recipe(hashing.unnamed())?;
+            self.leave_hashing(now, hashing)?;
             self.skipped.note(
                 &hashing.path,
                 format_args!("a file that has another size than it says"),
@@ -246,15 +283,19 @@ impl<D: Disk> Peer<D> {
         });
         if !unchanged || size != hashing.before.size {
             // Somebody writes: when it is quiet, again.
-            self.store.remove_recipe(hashing.unnamed())?;
+            self.leave_hashing(now, hashing)?;
             self.dirty
                 .mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
             return Ok(());
         }
         if !self.name_recipe(hashing, content)? {
+            self.drop_draft(now, hashing);
             self.dirty
                 .mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
             return Ok(());
+        }
+        if let Some(draft) = &hashing.draft {
+            self.draft_named(now, draft, &hashing.path, size, (content, chunks));
         }
         self.changes.hashed(size);
         let row = self.store.get(&hashing.path)?;
@@ -294,7 +335,7 @@ impl<D: Disk> Peer<D> {
                 self.store.put_recipe_block(content, number, &block)?;
             }
         }
-        if hashing.blocks > 1 {
+        if hashing.blocks > 1 || hashing.draft.is_some() {
             self.store.remove_recipe(hashing.unnamed())?;
         }
         Ok(true)

@@ -246,6 +246,7 @@ impl<D: Disk> Peer<D> {
             row.entry.kind,
             row.entry.size
         );
+        self.drafts.note(&row.entry);
         self.store.put(path, row)?;
         self.store.remove_pending(path)?;
         self.changes.note();

@@ -14,6 +14,7 @@ mod came;
 mod commit;
 mod config;
 mod directory;
+pub mod drafts;
 mod encodings;
 mod errors;
 mod flushing;
@@ -66,6 +67,7 @@ use bury::Burying;
 use came::Came;
 use commit::{Changes, STORE_TRIES};
 pub use config::Config;
+use drafts::Drafts;
 pub use encodings::Stopwatch;
 use errors::Errors;
 use guard::Guard;
@@ -129,6 +131,8 @@ pub struct Peer<D: Disk> {
     burying: Option<Burying>,
     guard: Guard,
     hashings: Hashings<D::File>,
+    /// Those of them that others may fetch.
+    drafts: Drafts,
     scans: Scans,
     /// Directories that could not be removed because of something unknown in them.
     leftovers: BTreeSet<Vec<u8>>,
@@ -249,6 +253,7 @@ impl<D: Disk> Peer<D> {
             zips: &mut self.zips,
             transfers: &mut self.transfers,
             landing: &self.landing,
+            drafts: &self.drafts,
             unflushed: &self.unflushed,
             recheck: &self.recheck,
             committed: self.committed,

@@ -1,5 +1,6 @@
 //! What is served: an object's name becomes a file, a range of it, or a page of the journal.
 
+use super::drafts::Drafts;
 use super::encodings::{Encodings, PieceName};
 use super::journal;
 use super::landing::Landing;
@@ -66,6 +67,8 @@ pub struct Serving<'a, D: Disk> {
     pub transfers: &'a mut [Transfer<D::File>],
     /// Contents that are complete, but not at their paths yet.
     pub landing: &'a Landing<D::File>,
+    /// Files that are still hashed.
+    pub drafts: &'a Drafts,
     /// Runs whose files may be torn ...
     pub unflushed: &'a Unflushed,
     /// ... if a power cut came since.
@@ -191,8 +194,12 @@ impl<D: Disk> Serving<'_, D> {
     fn load(&mut self, object: ObjectId, start: u64, length: usize) -> Read {
         self.served.piece.name = None;
         let read = match object {
-            ObjectId::Content(content) => self.load_chunk(content, start, length),
-            ObjectId::Recipe(content) => self.load_recipe(content, start, length),
+            ObjectId::Content(content) => {
+                self.load_chunk(self.drafts.resolve(content), start, length)
+            }
+            ObjectId::Recipe(content) => {
+                self.load_recipe(self.drafts.resolve(content), start, length)
+            }
             ObjectId::Journal(index) if index == self.store.index_id() => {
                 let bytes = &mut self.served.piece.bytes;
                 match journal::build_page(self.store, start, self.committed, length, bytes) {
@@ -288,8 +295,19 @@ impl<D: Disk> Serving<'_, D> {
         {
             return Some(place);
         }
-        let mut found = None;
         let (disk, served, store) = (self.disk, &mut *self.served, self.store);
+        let mut found = self
+            .drafts
+            .file_of(content)
+            .and_then(|(path, fingerprint)| {
+                let place = Place::Share;
+                Some(OpenContent {
+                    content,
+                    path: path.to_vec(),
+                    fingerprint,
+                    file: disk.open(At { place, path }, false).ok()?,
+                })
+            });
         let (unflushed, recheck) = (self.unflushed, self.recheck);
         let looked = store.paths_of(content, &mut |path| {
             if served.changed.contains(path) {

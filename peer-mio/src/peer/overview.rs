@@ -2,6 +2,7 @@
 
 use super::Peer;
 use super::report::{Landed, PeerLine, Status};
+use super::transfer::Transfer;
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::stalls;
@@ -81,6 +82,7 @@ impl<D: Disk> Peer<D> {
             || self.guard.is_busy()
             || self.hashings.any()
             || !self.landing.is_empty()
+            || self.transfers.iter().any(Transfer::is_draft)
             || self.changes.any()
     }
 

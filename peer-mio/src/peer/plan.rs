@@ -317,6 +317,7 @@ impl<D: Disk> Peer<D> {
         pending: &Pending,
         touched: &mut Touched,
     ) -> Result<Step, StoreError> {
+        self.end_other_draft(path, pending);
         if self.is_coming(path) || self.bundles.has(pending) {
             return Ok(Step::Next);
         }

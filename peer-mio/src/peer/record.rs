@@ -52,6 +52,7 @@ impl<D: Disk> Peer<D> {
             .pending(changed)?
             .filter(|pending| says(&pending.entry, &state))
         {
+            self.drafts.note(&pending.entry);
             self.store.put(
                 changed,
                 Row {
@@ -92,6 +93,7 @@ impl<D: Disk> Peer<D> {
             entry.kind,
             entry.size
         );
+        self.drafts.note(&entry);
         self.store.put(
             changed,
             Row {

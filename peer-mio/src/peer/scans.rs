@@ -1,6 +1,7 @@
 //! Scans that wait and the one under way.
 
 use super::Peer;
+use super::drafts::Drafts;
 use super::errors::unread_sentence;
 use crate::clock::Now;
 use crate::disk::Disk;
@@ -121,6 +122,7 @@ struct Findings<'a> {
     watch: &'a mut dyn FnMut(&[u8]) -> bool,
     unwatched: &'a mut u64,
     errors: &'a mut super::Errors,
+    drafts: &'a mut Drafts,
     recheck: &'a super::Recheck,
 }
 
@@ -142,6 +144,10 @@ impl ScanSink for Findings<'_> {
 
     fn unreadable(&mut self, path: &[u8], error: &io::Error) {
         self.errors.set_unread(path, unread_sentence(path, error));
+    }
+
+    fn indexed(&mut self, row: &Row) {
+        self.drafts.note(&row.entry);
     }
 
     fn doubts(&self, row: &Row) -> bool {
@@ -195,6 +201,7 @@ impl<D: Disk> Peer<D> {
             watch: &mut self.watch,
             unwatched: &mut self.scans.unwatched,
             errors: &mut self.errors,
+            drafts: &mut self.drafts,
             recheck: &self.recheck,
         };
         match scan.step(

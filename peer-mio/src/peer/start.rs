@@ -1,5 +1,6 @@
 //! Starting a peer: its index is opened or begun anew, `download/` is put in order, the engine is made.
 
+use super::drafts::Drafts;
 use super::hashing::Hashings;
 use super::landed_before::find_landed;
 use super::recheck::{self, Recheck};
@@ -156,6 +157,7 @@ impl<D: Disk> Peer<D> {
             burying: None,
             guard: super::Guard::default(),
             hashings: Hashings::default(),
+            drafts: Drafts::default(),
             scans: super::Scans::default(),
             leftovers: std::collections::BTreeSet::new(),
             changes: super::Changes::default(),

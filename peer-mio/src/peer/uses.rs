@@ -2,6 +2,7 @@
 
 use super::transfer::PullUse;
 use proto_core::boundary::PullId;
+use proto_core::content::ContentId;
 use proto_core::limits::MAX_PULLS;
 
 /// The uses of all pulls.
@@ -40,6 +41,17 @@ impl Uses {
             *place = None;
         }
         Some(used)
+    }
+
+    /// What was for a draft is for the content that it is.
+    pub fn name(&mut self, draft: ContentId, content: ContentId) {
+        for (_, used) in self.places.iter_mut().flatten() {
+            if let PullUse::Chunk { content: named, .. } = used
+                && *named == draft
+            {
+                *named = content;
+            }
+        }
     }
 
     /// All pulls for something.

@@ -32,6 +32,8 @@ pub trait ScanSink {
     fn differs(&mut self, path: &[u8]);
     /// Something could not be read; what the index says of it and below it stays as it is.
     fn unreadable(&mut self, path: &[u8], error: &io::Error);
+    /// The index has this file or directory, and the tree something at its path.
+    fn indexed(&mut self, row: &Row);
     /// Whether what a row says must be looked at even if the file looks unchanged.
     fn doubts(&self, row: &Row) -> bool;
     /// Whether it has room for more.
@@ -132,6 +134,9 @@ impl Scan {
         };
         if let Some(stat) = stat {
             let row = self.take_row(store, &path)?;
+            if let Some(row) = &row {
+                sink.indexed(row);
+            }
             if row.as_ref().is_some_and(|row| sink.doubts(row))
                 || differs(disk, at, &stat, row.as_ref(), symlinks)
             {

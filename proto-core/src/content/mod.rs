@@ -1,6 +1,7 @@
 //! Contents: the bytes of a file, cut into chunks, named by the hash over their list.
 
 pub mod cut;
+pub mod draft;
 pub mod recipe;
 
 /// Name of a content: the BLAKE3 hash over its recipe (docs/protocol.md, "Contents").

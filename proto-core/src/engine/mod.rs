@@ -13,6 +13,7 @@ mod announcement;
 mod build_request;
 mod config;
 mod demand;
+mod drafts;
 mod event;
 mod journals;
 mod poll_event;
@@ -34,6 +35,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::encoding::Encoding;
 pub use config::{Config, Limits, Own};
 use demand::Demand;
+use drafts::Drafts;
 pub use event::Event;
 pub use receive::Delivery;
 pub use remote::PeerStatus;
@@ -55,6 +57,7 @@ pub struct Engine<K = PureRust> {
     remotes: [Option<Remote<K>>; MAX_PEERS],
     pulls: Pulls,
     swarms: Swarms,
+    drafts: Drafts,
     /// Whether pieces of contents may come encoded, and how long those became.
     encodings: bool,
     expected: Expected,
@@ -89,6 +92,7 @@ impl<K: CipherKey> Engine<K> {
             remotes: core::array::from_fn(|_| None),
             pulls: Pulls::default(),
             swarms: Swarms::default(),
+            drafts: Drafts::default(),
             encodings: true,
             expected: Expected::default(),
             demand: Demand::default(),
@@ -301,6 +305,7 @@ impl<K: CipherKey> Engine<K> {
         let next = remotes.chain(pieces).min();
         next.unwrap_or(Instant::FAR_FUTURE)
             .min(self.swarms_at())
+            .min(self.drafts_at())
             .min(self.serves_at())
     }
 

@@ -4,6 +4,7 @@ use super::Engine;
 use super::Trouble;
 use super::remote::Announced;
 use crate::boundary::{Arrival, Mark, PeerSlot};
+use crate::content::ContentId;
 use crate::pull;
 use crate::pull::{Arrived, Pulls};
 use crate::session::CipherKey;
@@ -11,6 +12,7 @@ use crate::session::Incoming;
 use crate::time::{Duration, Instant};
 use crate::wire::announce::Announce;
 use crate::wire::block::Block;
+use crate::wire::draft::Draft;
 use crate::wire::page::Page;
 use crate::wire::refuse::{Refuse, RefuseReason};
 use crate::wire::{Message, ObjectId};
@@ -29,6 +31,15 @@ pub enum Delivery<'a> {
         page: Page<'a>,
         /// Contents of tiny files among them, as [`crate::wire::announce::contents`] reads them: not verified.
         contents: &'a [u8],
+    },
+    /// A large file that a peer is hashing.
+    Draft {
+        /// Who.
+        peer: PeerSlot,
+        /// By what it is asked for until it has its name.
+        id: ContentId,
+        /// What it told of it.
+        draft: Draft<'a>,
     },
 }
 
@@ -109,6 +120,7 @@ impl<K: CipherKey> Engine<K> {
                 remote.mtu.answered(now, padding.tag, datagram_len);
                 None
             }
+            Message::Draft(draft) => self.handle_draft(peer, draft),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::limits::{MAX_PEERS, MAX_PIECE, MAX_PULLS};
 use crate::session::CipherKey;
 use crate::swarm::{Choice, Sources, Swarm, WINDOW};
 use crate::time::{Duration, Instant};
+use crate::wire::ObjectId;
 use crate::wire::have::Have;
 
 /// Chunks are asked for from a peer up to what its window holds and this, so that it never waits for us.
@@ -40,6 +41,25 @@ impl<K: CipherKey> Engine<K> {
         let told_by = told_by.filter(|peer| self.connected_index(*peer).is_some());
         let swarm = Swarm::new(now, content, chunks, own, told_by, is_here);
         self.swarms.add(swarm)
+    }
+
+    /// More chunks of a draft are known: `chunks` in all.
+    pub fn extend_fetch(&mut self, draft: ContentId, chunks: u32, is_here: &impl Fn(u32) -> bool) {
+        if let Some(swarm) = self.swarms.get_mut(draft) {
+            swarm.extend(chunks, is_here);
+        }
+    }
+
+    /// A draft has its name, under which nothing is fetched: what is asked for, and told, of it goes on under that.
+    pub fn name_fetch(&mut self, draft: ContentId, content: ContentId) {
+        if let Some(swarm) = self.swarms.get_mut(draft) {
+            swarm.name(content);
+        }
+        for (_, piece) in self.pulls.iter_mut() {
+            if piece.want.object == ObjectId::Content(draft) {
+                piece.want.object = ObjectId::Content(content);
+            }
+        }
     }
 
     /// The next chunk of a content to pull, if there is one and somebody has room for it.

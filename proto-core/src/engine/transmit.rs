@@ -141,6 +141,9 @@ impl<K: CipherKey> Engine<K> {
         if let Some(len) = self.build_have(now, peer, buffer.get_mut(PLAINTEXT..end)?) {
             return self.sealed(now, peer, buffer, len);
         }
+        if let Some(len) = self.build_draft(now, peer, buffer.get_mut(PLAINTEXT..end)?) {
+            return self.sealed(now, peer, buffer, len);
+        }
         if let Some(len) = self.build_request(now, peer, asking, buffer) {
             return self.sealed(now, peer, buffer, len);
         }

@@ -124,6 +124,20 @@ impl Swarm {
         (self.chunks - self.base.min(self.chunks)).min(WINDOW)
     }
 
+    /// There are more chunks than were known: `chunks` in all.
+    pub fn extend(&mut self, chunks: u32, is_here: &impl Fn(u32) -> bool) {
+        let before = self.places();
+        self.chunks = self.chunks.max(chunks);
+        self.fill(before, is_here);
+        self.advance(is_here);
+    }
+
+    /// What was fetched as a draft has its name.
+    pub fn name(&mut self, content: ContentId) {
+        self.content = content;
+        self.apportion(0);
+    }
+
     fn advance(&mut self, is_here: &impl Fn(u32) -> bool) {
         loop {
             let full = self.here.full_words();

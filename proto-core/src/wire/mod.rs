@@ -10,11 +10,13 @@
 //! | 6 | GOODBYE | goodbye.rs | 11 |
 //! | 7 | PROBE | path_probe.rs | 18 |
 //! | 8 | PADDING | path_probe.rs | 18 |
+//! | 9 | DRAFT | draft.rs | 22 |
 
 pub mod announce;
 pub mod block;
 mod bundle_id;
 pub mod cursor;
+pub mod draft;
 pub mod encoding;
 pub mod entry;
 pub mod goodbye;
@@ -31,6 +33,7 @@ use block::Block;
 pub use bundle_id::BundleId;
 use cursor::Reader;
 pub use cursor::WireError;
+use draft::Draft;
 use have::Have;
 pub use object::ObjectId;
 use path_probe::{Padding, Probe};
@@ -58,6 +61,8 @@ impl Operation {
     pub const PROBE: Self = Self(7);
     /// That datagram.
     pub const PADDING: Self = Self(8);
+    /// A large file that is being hashed.
+    pub const DRAFT: Self = Self(9);
 }
 
 /// One message, borrowing the datagram.
@@ -79,6 +84,8 @@ pub enum Message<'a> {
     Probe(Probe),
     /// That datagram.
     Padding(Padding),
+    /// A large file that is being hashed.
+    Draft(Draft<'a>),
 }
 
 impl<'a> Message<'a> {
@@ -99,6 +106,7 @@ impl<'a> Message<'a> {
             Operation::GOODBYE => reader.end().map(|()| Self::Goodbye),
             Operation::PROBE => Probe::parse(reader).map(Self::Probe),
             Operation::PADDING => Padding::parse(reader).map(Self::Padding),
+            Operation::DRAFT => Draft::parse(reader).map(Self::Draft),
             Operation(unknown) => Err(WireError::Unknown(unknown)),
         }
     }

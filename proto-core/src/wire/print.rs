@@ -1,6 +1,8 @@
 //! Every message prints itself in one line.
 
+use super::draft::Stage;
 use super::{Message, ObjectId};
+use crate::path::Escaped;
 use core::fmt::{Display, Formatter, Result};
 
 impl Display for ObjectId {
@@ -68,6 +70,20 @@ impl Display for Message<'_> {
             Self::Goodbye => f.write_str("GOODBYE"),
             Self::Probe(probe) => write!(f, "PROBE {:08x}: {} bytes", probe.tag, probe.size),
             Self::Padding(padding) => write!(f, "PADDING {:08x}", padding.tag),
+            Self::Draft(draft) => {
+                write!(
+                    f,
+                    "DRAFT {} of {} bytes at {}: ",
+                    draft.number,
+                    draft.size,
+                    Escaped(draft.path)
+                )?;
+                match draft.stage {
+                    Stage::Growing(chunks) => write!(f, "{chunks} chunks"),
+                    Stage::Named { content, .. } => write!(f, "content {content}"),
+                    Stage::Dropped => f.write_str("dropped"),
+                }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 mod announcing;
 mod bundles;
 mod congestion;
+mod drafts;
 mod encodings;
 mod fairness;
 mod faults;

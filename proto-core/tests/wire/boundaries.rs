@@ -136,6 +136,46 @@ fn fields_of_messages() {
         ],
         decodes,
     );
+    walk(
+        "draft",
+        &sample("draft"),
+        &[
+            ("stage", 1, 1, &[2, 3], &[0, 1, 4, U8]),
+            // Its path has 11 bytes.
+            ("length of the path", 2, 2, &[11], &[0, 10, 12, U16]),
+            ("chunks", 4, 4, &[0, 1, U32], &[]),
+            ("number", 8, 8, &[0, 1, U64], &[]),
+            ("size", 16, 8, &[0, 1, U64], &[]),
+        ],
+        decodes,
+    );
+    let mut growing = sample("draft");
+    growing[1] = 1;
+    growing[4..8].copy_from_slice(&128_u32.to_be_bytes());
+    walk(
+        "growing draft",
+        &growing,
+        &[("chunks", 4, 4, &[0, 128, 256], &[1, 127, 129, U32])],
+        decodes,
+    );
+    for (path, good) in [
+        (vec![b'p'; 255], true),
+        (
+            [vec![b'p'; 255], vec![b'/']].concat().repeat(5)[..1088].to_vec(),
+            true,
+        ),
+        (
+            [vec![b'p'; 255], vec![b'/']].concat().repeat(5)[..1089].to_vec(),
+            false,
+        ),
+        (b"../up".to_vec(), false),
+        (b"/root".to_vec(), false),
+    ] {
+        let mut bytes = sample("draft")[..56].to_vec();
+        bytes[2..4].copy_from_slice(&(path.len() as u16).to_be_bytes());
+        bytes.extend(&path);
+        assert_eq!(decodes(&mut bytes), good, "{path:?}");
+    }
 }
 
 #[test]

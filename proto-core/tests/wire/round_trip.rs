@@ -1,15 +1,18 @@
 //! decode(emit(x)) == x.
 
 use super::samples::{
-    self, Told, block, emitted, items, journal, longest_entry, messages, object, wanted,
+    self, Told, block, emitted, items, journal, longest_entry, messages, object, path, stage,
+    wanted,
 };
 use proptest::prelude::*;
 use proto_core::content::ContentId;
 use proto_core::index::entry::IndexId;
-use proto_core::limits::{MAX_PAGE, MAX_PIECE};
+use proto_core::limits::{MAX_PAGE, MAX_PIECE, MIN_DATAGRAM};
+use proto_core::session;
 use proto_core::storage::segment_bitmap::{MAX_SEGMENTS, SegmentBitmap};
 use proto_core::wire::announce::{Announce, MAX_BRIDGE};
 use proto_core::wire::block::Block;
+use proto_core::wire::draft::Draft;
 use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::{EntryRef, Page};
@@ -124,6 +127,14 @@ proptest! {
         prop_assert_eq!(bytes.len(), padding);
         prop_assert!(bytes[8..].iter().all(|byte| *byte == 0));
         prop_assert_eq!(Message::decode(&bytes), Ok(Message::Padding(Padding { tag })));
+    }
+
+    #[test]
+    fn drafts(number: u64, size: u64, stage in stage(), path in path()) {
+        let draft = Draft { number, stage, size, path: &path };
+        let bytes = emitted(|out| draft.emit(out));
+        prop_assert!(bytes.len() <= MIN_DATAGRAM - session::OVERHEAD);
+        prop_assert_eq!(Message::decode(&bytes), Ok(Message::Draft(draft)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use proto_core::limits::{MAX_PIECE, MAX_TARGET, MAX_VERSIONS};
 use proto_core::storage::segment_bitmap::SegmentBitmap;
 use proto_core::wire::announce::Announce;
 use proto_core::wire::block::Block;
+use proto_core::wire::draft::{Draft, Stage};
 use proto_core::wire::encoding::Encoding;
 use proto_core::wire::have::Have;
 use proto_core::wire::page::PageWriter;
@@ -31,7 +32,7 @@ pub fn emitted(emit: impl FnOnce(&mut [u8]) -> Result<usize, WireError>) -> Vec<
     out
 }
 
-fn path() -> impl Strategy<Value = Vec<u8>> {
+pub fn path() -> impl Strategy<Value = Vec<u8>> {
     let component = prop::collection::vec(
         any::<u8>().prop_filter("a plain byte", |byte| ![0, b'/', b'.'].contains(byte)),
         1..30,
@@ -46,6 +47,17 @@ fn version() -> impl Strategy<Value = VersionVector> {
             .map(|(id, sequence)| (IndexId(id), sequence));
         VersionVector::from_sorted(changes).expect("sorted")
     })
+}
+
+pub fn stage() -> impl Strategy<Value = Stage> {
+    prop_oneof![
+        (0..u32::MAX / 128).prop_map(|blocks| Stage::Growing(blocks * 128)),
+        (any::<u32>(), any::<[u8; 32]>()).prop_map(|(chunks, id)| Stage::Named {
+            chunks,
+            content: ContentId(id),
+        }),
+        Just(Stage::Dropped),
+    ]
 }
 
 fn target() -> impl Strategy<Value = Vec<u8>> {
@@ -235,6 +247,15 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
         ecn: true,
     };
     let padding = Padding { tag: 77 };
+    let draft = Draft {
+        number: 5,
+        stage: Stage::Named {
+            chunks: 6000,
+            content: ContentId([3; 32]),
+        },
+        size: 400 << 20,
+        path: b"folder/film",
+    };
     vec![
         ("announce", emitted(|out| announce.emit(out))),
         (
@@ -247,6 +268,7 @@ pub fn messages() -> Vec<(&'static str, Vec<u8>)> {
         ("goodbye", emitted(goodbye::emit)),
         ("probe", emitted(|out| probe.emit(out))),
         ("padding", emitted(|out| padding.emit(&mut out[..8]))),
+        ("draft", emitted(|out| draft.emit(out))),
     ]
 }
 

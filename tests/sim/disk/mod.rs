@@ -52,6 +52,8 @@ struct State {
     stop_after: Option<u64>,
     /// Permille of operations that fail with EIO, and their generator.
     failing: Option<(u64, Rng)>,
+    /// Whether renames within `download/` fail.
+    refuses_names: bool,
     share_gone: bool,
     /// Permille of renames and the like within which a user writes to the same file, and their generator.
     meddling: Option<(u64, Rng)>,
@@ -126,6 +128,7 @@ impl SimDisk {
             life: 0,
             stop_after: None,
             failing: None,
+            refuses_names: false,
             share_gone: false,
             meddling: None,
             meddled: Vec::new(),
@@ -247,6 +250,11 @@ impl SimDisk {
     /// So many of 1000 operations of the peer fail with EIO; 0: none.
     pub fn fail(&self, permille: u64, rng: Rng) {
         self.lock().failing = (permille > 0).then_some((permille, rng));
+    }
+
+    /// Whether nothing in `download/` gets another name there.
+    pub fn refuse_names_in_downloads(&self, refused: bool) {
+        self.lock().refuses_names = refused;
     }
 
     /// Bytes that all files may have.

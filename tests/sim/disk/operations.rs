@@ -121,6 +121,9 @@ impl Disk for SimDisk {
         self.changing(|state| {
             state.meddle(from);
             state.meddle(to);
+            if state.refuses_names && (from.place, to.place) == (Place::Download, Place::Download) {
+                return Err(io::Error::from_raw_os_error(5));
+            }
             state.rename(from, to, mode)?;
             state.meddle(to);
             Ok(())

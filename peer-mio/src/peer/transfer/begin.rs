@@ -1,6 +1,6 @@
 //! The begin: what has to be done for a content, and the partial file that it gathers in.
 
-use super::recipe::has_recipe;
+use super::recipe::{RecipeReader, has_recipe};
 use super::retries::Cause;
 use super::{Fetched, State, StepError, Transfer, download};
 use crate::clock::Now;
@@ -15,7 +15,6 @@ use proto_core::content::recipe;
 use proto_core::content::{ContentId, cut};
 use proto_core::index::entry::Timestamp;
 use proto_core::path::Escaped;
-use proto_core::pull::PeerSet;
 use proto_core::time::Instant;
 use std::io;
 use std::ops::ControlFlow;
@@ -68,7 +67,7 @@ pub(super) struct Part<F> {
 
 impl<F> Part<F> {
     /// A new file holds nothing to verify.
-    fn is_fresh(&self) -> bool {
+    pub fn is_fresh(&self) -> bool {
         self.found.size == 0
     }
 }
@@ -104,7 +103,8 @@ impl<D: Disk> Peer<D> {
         // What needs no network can be made for many paths at once; what is fetched, only once.
         let from_here = size == 0 || source.is_some();
         if !from_here && self.is_under_way(content) {
-            return Ok(Begun::Waits);
+            let claimed = self.claim_draft(path, content)?;
+            return Ok(if claimed { Begun::Yes } else { Begun::Waits });
         }
         if !from_here && !self.engine.is_any_connected() {
             return Ok(Begun::NoPeer);
@@ -120,6 +120,9 @@ impl<D: Disk> Peer<D> {
             return Ok(Begun::Full);
         }
         let name = part_name(content, from_here.then_some(path));
+        if !from_here {
+            self.adopt_draft(path, size, &name);
+        }
         if !self.has_room(now, &name, size) {
             return Ok(Begun::NoRoom);
         }
@@ -151,28 +154,14 @@ impl<D: Disk> Peer<D> {
         }
         let (verified, here) = kept.unwrap_or_default();
         log::trace!("fetching {content} ({size} bytes) for {}", Escaped(path));
+        let begun = Transfer::new(now, content, size, path, name, part, state);
         self.transfers.push(Transfer {
-            content,
-            size,
-            path: path.to_vec(),
-            name,
             here,
-            fetched: 0,
-            copied: 0,
-            started: now.mono,
-            came_at: now.mono,
-            told_by,
-            wrong: PeerSet::EMPTY,
-            fresh: part.is_fresh(),
-            file: part.file,
-            state,
             verified,
-            in_flight: 0,
-            chunks: None,
-            block: None,
+            told_by,
             written: here,
             written_out: here,
-            written_out_at: now.mono,
+            ..begun
         });
         Ok(Begun::Yes)
     }
@@ -238,7 +227,7 @@ impl<D: Disk> Peer<D> {
             }
             None => {
                 self.store.remove_recipe(content)?;
-                Ok(State::no_recipe())
+                Ok(State::Recipe(RecipeReader::default()))
             }
         }
     }

@@ -8,34 +8,42 @@ use proto_core::limits::RECIPE_BLOCK_CHUNKS;
 const PER_BLOCK: u32 = RECIPE_BLOCK_CHUNKS as u32;
 
 /// The places of a content's chunks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ChunkPlaces {
     /// Where the chunks of each recipe block begin, in bytes.
     starts: Vec<u64>,
     count: u32,
+    /// Bytes that they have together.
+    covered: u64,
 }
 
 impl ChunkPlaces {
     /// Reads a recipe. `None` if the store does not hold all of it.
     pub fn read(store: &Store, content: ContentId, size: u64) -> Result<Option<Self>, StoreError> {
-        let (mut starts, mut covered, mut count) = (Vec::new(), 0u64, 0);
+        let mut places = Self::default();
         for number in 0.. {
-            if covered >= size {
+            if places.covered >= size {
                 break;
             }
-            let Some(bytes) = store.recipe_block(content, number)? else {
+            let block = store.recipe_block(content, number)?;
+            if !block.is_some_and(|block| places.add(&block)) {
                 return Ok(None);
-            };
-            let Ok(chunks) = recipe::parse_block(&bytes) else {
-                return Ok(None);
-            };
-            starts.push(covered);
-            for chunk in chunks {
-                covered += u64::from(chunk.len);
-                count += 1;
             }
         }
-        Ok((covered == size).then_some(Self { starts, count }))
+        Ok((places.covered == size).then_some(places))
+    }
+
+    /// The next block of the recipe; false if it is none.
+    pub fn add(&mut self, block: &[u8]) -> bool {
+        let Ok(chunks) = recipe::parse_block(block) else {
+            return false;
+        };
+        self.starts.push(self.covered);
+        for chunk in chunks {
+            self.covered += u64::from(chunk.len);
+            self.count += 1;
+        }
+        true
     }
 
     /// How many there are.

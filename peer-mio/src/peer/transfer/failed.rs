@@ -65,7 +65,10 @@ impl<D: Disk> Peer<D> {
         if let Some(transfer) = self.transfers.get_mut(place) {
             self.engine.distrust(sender, transfer.content);
             transfer.wrong = wrong;
-            transfer.told_by = prefer;
+            // A draft has only one source.
+            if !transfer.is_draft() {
+                transfer.told_by = prefer;
+            }
         }
     }
 
@@ -90,6 +93,11 @@ impl<D: Disk> Peer<D> {
         let Some(transfer) = self.transfers.get(place) else {
             return;
         };
+        if transfer.is_draft() {
+            // Nobody waits for it: it is fetched by its name.
+            log::debug!("{sentence}");
+            return self.end_transfer(place);
+        }
         let (path, content, wrong) = (transfer.path.clone(), transfer.content, transfer.wrong);
         if transfer.reads_recipe(content) {
             self.fetching.mixed.next(content);
@@ -125,7 +133,12 @@ impl<D: Disk> Peer<D> {
             self.assembly.release(pull);
             self.uses.take(pull);
         }
-        self.fetching.kept.keep(transfer);
+        if !transfer.is_unnamed() {
+            self.fetching.kept.keep(transfer);
+        } else if let Err(error) = self.store.remove_recipe(transfer.content) {
+            // It goes when house is kept.
+            log::warn!("recipe {}: {error}", transfer.content);
+        }
         self.plan.retry_later();
     }
 

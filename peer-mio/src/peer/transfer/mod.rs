@@ -4,6 +4,7 @@
 mod begin;
 mod chunk_places;
 mod delta;
+mod draft;
 mod failed;
 mod kept;
 mod pieces;
@@ -16,21 +17,24 @@ mod told;
 mod verify;
 mod write_out;
 
+use crate::clock::Now;
 use crate::disk::{At, Place};
 use crate::jobs::copy::CopyJob;
 use crate::jobs::delta::DeltaJob;
 use crate::jobs::verify::VerifyJob;
 use crate::store::{Store, StoreError};
+use begin::Part;
 pub use begin::{Begun, MAX_TRANSFERS, part_name};
 use chunk_places::ChunkPlaces;
+pub use draft::draft_name;
+use draft::{Decided, Draft};
 use kept::Kept;
 use proto_core::boundary::PeerSlot;
-use proto_core::content::recipe::ContentIdHasher;
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::pull::PeerSet;
 use proto_core::time::Instant;
 use proto_core::wire::BundleId;
-use recipe::Mixed;
+use recipe::{Mixed, RecipeReader};
 use retries::Retries;
 use space::SpaceGuard;
 pub use space::least_free;
@@ -48,6 +52,8 @@ pub struct Fetching {
     kept: Kept,
     /// Whose recipe is asked for from one peer alone.
     mixed: Mixed,
+    /// Which drafts were looked at.
+    decided: Decided,
     /// Whether there is room for them.
     space: SpaceGuard,
 }
@@ -87,6 +93,8 @@ pub struct Transfer<F> {
     /// Whether the partial file was not there before.
     fresh: bool,
     state: State<F>,
+    /// It was begun before its content had a name.
+    draft: Option<Draft>,
     /// Chunks that are in the file.
     verified: Vec<u64>,
     in_flight: u32,
@@ -102,15 +110,8 @@ pub struct Transfer<F> {
 
 #[derive(Debug)]
 enum State<F> {
-    /// Recipe blocks before this one are here; they cover so many bytes.
-    Recipe {
-        block: u32,
-        covered: u64,
-        hasher: Box<ContentIdHasher>,
-        asked: bool,
-        /// Who sent them.
-        from: PeerSet,
-    },
+    /// Its recipe comes.
+    Recipe(RecipeReader),
     /// Which chunks does the partial file hold already?
     Verify(VerifyJob<F>),
     /// All of it is in another file of ours.
@@ -121,19 +122,6 @@ enum State<F> {
     Fetch,
     /// All chunks are in the file.
     Done,
-}
-
-impl<F> State<F> {
-    /// Nothing of the recipe is here.
-    fn no_recipe() -> Self {
-        Self::Recipe {
-            block: 0,
-            covered: 0,
-            hasher: Box::new(ContentIdHasher::new()),
-            asked: false,
-            from: PeerSet::EMPTY,
-        }
-    }
 }
 
 /// What a pull is for.
@@ -166,6 +154,42 @@ impl PullUse {
 }
 
 impl<F> Transfer<F> {
+    /// One that begins now, of which nothing is here.
+    fn new(
+        now: Now,
+        content: ContentId,
+        size: u64,
+        path: &[u8],
+        name: Vec<u8>,
+        part: Part<F>,
+        state: State<F>,
+    ) -> Self {
+        Self {
+            content,
+            size,
+            path: path.to_vec(),
+            name,
+            here: 0,
+            fetched: 0,
+            copied: 0,
+            started: now.mono,
+            came_at: now.mono,
+            told_by: None,
+            wrong: PeerSet::EMPTY,
+            fresh: part.is_fresh(),
+            file: part.file,
+            state,
+            draft: None,
+            verified: Vec::new(),
+            in_flight: 0,
+            chunks: None,
+            block: None,
+            written: 0,
+            written_out: 0,
+            written_out_at: now.mono,
+        }
+    }
+
     /// Whether all chunks are in the file.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -187,7 +211,7 @@ impl<F> Transfer<F> {
     /// Whether the recipe of this content is still coming.
     #[must_use]
     pub fn reads_recipe(&self, content: ContentId) -> bool {
-        self.content == content && matches!(self.state, State::Recipe { .. })
+        self.content == content && matches!(self.state, State::Recipe(_))
     }
 
     /// Where a chunk begins, and what it is.

@@ -1,13 +1,13 @@
 //! The recipe: fetched block by block, and read from the store while the chunks come.
 
 use super::retries::Cause;
-use super::{PullUse, State, StepError};
+use super::{PullUse, State, StepError, Transfer};
 use crate::disk::Disk;
 use crate::peer::Peer;
 use crate::store::{Store, StoreError};
 use proto_core::boundary::{PeerSlot, PullId};
 use proto_core::content::cut::Params;
-use proto_core::content::recipe::{self, ContentIdHasher};
+use proto_core::content::recipe::{self, ContentIdHasher, MAX_RECIPE_BLOCK};
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::limits::RECIPE_BLOCK_CHUNKS;
 use proto_core::pull::{PeerSet, Want};
@@ -78,40 +78,124 @@ fn most_chunks(size: u64) -> u64 {
     size / Params::for_size(size).min() as u64 + 1
 }
 
+/// Of a recipe what is here: its blocks up to one.
+#[derive(Debug, Default)]
+pub(super) struct RecipeReader {
+    /// The next one.
+    block: u32,
+    /// Bytes of the content that those before it cover.
+    covered: u64,
+    hasher: Box<ContentIdHasher>,
+    asked: bool,
+    /// Who sent them.
+    from: PeerSet,
+}
+
+impl RecipeReader {
+    /// The block that is missing first.
+    pub fn block(&self) -> u32 {
+        self.block
+    }
+
+    /// Bytes of the content that those before it cover.
+    pub fn covered(&self) -> u64 {
+        self.covered
+    }
+
+    /// The content whose recipe these blocks are.
+    pub fn content(&self) -> ContentId {
+        self.hasher.finish()
+    }
+
+    /// The next blocks are asked for.
+    pub fn asked(&mut self) {
+        self.asked = true;
+    }
+
+    /// The next blocks, if they are not asked for: up to the `end`th, if that is known.
+    pub fn want(
+        &self,
+        content: ContentId,
+        end: Option<u32>,
+        only: Option<PeerSlot>,
+        prefer: Option<PeerSlot>,
+    ) -> Option<Want> {
+        let left = end.map_or(u32::MAX, |end| end.saturating_sub(self.block));
+        let length = left.saturating_mul(MAX_RECIPE_BLOCK as u32);
+        (!self.asked).then_some(Want {
+            object: ObjectId::Recipe(content),
+            start: u64::from(self.block),
+            length: length.min(RECIPE_PIECE),
+            only,
+            prefer,
+        })
+    }
+
+    /// Reads blocks that came of the recipe of a content of `size` bytes; false if they are none: the fault of who sent just
+    /// these.
+    pub fn read(
+        &mut self,
+        size: u64,
+        bytes: &[u8],
+        senders: PeerSet,
+        put: &mut impl FnMut(u32, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        self.asked = false;
+        senders.iter().for_each(|peer| self.from.insert(peer));
+        for part in bytes.chunks(MAX_RECIPE_BLOCK) {
+            let Ok(chunks) = recipe::parse_block(part) else {
+                return Ok(false);
+            };
+            let before = self.block as usize * RECIPE_BLOCK_CHUNKS;
+            if (before + chunks.len()) as u64 > most_chunks(size) {
+                return Ok(false);
+            }
+            let full = chunks.len() == RECIPE_BLOCK_CHUNKS;
+            let longest = Params::for_size(size).max();
+            for chunk in chunks {
+                if chunk.len as usize > longest {
+                    return Ok(false);
+                }
+                self.hasher.push(&chunk);
+                self.covered += u64::from(chunk.len);
+            }
+            if !full && self.covered < size {
+                // The id is over the chunks; their places are counted in full blocks.
+                return Ok(false);
+            }
+            put(self.block, part)?;
+            self.block += 1;
+        }
+        Ok(true)
+    }
+}
+
 impl<D: Disk> Peer<D> {
     /// Asks for the next blocks, if they are not asked for yet.
     pub(super) fn ask_recipe(&mut self, place: usize) {
-        let Some(transfer) = self.transfers.get_mut(place) else {
+        let Some(transfer) = self.transfers.get(place) else {
             return;
         };
-        let State::Recipe { block, asked, .. } = &mut transfer.state else {
+        let State::Recipe(recipe) = &transfer.state else {
             return;
         };
-        if *asked {
-            return;
-        }
-        let (block, content) = (*block, transfer.content);
-        let (told_by, wrong) = (transfer.told_by, transfer.wrong);
+        let (content, told_by, wrong) = (transfer.content, transfer.told_by, transfer.wrong);
         if told_by.is_some_and(|peer| !self.engine.has_place_for(peer)) {
             return;
         }
-        let want = Want {
-            object: ObjectId::Recipe(content),
-            start: u64::from(block),
-            length: RECIPE_PIECE,
-            only: self.recipe_source(content),
-            prefer: told_by,
+        let Some(want) = recipe.want(content, None, self.recipe_source(content), told_by) else {
+            return;
         };
         let Some(pull) = self.engine.pull_without(want, wrong) else {
             return;
         };
         self.uses.set(pull, PullUse::Recipe(content));
-        if let Some(State::Recipe { asked, .. }) = self
+        if let Some(State::Recipe(recipe)) = self
             .transfers
             .get_mut(place)
             .map(|transfer| &mut transfer.state)
         {
-            *asked = true;
+            recipe.asked();
         }
     }
 
@@ -119,6 +203,9 @@ impl<D: Disk> Peer<D> {
         let bytes = self.assembly.bytes(pull).to_vec();
         let senders = self.engine.senders(pull);
         self.end_pull(pull);
+        if self.transfers.get(place).is_some_and(Transfer::is_unnamed) {
+            return self.take_draft_recipe(place, &bytes, senders);
+        }
         match self.add_to_recipe(place, &bytes, senders)? {
             Added::More => {}
             Added::Whole => {
@@ -144,53 +231,25 @@ impl<D: Disk> Peer<D> {
         let Some(transfer) = self.transfers.get_mut(place) else {
             return Ok(Added::More);
         };
-        let State::Recipe {
-            block,
-            covered,
-            hasher,
-            asked,
-            from,
-        } = &mut transfer.state
-        else {
+        let State::Recipe(recipe) = &mut transfer.state else {
             return Ok(Added::More);
         };
-        *asked = false;
         transfer.came_at = self.now.mono;
-        senders.iter().for_each(|peer| from.insert(peer));
-        for part in bytes.chunks(RECIPE_BLOCK_CHUNKS * recipe::CHUNK_REF_LEN) {
-            // What is wrong in itself is the fault of who sent just this.
-            let Ok(chunks) = recipe::parse_block(part) else {
-                return Ok(Added::Wrong(senders));
-            };
-            let before = *block as usize * RECIPE_BLOCK_CHUNKS;
-            if (before + chunks.len()) as u64 > most_chunks(transfer.size) {
-                return Ok(Added::Wrong(senders));
-            }
-            let full = chunks.len() == RECIPE_BLOCK_CHUNKS;
-            let longest = Params::for_size(transfer.size).max();
-            for chunk in chunks {
-                if chunk.len as usize > longest {
-                    return Ok(Added::Wrong(senders));
-                }
-                hasher.push(&chunk);
-                *covered += u64::from(chunk.len);
-            }
-            if !full && *covered < transfer.size {
-                // The id is over the chunks; their places are counted in full blocks.
-                return Ok(Added::Wrong(senders));
-            }
-            self.store
-                .put_recipe_block(transfer.content, *block, part)?;
-            *block += 1;
+        let (content, store) = (transfer.content, &mut self.store);
+        let read = recipe.read(transfer.size, bytes, senders, &mut |number, block| {
+            store.put_recipe_block(content, number, block)
+        })?;
+        if !read {
+            return Ok(Added::Wrong(senders));
         }
-        if *covered < transfer.size && !bytes.is_empty() {
+        if recipe.covered < transfer.size && !bytes.is_empty() {
             return Ok(Added::More);
         }
-        let good = *covered == transfer.size && hasher.finish() == transfer.content;
+        let good = recipe.covered == transfer.size && recipe.content() == transfer.content;
         Ok(if good {
             Added::Whole
         } else {
-            Added::Wrong(*from)
+            Added::Wrong(recipe.from)
         })
     }
 
@@ -199,7 +258,7 @@ impl<D: Disk> Peer<D> {
         let Some(transfer) = self.transfers.get_mut(place) else {
             return Ok(());
         };
-        transfer.state = State::no_recipe();
+        transfer.state = State::Recipe(RecipeReader::default());
         self.store.remove_recipe(transfer.content)?;
         if from.single().is_none() {
             // It is not known which of them is wrong: the next time all of it comes from one.

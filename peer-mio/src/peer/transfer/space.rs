@@ -2,6 +2,7 @@
 //! and the oldest trash makes room where that suffices.
 
 use super::begin::{download_stat, part_name};
+use super::draft_name;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place, Space};
 use crate::peer::Peer;
@@ -58,6 +59,9 @@ impl<D: Disk> Peer<D> {
         {
             return true;
         }
+        if self.end_unnamed_drafts() {
+            return self.has_room(now, name, size);
+        }
         let made = self.remove_unwanted_parts(name) || self.make_room(now, needed - space.free);
         if made && self.disk.space().is_ok_and(|space| space.free >= needed) {
             return true;
@@ -71,6 +75,17 @@ impl<D: Disk> Peer<D> {
             ),
         );
         false
+    }
+
+    /// Whether there is room for so many bytes without making any.
+    pub(super) fn has_plenty_of_room(&self, size: u64) -> bool {
+        let Ok(space) = self.disk.space() else {
+            return true;
+        };
+        let needed = least_free(&space)
+            .saturating_add(self.bundles.bytes())
+            .saturating_add(self.still_to_allocate());
+        space.free >= needed.saturating_add(size)
     }
 
     /// Removes partial files that nothing wants any more, but `name`: a newer version came, or the file was deleted.
@@ -97,6 +112,7 @@ impl<D: Disk> Peer<D> {
         {
             parts.remove(&part_name(pending.entry.content, None));
             parts.remove(&part_name(pending.entry.content, Some(&path)));
+            parts.remove(&draft_name(&path, pending.entry.size));
             after = Some(path);
         }
         for part in &parts {

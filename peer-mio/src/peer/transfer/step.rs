@@ -44,7 +44,7 @@ impl<D: Disk> Peer<D> {
             return Ok(false);
         };
         match &mut transfer.state {
-            State::Recipe { .. } => {
+            State::Recipe(_) => {
                 self.ask_recipe(place);
                 Ok(false)
             }
@@ -74,7 +74,12 @@ impl<D: Disk> Peer<D> {
                 }
                 Ok(true)
             }
-            State::Fetch => self.ask_chunks(place),
+            State::Fetch => {
+                if transfer.is_draft() && !self.step_draft(place)? {
+                    return Ok(false);
+                }
+                self.ask_chunks(place)
+            }
             State::Done => Ok(false),
         }
     }

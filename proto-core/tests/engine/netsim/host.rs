@@ -10,6 +10,7 @@ use proto_core::index::entry::{IndexId, Sequence};
 use proto_core::limits::MAX_DATAGRAM;
 use proto_core::pull::{Failure, Want};
 use proto_core::time::Instant;
+use proto_core::wire::draft::Stage;
 use proto_core::wire::page::Page;
 use proto_core::wire::{ObjectId, announce};
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +41,8 @@ pub struct Host {
     pub learned: BTreeMap<IndexId, Vec<(Sequence, Vec<u8>)>>,
     /// Contents that came with announcements.
     pub brought: Vec<Vec<u8>>,
+    /// What it was told of files that are being hashed, and when.
+    pub drafts: Vec<(Instant, ContentId, Stage)>,
     pub cursors: BTreeMap<IndexId, Sequence>,
     pub own: Own,
     /// Bytes that arrived and were new.
@@ -76,6 +79,7 @@ impl Host {
             troubles: Vec::new(),
             learned: BTreeMap::new(),
             brought: Vec::new(),
+            drafts: Vec::new(),
             cursors: BTreeMap::new(),
             own: Own::default(),
             new_bytes: 0,
@@ -173,6 +177,9 @@ impl Host {
                     self.learn(&page);
                     self.engine.set_cursor(now, peer, through);
                 }
+            }
+            Some(Delivery::Draft { id, draft, .. }) => {
+                self.drafts.push((now, id, draft.stage));
             }
             // That a PADDING came is all that it is for.
             None if self.paddings(from) > paddings => {}
