@@ -36,6 +36,7 @@ class Network:
         ip("netns", "add", switch)
         ip("-n", switch, "link", "add", "name", "br0", "type", "bridge")
         ip("-n", switch, "link", "set", "br0", "up")
+        self.filter_nothing(switch)
         for machine in range(1, self.count + 1):
             own = self.namespace(machine)
             port = f"port{machine}"
@@ -63,6 +64,14 @@ class Network:
                     check=True,
                 )
         return self
+
+    @staticmethod
+    def filter_nothing(switch):
+        """A switch does not hand each packet to the machine's packet filter, as a bridge of the kernel may be told to."""
+        for table in ("iptables", "ip6tables", "arptables"):
+            setting = f"net.bridge.bridge-nf-call-{table}"
+            if os.path.exists("/proc/sys/" + setting.replace(".", "/")):
+                subprocess.run(["ip", "netns", "exec", switch, "sysctl", "-qw", f"{setting}=0"], check=True)
 
     def __exit__(self, *_):
         for process in self.ended:
