@@ -185,26 +185,38 @@ impl<K: CipherKey> Engine<K> {
     }
 }
 
+/// An object of which a peer was asked for something, or may be.
+struct Turn {
+    object: ObjectId,
+    may_ask: bool,
+    /// When it was last asked for any of it.
+    asked: Option<u64>,
+}
+
 /// The object to ask a peer for next: its journal, else what was not asked for the longest, so that
-/// nothing waits for a large content to be whole, or for one that is never answered.
+/// nothing waits for a large content to be whole, or for one that is never answered. The pieces are gone over once, since they do
+/// not fit into the nearest cache.
 fn next_object(pulls: &Pulls, now: Instant, peer: PeerSlot, speaking: PeerSet) -> Option<ObjectId> {
-    let mut objects: Vec<ObjectId, MAX_PULLS> = Vec::new();
+    let mut turns: Vec<Turn, MAX_PULLS> = Vec::new();
     for (_, piece) in pulls.iter() {
         let object = piece.want.object;
-        if !objects.contains(&object) && may_ask(piece, now, peer, speaking) {
+        let asked = (piece.source == Some(peer)).then(|| piece.order());
+        if let Some(turn) = turns.iter_mut().find(|turn| turn.object == object) {
+            turn.asked = turn.asked.max(asked);
+            turn.may_ask = turn.may_ask || may_ask(piece, now, peer, speaking);
+            continue;
+        }
+        let may_ask = may_ask(piece, now, peer, speaking);
+        if asked.is_some() || may_ask {
             // There is room for as many as there are pieces.
-            let _ = objects.push(object);
+            let _ = turns.push(Turn {
+                object,
+                may_ask,
+                asked,
+            });
         }
     }
-    if let [only] = objects.as_slice() {
-        return Some(*only);
-    }
-    let turn = |object: &ObjectId| {
-        let of_it = pulls
-            .iter()
-            .filter(|(_, piece)| piece.source == Some(peer) && piece.want.object == *object);
-        let is_journal = matches!(object, ObjectId::Journal(_));
-        (!is_journal, of_it.map(|(_, piece)| piece.order()).max())
-    };
-    objects.iter().copied().min_by_key(turn)
+    let turn = |turn: &&Turn| (!matches!(turn.object, ObjectId::Journal(_)), turn.asked);
+    let next = turns.iter().filter(|turn| turn.may_ask).min_by_key(turn);
+    next.map(|turn| turn.object)
 }
