@@ -202,6 +202,12 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn stat(&self) -> io::Result<Stat>;
     /// pread: how many bytes were read; 0 at the end.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+    /// [`Self::read_at`] of what is in memory: `WouldBlock` if the disk would have to be waited for.
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_at(offset, buffer)
+    }
+    /// Has a range read from the disk before it is asked for, without waiting for it; only a hint.
+    fn will_need(&self, _offset: u64, _len: u64) {}
     /// pwrite of all bytes.
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// copy_file_range: copies from another file of the same disk, from its offset to one of ours, without the

@@ -4,9 +4,10 @@ use super::{DiskFile, FileKind, Stat};
 use crate::stalls::FLUSHES;
 use crate::sys::writeback;
 use proto_core::index::entry::{MODE_MASK, Timestamp};
-use rustix::fs::{FallocateFlags, FileType, Mode, Timespec, Timestamps, UTIME_OMIT};
-use rustix::io::{Errno, pread, pwrite, retry_on_intr};
-use std::io;
+use rustix::fs::{Advice, FallocateFlags, FileType, Mode, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwrite, retry_on_intr};
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// An open regular file of a [`super::folders::RealDisk`].
@@ -56,6 +57,25 @@ impl DiskFile for RealFile {
             let (from_offset, offset) = (Some(&mut from_offset), Some(&mut offset));
             rustix::fs::copy_file_range(&from.0, from_offset, &self.0, offset, len)
         })?)
+    }
+
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = retry_on_intr(|| {
+            let buffers = &mut [IoSliceMut::new(buffer)];
+            preadv2(&self.0, buffers, offset, ReadWriteFlags::NOWAIT)
+        });
+        match read {
+            // Older kernels, and file systems that cannot tell.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.read_at(offset, buffer),
+            read => Ok(read?),
+        }
+    }
+
+    fn will_need(&self, offset: u64, len: u64) {
+        if let Some(len) = NonZeroU64::new(len) {
+            // A file system that cannot reads when it is asked.
+            let _ = rustix::fs::fadvise(&self.0, offset, Some(len), Advice::WillNeed);
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

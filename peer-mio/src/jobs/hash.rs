@@ -52,6 +52,16 @@ impl<F: DiskFile> HashJob<F> {
         }
     }
 
+    /// From now on a long file is read without waiting for the disk ([`Self::waits`]).
+    pub fn be_patient(&mut self) {
+        self.reader.be_patient();
+    }
+
+    /// Whether the last step ended because the disk would have had to be waited for: the next one is worth it a little later.
+    pub fn waits(&self) -> bool {
+        self.reader.waits()
+    }
+
     /// Hashes up to `budget_bytes` (at least 1) and hands out the recipe: block after block by its
     /// number, each of 128 chunk references but for the last.
     ///
@@ -64,7 +74,12 @@ impl<F: DiskFile> HashJob<F> {
     ) -> io::Result<Progress<Hashed>> {
         let mut budget = budget_bytes.max(1);
         while budget > 0 {
-            let piece = self.reader.peek()?;
+            let piece = match self.reader.peek() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Progress::More);
+                }
+                piece => piece?,
+            };
             let part = piece.get(..budget).unwrap_or(piece);
             if part.is_empty() || self.read > self.size {
                 return self.finish(recipe).map(Progress::Done);
@@ -257,5 +272,24 @@ mod tests {
             job.step(2, &mut |_, _| Err(io::ErrorKind::StorageFull.into()))
                 .is_err()
         );
+    }
+
+    #[test]
+    fn what_is_never_in_memory_is_read_nevertheless() {
+        let bytes = random(5, 3_000_000);
+        let (expected, _) = hash(MemoryFile::new(&bytes), 3_000_000, 1 << 20);
+        let file = MemoryFile::new(&bytes);
+        file.never_cache();
+        let mut job = HashJob::new(file, 3_000_000);
+        job.be_patient();
+        let mut waits = 0;
+        let found = loop {
+            match job.step(1 << 20, &mut |_, _| Ok(())).unwrap() {
+                Progress::Done(found) => break found,
+                Progress::More => waits += u32::from(job.waits()),
+            }
+        };
+        assert_eq!(found, expected);
+        assert!((100..1000).contains(&waits), "{waits}");
     }
 }

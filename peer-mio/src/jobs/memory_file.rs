@@ -18,6 +18,7 @@ struct State {
     reads: Vec<u64>,
     writes: Vec<u64>,
     fail_reads_from: u64,
+    is_never_cached: bool,
 }
 
 impl MemoryFile {
@@ -27,6 +28,7 @@ impl MemoryFile {
             reads: vec![],
             writes: vec![],
             fail_reads_from: u64::MAX,
+            is_never_cached: false,
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -34,6 +36,11 @@ impl MemoryFile {
     /// Reads that go to this offset or behind it fail from now on.
     pub fn fail_reads_from(&self, offset: u64) {
         self.state().fail_reads_from = offset;
+    }
+
+    /// From now on the disk has to be waited for, however often it is asked to read ahead.
+    pub fn never_cache(&self) {
+        self.state().is_never_cached = true;
     }
 
     pub fn bytes(&self) -> Vec<u8> {
@@ -92,6 +99,13 @@ impl DiskFile for MemoryFile {
             .zip(rest.iter().take(len))
             .for_each(|(to, &from)| *to = from);
         Ok(len)
+    }
+
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.state().is_never_cached {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.read_at(offset, buffer)
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

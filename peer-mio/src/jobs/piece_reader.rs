@@ -1,8 +1,15 @@
 //! A file read once from its start, piece by piece.
 
-use super::{PIECE, fill};
+use super::PIECE;
 use crate::disk::DiskFile;
 use std::io;
+
+/// Bytes that the disk reads ahead at once, so that it works on while the loop does something else.
+const AHEAD: u64 = 2 * 1024 * 1024;
+/// Waits in a row after which what is read ahead is asked for again: it may have left the memory before it was read, ...
+const ASK_AGAIN: u32 = 16;
+/// ... and after which it is read like any other file: reading ahead does not work here.
+const MOST_WAITS: u32 = 256;
 
 #[derive(Debug)]
 pub struct PieceReader<F> {
@@ -13,6 +20,12 @@ pub struct PieceReader<F> {
     taken: usize,
     /// Where the next piece begins in the file.
     next: u64,
+    /// Up to where the disk was asked to read ahead, and the length of the file.
+    ahead: u64,
+    size: u64,
+    /// Whether the disk is not to be waited for, and how often in a row nothing was there.
+    patient: bool,
+    waits: u32,
     ended: bool,
 }
 
@@ -27,20 +40,86 @@ impl<F: DiskFile> PieceReader<F> {
             filled: 0,
             taken: 0,
             next: 0,
+            ahead: 0,
+            size,
+            patient: false,
+            waits: 0,
             ended: false,
         }
     }
 
+    /// From now on a long file is read without waiting for the disk: [`Self::peek`] says `WouldBlock` instead.
+    pub fn be_patient(&mut self) {
+        self.patient = self.size > AHEAD;
+    }
+
     /// The bytes of the piece that are not yet taken; empty at the end of the file.
     pub fn peek(&mut self) -> io::Result<&[u8]> {
-        // A piece that is not full was the last one.
         if self.taken == self.filled && !self.ended {
             (self.taken, self.filled) = (0, 0);
-            self.filled = fill(&self.file, self.next, &mut self.buffer)?;
-            self.next += self.filled as u64;
-            self.ended = self.filled < self.buffer.len();
+            self.read_ahead();
+            self.fill()?;
         }
         Ok(self.buffer.get(self.taken..self.filled).unwrap_or_default())
+    }
+
+    /// Whether nothing was there when it was last looked.
+    pub fn waits(&self) -> bool {
+        self.waits > 0
+    }
+
+    /// Reads up to the end of the piece, or what of it is in memory.
+    fn fill(&mut self) -> io::Result<()> {
+        let piece = PIECE - (self.next % PIECE as u64) as usize;
+        let room = piece.min(self.buffer.len());
+        while self.filled < room {
+            let Some(rest) = self.buffer.get_mut(self.filled..room) else {
+                break;
+            };
+            let read = if self.patient {
+                self.file.read_cached(self.next, rest)
+            } else {
+                self.file.read_at(self.next, rest)
+            };
+            match read {
+                Ok(0) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(read) => {
+                    self.filled += read;
+                    self.next += read as u64;
+                    self.waits = 0;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.filled > 0 {
+                        break;
+                    }
+                    self.wait();
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is there yet.
+    fn wait(&mut self) {
+        self.waits += 1;
+        if self.waits.is_multiple_of(ASK_AGAIN) {
+            self.file.will_need(self.next, AHEAD);
+        }
+        self.patient = self.waits < MOST_WAITS;
+    }
+
+    /// Half of what is read ahead is left when more is asked for. What is shorter the kernel reads ahead by itself.
+    fn read_ahead(&mut self) {
+        if self.size > AHEAD && self.next + AHEAD / 2 >= self.ahead && self.ahead < self.size {
+            let from = self.ahead.max(self.next);
+            self.file.will_need(from, AHEAD);
+            self.ahead = from + AHEAD;
+        }
     }
 
     /// Takes this many of the bytes that were peeked at.

@@ -14,10 +14,13 @@ use crate::watch::scan::fingerprint;
 use proto_core::content::{ContentId, cut};
 use proto_core::index::entry::Kind;
 use proto_core::index::reconcile::Found;
+use proto_core::time::{Duration, Instant};
 use std::io;
 
 /// Bytes hashed in one slice: about half a millisecond, so that what others ask for meanwhile does not wait.
 const HASH_SLICE: usize = 512 * 1024;
+/// Until the disk has something more of a file that it was asked to read ahead.
+const DISK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Which of the two files that are hashed at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +55,18 @@ impl<F> Hashings<F> {
     /// Whether a file of this kind is hashed.
     pub fn has(&self, lane: Lane) -> bool {
         self.get(lane).is_some()
+    }
+
+    /// Whether a file of this kind can go on: it does not wait for the disk.
+    pub fn is_ready(&self, lane: Lane, now: Instant) -> bool {
+        self.get(lane)
+            .is_some_and(|hashing| now >= hashing.not_before)
+    }
+
+    /// When the next one that waits for the disk goes on.
+    pub fn next_due(&self) -> Option<Instant> {
+        let waiting = self.0.iter().flatten().map(|hashing| hashing.not_before);
+        waiting.filter(|at| *at > Instant::ZERO).min()
     }
 
     /// Whether any is.
@@ -102,6 +117,8 @@ struct Hashing<F> {
     blocks: u32,
     /// What others are told of it meanwhile.
     draft: Option<Drafting>,
+    /// The disk is waited for until then.
+    not_before: Instant,
 }
 
 impl<F> Hashing<F> {
@@ -143,13 +160,16 @@ impl<D: Disk> Peer<D> {
             return Ok(());
         }
         let draft = self.begin_draft(now, path, &before)?;
+        let mut job = HashJob::new(file, before.size);
+        job.be_patient();
         let hashing = Hashing {
             path: path.to_vec(),
             lane,
             before,
             racy,
             mode,
-            job: HashJob::new(file, before.size),
+            job,
+            not_before: Instant::ZERO,
             first_block: Vec::new(),
             blocks: 0,
             draft,
@@ -229,6 +249,11 @@ impl<D: Disk> Peer<D> {
         });
         match progress {
             Ok(Progress::More) => {
+                hashing.not_before = if hashing.job.waits() {
+                    now.mono + DISK_PAUSE
+                } else {
+                    Instant::ZERO
+                };
                 if let Some(draft) = &mut hashing.draft {
                     let (path, blocks) = (&hashing.path, hashing.blocks);
                     self.draft_grew(now, draft, path, hashing.before, blocks);

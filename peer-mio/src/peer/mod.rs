@@ -314,6 +314,7 @@ impl<D: Disk> Peer<D> {
     pub fn next_wake(&self) -> Instant {
         let jobs = [
             self.dirty.next_due(),
+            self.hashings.next_due(),
             self.guard.due(),
             self.plan.next_retry(),
             self.landing.due(),

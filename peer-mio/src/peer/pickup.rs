@@ -40,7 +40,7 @@ impl<D: Disk> Peer<D> {
     pub(super) fn pick_up(&mut self, now: Now) -> bool {
         let mut more = false;
         for lane in [Lane::Large, Lane::Small] {
-            if self.hashings.has(lane) {
+            if self.hashings.is_ready(lane, now.mono) {
                 if let Err(error) = self.hash_slice(now, lane) {
                     self.store_failed(&error);
                     return true;
@@ -49,7 +49,7 @@ impl<D: Disk> Peer<D> {
             }
         }
         if self.hashings.has(Lane::Small) {
-            return true;
+            return more;
         }
         if !self.hashings.has(Lane::Large)
             && let Some(parked) = self.dirty.take_parked()
@@ -80,7 +80,9 @@ impl<D: Disk> Peer<D> {
             }
             let hashed = self.changes.hashed_bytes().saturating_sub(hashed_before);
             if self.hashings.has(Lane::Small) || hashed >= SLICE_BYTES {
-                return true;
+                // One that waits for the disk goes on by itself.
+                return !self.hashings.has(Lane::Small)
+                    || self.hashings.is_ready(Lane::Small, now.mono);
             }
         }
         true

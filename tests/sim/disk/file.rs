@@ -41,6 +41,16 @@ impl DiskFile for SimFile {
         Ok(len)
     }
 
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(reads) = &mut self.disk.lock().cold_reads {
+            *reads += 1;
+            if !reads.is_multiple_of(3) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+        }
+        self.read_at(offset, buffer)
+    }
+
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(|_| errno(EINVAL))?;
         self.disk

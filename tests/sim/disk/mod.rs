@@ -54,6 +54,8 @@ struct State {
     failing: Option<(u64, Rng)>,
     /// Whether renames within `download/` fail.
     refuses_names: bool,
+    /// Reads that were to find their bytes in memory, if they mostly do not.
+    cold_reads: Option<u64>,
     share_gone: bool,
     /// Permille of renames and the like within which a user writes to the same file, and their generator.
     meddling: Option<(u64, Rng)>,
@@ -129,6 +131,7 @@ impl SimDisk {
             stop_after: None,
             failing: None,
             refuses_names: false,
+            cold_reads: None,
             share_gone: false,
             meddling: None,
             meddled: Vec::new(),
@@ -250,6 +253,17 @@ impl SimDisk {
     /// So many of 1000 operations of the peer fail with EIO; 0: none.
     pub fn fail(&self, permille: u64, rng: Rng) {
         self.lock().failing = (permille > 0).then_some((permille, rng));
+    }
+
+    /// From now on a file is in memory only each third time that it is looked for there.
+    pub fn be_cold(&self) {
+        self.lock().cold_reads = Some(0);
+    }
+
+    /// How often a file was looked for in memory since then.
+    #[must_use]
+    pub fn cold_reads(&self) -> u64 {
+        self.lock().cold_reads.unwrap_or_default()
     }
 
     /// Whether nothing in `download/` gets another name there.
