@@ -10,6 +10,9 @@ use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// Bytes that one call has read ahead.
+const READ_AHEAD: u64 = 128 * 1024;
+
 /// An open regular file of a [`super::folders::RealDisk`].
 #[derive(Debug)]
 pub struct RealFile(OwnedFd);
@@ -65,6 +68,8 @@ impl DiskFile for RealFile {
             preadv2(&self.0, buffers, offset, ReadWriteFlags::NOWAIT)
         });
         match read {
+            // Linux 5.9 and 5.10 may say so before the end (readv(2), "Bugs").
+            Ok(0) => self.read_at(offset, buffer),
             // Older kernels, and file systems that cannot tell.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.read_at(offset, buffer),
             read => Ok(read?),
@@ -72,9 +77,11 @@ impl DiskFile for RealFile {
     }
 
     fn will_need(&self, offset: u64, len: u64) {
-        if let Some(len) = NonZeroU64::new(len) {
+        // One call reads ahead no more than the device's limits, which may be as little as this.
+        for place in (0..len).step_by(READ_AHEAD as usize) {
+            let len = NonZeroU64::new(READ_AHEAD.min(len - place));
             // A file system that cannot reads when it is asked.
-            let _ = rustix::fs::fadvise(&self.0, offset, Some(len), Advice::WillNeed);
+            let _ = rustix::fs::fadvise(&self.0, offset + place, len, Advice::WillNeed);
         }
     }
 

@@ -8,8 +8,9 @@ use std::io;
 const AHEAD: u64 = 2 * 1024 * 1024;
 /// Waits in a row after which what is read ahead is asked for again: it may have left the memory before it was read, ...
 const ASK_AGAIN: u32 = 16;
-/// ... and after which it is read like any other file: reading ahead does not work here.
+/// ... and after which the disk is waited for: it is slow, or reading ahead does not work here. So often that is tried.
 const MOST_WAITS: u32 = 256;
+const TRIES: u32 = 3;
 
 #[derive(Debug)]
 pub struct PieceReader<F> {
@@ -26,6 +27,8 @@ pub struct PieceReader<F> {
     /// Whether the disk is not to be waited for, and how often in a row nothing was there.
     patient: bool,
     waits: u32,
+    /// How often it may still be so after it had to be waited for.
+    tries: u32,
     ended: bool,
 }
 
@@ -44,6 +47,7 @@ impl<F: DiskFile> PieceReader<F> {
             size,
             patient: false,
             waits: 0,
+            tries: 0,
             ended: false,
         }
     }
@@ -51,6 +55,7 @@ impl<F: DiskFile> PieceReader<F> {
     /// From now on a long file is read without waiting for the disk: [`Self::peek`] says `WouldBlock` instead.
     pub fn be_patient(&mut self) {
         self.patient = self.size > AHEAD;
+        self.tries = TRIES;
     }
 
     /// The bytes of the piece that are not yet taken; empty at the end of the file.
@@ -76,7 +81,8 @@ impl<F: DiskFile> PieceReader<F> {
             let Some(rest) = self.buffer.get_mut(self.filled..room) else {
                 break;
             };
-            let read = if self.patient {
+            // At the end that is known there is nothing to wait for.
+            let read = if self.patient && self.next < self.size {
                 self.file.read_cached(self.next, rest)
             } else {
                 self.file.read_at(self.next, rest)
@@ -90,6 +96,7 @@ impl<F: DiskFile> PieceReader<F> {
                     self.filled += read;
                     self.next += read as u64;
                     self.waits = 0;
+                    self.patient |= self.tries > 0 && self.size > AHEAD;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.filled > 0 {
@@ -110,12 +117,15 @@ impl<F: DiskFile> PieceReader<F> {
         if self.waits.is_multiple_of(ASK_AGAIN) {
             self.file.will_need(self.next, AHEAD);
         }
-        self.patient = self.waits < MOST_WAITS;
+        if self.waits == MOST_WAITS {
+            self.patient = false;
+            self.tries = self.tries.saturating_sub(1);
+        }
     }
 
     /// Half of what is read ahead is left when more is asked for. What is shorter the kernel reads ahead by itself.
     fn read_ahead(&mut self) {
-        if self.size > AHEAD && self.next + AHEAD / 2 >= self.ahead && self.ahead < self.size {
+        if self.patient && self.next + AHEAD / 2 >= self.ahead && self.ahead < self.size {
             let from = self.ahead.max(self.next);
             self.file.will_need(from, AHEAD);
             self.ahead = from + AHEAD;

@@ -46,7 +46,7 @@ impl Changes {
         self.landed > 0 && (long || self.count >= COMMIT_LANDED / 2 || !self.are_landed())
     }
 
-    fn are_landed(&self) -> bool {
+    pub(super) fn are_landed(&self) -> bool {
         self.count > 0 && self.landed >= self.count
     }
 

@@ -71,7 +71,7 @@ use drafts::Drafts;
 pub use encodings::Stopwatch;
 use errors::Errors;
 use guard::Guard;
-use hashing::Hashings;
+use hashing::{Hashings, Lane};
 pub use landing::Flushing;
 use landing::Landing;
 use objects::{Served, Serving};
@@ -312,8 +312,10 @@ impl<D: Disk> Peer<D> {
     /// When to call [`Self::work`] again if nothing else happens.
     #[must_use]
     pub fn next_wake(&self) -> Instant {
+        // What waits for the small file that is hashed goes on after it.
+        let held = self.hashings.has(Lane::Small);
         let jobs = [
-            self.dirty.next_due(),
+            self.dirty.next_due().filter(|_| !held),
             self.hashings.next_due(),
             self.guard.due(),
             self.plan.next_retry(),
@@ -321,7 +323,8 @@ impl<D: Disk> Peer<D> {
             self.scans.next_due(self.config.scan_interval),
             Some(self.housekeeping_at),
             self.recheck.due(),
-            self.changes_due(),
+            self.changes_due()
+                .filter(|_| !held || self.changes.are_landed()),
         ];
         let jobs = jobs
             .into_iter()

@@ -58,7 +58,8 @@ impl<D: Disk> Peer<D> {
             self.dirty.mark(now.mono, &parked, Duration::ZERO);
             more = true;
         }
-        self.look_at_dirty(now) || more
+        // One may have begun just now.
+        self.look_at_dirty(now) || more || self.hashings.is_ready(Lane::Large, now.mono)
     }
 
     fn look_at_dirty(&mut self, now: Now) -> bool {
