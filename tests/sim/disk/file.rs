@@ -42,7 +42,8 @@ impl DiskFile for SimFile {
     }
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(reads) = &mut self.disk.lock().cold_reads {
+        if let Some(files) = &mut self.disk.lock().cold_reads {
+            let reads = files.entry(self.ino).or_default();
             *reads += 1;
             if !reads.is_multiple_of(3) {
                 return Err(io::ErrorKind::WouldBlock.into());

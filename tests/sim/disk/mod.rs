@@ -54,8 +54,8 @@ struct State {
     failing: Option<(u64, Rng)>,
     /// Whether renames within `download/` fail.
     refuses_names: bool,
-    /// Reads that were to find their bytes in memory, if they mostly do not.
-    cold_reads: Option<u64>,
+    /// Reads of each file that were to find their bytes in memory, if they mostly do not.
+    cold_reads: Option<BTreeMap<u64, u64>>,
     share_gone: bool,
     /// Permille of renames and the like within which a user writes to the same file, and their generator.
     meddling: Option<(u64, Rng)>,
@@ -257,13 +257,14 @@ impl SimDisk {
 
     /// From now on a file is in memory only each third time that it is looked for there.
     pub fn be_cold(&self) {
-        self.lock().cold_reads = Some(0);
+        self.lock().cold_reads = Some(BTreeMap::new());
     }
 
     /// How often a file was looked for in memory since then.
     #[must_use]
     pub fn cold_reads(&self) -> u64 {
-        self.lock().cold_reads.unwrap_or_default()
+        let state = self.lock();
+        state.cold_reads.iter().flat_map(BTreeMap::values).sum()
     }
 
     /// Whether nothing in `download/` gets another name there.
