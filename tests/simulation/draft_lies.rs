@@ -3,8 +3,8 @@
 use crate::fetching::random;
 use crate::liar::{Meeting, Shelf, index_of};
 use peer_mio::disk::Place;
+use peer_mio::jobs::hash::content_of;
 use proto_core::boundary::{Objects, Read};
-use proto_core::content::cut::{Params, cut};
 use proto_core::content::recipe::{self, ContentIdHasher, MAX_RECIPE_BLOCK};
 use proto_core::content::{ChunkRef, ContentId};
 use proto_core::index::entry::{Entry, Kind, Sequence, Timestamp};
@@ -242,22 +242,13 @@ impl Owner {
     fn new(place: usize, tells: bool) -> Self {
         let (bytes, index) = (random(HONEST + place as u64), index_of(place));
         let bytes = bytes[..HONEST as usize].to_vec();
-        let (mut hasher, mut list, mut rest) = (ContentIdHasher::new(), Vec::new(), &bytes[..]);
-        while let Some(len) = cut(Params::for_size(HONEST), rest, true) {
-            let chunk = ChunkRef {
-                len: len as u32,
-                hash: recipe::hash_chunk(&rest[..len]),
-            };
-            hasher.push(&chunk);
-            list.extend_from_slice(&recipe::write(&chunk));
-            rest = &rest[len..];
-        }
+        let (content, recipe) = content_of(&bytes);
         let entry = Entry {
             kind: Kind::File,
             mode: 0o644,
             size: HONEST,
             mtime: Timestamp::default(),
-            content: hasher.finish(),
+            content,
             modified_by: index,
             version: VersionVector::from_sorted([(index, 1)]).unwrap(),
             sequence: 1,
@@ -269,7 +260,7 @@ impl Owner {
         page.truncate(len);
         Self {
             bytes,
-            recipe: list,
+            recipe,
             page,
             tells,
         }

@@ -3,12 +3,11 @@
 use crate::fetching::random;
 use peer_mio::clock::Now;
 use peer_mio::jobs::encode::{Encoder, longest};
+use peer_mio::jobs::hash::content_of;
 use peer_mio::peer::{Config, Flushing, Peer, guard};
 use peer_mio::watch::scan::Symlinks;
 use proto_core::boundary::{Asked, Mark, Objects, PeerSlot, Read};
 use proto_core::content::ContentId;
-use proto_core::content::cut::{Params, cut};
-use proto_core::content::recipe::{self, ContentIdHasher};
 use proto_core::engine::{self, Engine, Limits, Own};
 use proto_core::index::entry::{Entry, IndexId, Kind, Sequence, Timestamp};
 use proto_core::index::version_vector::VersionVector;
@@ -112,18 +111,7 @@ fn slot(place: usize) -> PeerSlot {
 impl Library {
     fn new(lie: Lie, index: IndexId, author: IndexId) -> Self {
         let bytes = random(SIZE);
-        let (mut hasher, mut list) = (ContentIdHasher::new(), Vec::new());
-        let mut rest = bytes.as_slice();
-        while let Some(len) = cut(Params::for_size(SIZE), rest, true) {
-            let chunk = proto_core::content::ChunkRef {
-                len: u32::try_from(len).unwrap(),
-                hash: recipe::hash_chunk(&rest[..len]),
-            };
-            hasher.push(&chunk);
-            list.extend_from_slice(&recipe::write(&chunk));
-            rest = &rest[len..];
-        }
-        let content = hasher.finish();
+        let (content, list) = content_of(&bytes);
         let entry = Entry {
             kind: Kind::File,
             mode: 0o644,

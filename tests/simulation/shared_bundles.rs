@@ -4,6 +4,7 @@ use crate::bundles::{files, names, tell};
 use crate::fetching::{cluster, random, write};
 use crate::liar::{Meeting, index_of};
 use crate::shelf::{Files, Manner, landed};
+use crate::stalling::beside;
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
@@ -211,11 +212,5 @@ fn who_says_to_have_bundles_and_does_not_give_them_costs_seconds() {
 fn what_is_left_to_one_whose_own_files_never_end_comes_from_its_source() {
     let mut silent = Files::new(index_of(0), Manner::Beginnings, "a", 20_000, 3000);
     silent.wants = 1;
-    let honest = Files::new(index_of(1), Manner::Honest, "b", 1000, 3000);
-    let mut meeting = Meeting::with([silent, honest]);
-    meeting.set_on(1, false);
-    meeting.drive(Duration::from_millis(300));
-    meeting.set_on(1, true);
-    let all = meeting.drive_until(Duration::from_secs(12), |it| landed(it, "b") == 1000);
-    assert!(all, "{} files", landed(&meeting, "b"));
+    beside(silent);
 }

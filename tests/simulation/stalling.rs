@@ -6,7 +6,19 @@ use proto_core::time::Duration;
 
 /// One machine of whose files only beginnings come, and one with files that are planned after them.
 fn beside_beginnings(count: u64, size: u64) -> Meeting<Files> {
-    let silent = Files::new(index_of(0), Manner::Beginnings, "a", count, size);
+    let meeting = beside(Files::new(
+        index_of(0),
+        Manner::Beginnings,
+        "a",
+        count,
+        size,
+    ));
+    assert_eq!(landed(&meeting, "a"), 0);
+    meeting
+}
+
+/// A machine with its files, and an honest one, all of whose files land.
+pub fn beside(silent: Files) -> Meeting<Files> {
     let honest = Files::new(index_of(1), Manner::Honest, "b", 1000, 3000);
     let mut meeting = Meeting::with([silent, honest]);
     // Its files are planned before any of the honest one's is known.
@@ -15,7 +27,6 @@ fn beside_beginnings(count: u64, size: u64) -> Meeting<Files> {
     meeting.set_on(1, true);
     let all = meeting.drive_until(Duration::from_secs(12), |it| landed(it, "b") == 1000);
     assert!(all, "{} files", landed(&meeting, "b"));
-    assert_eq!(landed(&meeting, "a"), 0);
     meeting
 }
 

@@ -54,8 +54,8 @@ impl<F: DiskFile> PieceReader<F> {
 
     /// From now on a long file is read without waiting for the disk: [`Self::peek`] says `WouldBlock` instead.
     pub fn be_patient(&mut self) {
-        self.patient = self.size > AHEAD;
-        self.tries = TRIES;
+        self.tries = if self.size > AHEAD { TRIES } else { 0 };
+        self.patient = self.tries > 0;
     }
 
     /// The bytes of the piece that are not yet taken; empty at the end of the file.
@@ -96,7 +96,7 @@ impl<F: DiskFile> PieceReader<F> {
                     self.filled += read;
                     self.next += read as u64;
                     self.waits = 0;
-                    self.patient |= self.tries > 0 && self.size > AHEAD;
+                    self.patient = self.tries > 0;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.filled > 0 {

@@ -18,7 +18,7 @@ const LIFE: Duration = Duration::from_secs(10);
 
 /// One of our files.
 #[derive(Debug)]
-struct Own {
+struct OwnDraft {
     number: u64,
     stage: Stage,
     size: u64,
@@ -28,7 +28,7 @@ struct Own {
     told: [(Instant, Instant); MAX_PEERS],
 }
 
-impl Own {
+impl OwnDraft {
     fn as_draft(&self) -> Draft<'_> {
         Draft {
             number: self.number,
@@ -47,7 +47,7 @@ impl Own {
 
 /// The files that are told of, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Drafts(Vec<Own, MAX_DRAFTS>);
+pub(super) struct Drafts(Vec<OwnDraft, MAX_DRAFTS>);
 
 impl Drafts {
     fn put(&mut self, now: Instant, draft: &Draft<'_>) {
@@ -67,7 +67,7 @@ impl Drafts {
         if self.0.is_full() {
             self.0.remove(0);
         }
-        let own = Own {
+        let own = OwnDraft {
             number: draft.number,
             stage: draft.stage,
             size: draft.size,
