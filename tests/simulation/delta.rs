@@ -3,9 +3,8 @@
 use crate::fetching::{cluster, errors, random, write};
 use crate::liar::{Lie, Meeting};
 use peer_mio::disk::Place;
-use proto_core::content::cut::{Params, cut};
-use proto_core::content::recipe::{ContentIdHasher, hash_chunk};
-use proto_core::content::{ChunkRef, ContentId};
+use peer_mio::jobs::hash::content_of;
+use proto_core::content::ContentId;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
 use sim::disk::Node;
@@ -181,15 +180,7 @@ fn an_old_file_that_changes_while_it_is_copied_harms_nothing() {
 }
 
 fn id(bytes: &[u8]) -> ContentId {
-    let (mut hasher, mut rest) = (ContentIdHasher::new(), bytes);
-    while let Some(len) = cut(Params::for_size(bytes.len() as u64), rest, true) {
-        hasher.push(&ChunkRef {
-            len: u32::try_from(len).unwrap(),
-            hash: hash_chunk(&rest[..len]),
-        });
-        rest = &rest[len..];
-    }
-    hasher.finish()
+    content_of(bytes).0
 }
 
 #[test]

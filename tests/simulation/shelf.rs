@@ -4,12 +4,11 @@ use crate::fetching::random;
 use crate::liar::{Meeting, Shelf};
 use peer_mio::disk::{At, Disk, DiskFile, Place};
 use peer_mio::jobs::Progress;
+use peer_mio::jobs::hash::content_of;
 use peer_mio::jobs::pack::{Member, PackJob};
 use peer_mio::store::Fingerprint;
 use proto_core::boundary::{Objects, Read};
-use proto_core::content::cut::{Params, cut};
-use proto_core::content::recipe::{self, ContentIdHasher};
-use proto_core::content::{ChunkRef, ContentId};
+use proto_core::content::ContentId;
 use proto_core::index::entry::{Entry, IndexId, Kind, Sequence, Timestamp};
 use proto_core::index::version_vector::VersionVector;
 use proto_core::wire::page::PageWriter;
@@ -291,21 +290,6 @@ fn entry(index: IndexId, kind: Kind, size: u64, content: ContentId, sequence: u6
         version: VersionVector::from_sorted([(index, sequence)]).unwrap(),
         sequence,
     }
-}
-
-fn content_of(bytes: &[u8]) -> (ContentId, Vec<u8>) {
-    let (mut hasher, mut list) = (ContentIdHasher::new(), Vec::new());
-    let mut rest = bytes;
-    while let Some(len) = cut(Params::for_size(bytes.len() as u64), rest, true) {
-        let chunk = ChunkRef {
-            len: u32::try_from(len).unwrap(),
-            hash: recipe::hash_chunk(&rest[..len]),
-        };
-        hasher.push(&chunk);
-        list.extend_from_slice(&recipe::write(&chunk));
-        rest = &rest[len..];
-    }
-    (hasher.finish(), list)
 }
 
 /// Files of a folder that are in `share/`.
