@@ -5,6 +5,7 @@
 
 mod bundle_parts;
 mod bundles;
+mod cold;
 mod delta;
 mod draft_lies;
 mod drafts;

@@ -1,4 +1,4 @@
-//! A file of memory, and contents to put into it, for the tests of jobs.
+//! A file of memory, and contents to put into it, for the tests of jobs and of serving.
 
 use crate::disk::{DiskFile, FileKind, Stat};
 use proto_core::content::cut::{Params, cut};
@@ -17,6 +17,7 @@ struct State {
     bytes: Vec<u8>,
     reads: Vec<u64>,
     writes: Vec<u64>,
+    ahead: Vec<(u64, u64)>,
     fail_reads_from: u64,
     is_never_cached: bool,
 }
@@ -27,6 +28,7 @@ impl MemoryFile {
             bytes: bytes.to_vec(),
             reads: vec![],
             writes: vec![],
+            ahead: vec![],
             fail_reads_from: u64::MAX,
             is_never_cached: false,
         };
@@ -55,6 +57,11 @@ impl MemoryFile {
     /// Offsets of all writes so far.
     pub fn writes(&self) -> Vec<u64> {
         self.state().writes.clone()
+    }
+
+    /// Offsets and lengths of what was to be read ahead so far.
+    pub fn read_ahead(&self) -> Vec<(u64, u64)> {
+        self.state().ahead.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -106,6 +113,10 @@ impl DiskFile for MemoryFile {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.read_at(offset, buffer)
+    }
+
+    fn will_need(&self, offset: u64, len: u64) {
+        self.state().ahead.push((offset, len));
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -37,6 +37,7 @@ mod overview;
 mod pickup;
 mod pickup_links;
 mod plan;
+mod read_ahead;
 mod recheck;
 mod record;
 mod recover;
@@ -44,6 +45,7 @@ mod replace;
 pub mod report;
 mod runs;
 mod scans;
+mod served;
 mod skipped;
 mod start;
 mod torn;
@@ -74,7 +76,7 @@ use guard::Guard;
 use hashing::{Hashings, Lane};
 pub use landing::Flushing;
 use landing::Landing;
-use objects::{Served, Serving};
+use objects::Serving;
 use open_files::OpenFiles;
 use pickup::is_racy;
 use plan::Plan;
@@ -86,6 +88,7 @@ use proto_core::time::{Duration, Instant};
 use recheck::Recheck;
 use report::Report;
 use scans::Scans;
+use served::Served;
 use skipped::Skipped;
 pub use start::{StartError, Started};
 use std::collections::BTreeSet;
@@ -281,6 +284,7 @@ impl<D: Disk> Peer<D> {
             self.decoder = Decoder::default();
         }
         self.served.encodings.rest(now.mono);
+        self.served.read_ahead.begin_turn(now.mono);
         while let Some(path) = self.served.changed.pop_first() {
             self.dirty.mark_if_clean(now.mono, &path, SETTLED_PAUSE);
         }
@@ -317,6 +321,7 @@ impl<D: Disk> Peer<D> {
         let jobs = [
             self.dirty.next_due().filter(|_| !held),
             self.hashings.next_due(),
+            self.served.read_ahead.next_due(),
             self.guard.due(),
             self.plan.next_retry(),
             self.landing.due(),

@@ -1,61 +1,22 @@
 //! What is served: an object's name becomes a file, a range of it, or a page of the journal.
 
 use super::drafts::Drafts;
-use super::encodings::{Encodings, PieceName};
+use super::encodings::PieceName;
 use super::journal;
 use super::landing::Landing;
+use super::read_ahead::PieceAt;
+use super::served::{OPEN_FILES, OpenContent, Served};
 use super::torn::{Unflushed, may_be_torn};
 use super::transfer::Transfer;
 use super::zips::Zips;
 use crate::disk::{At, Disk, DiskFile, Place};
-use crate::store::{Fingerprint, Store};
+use crate::store::Store;
 use proto_core::boundary::{Asked, Objects, Read};
 use proto_core::content::ContentId;
 use proto_core::limits::MAX_PIECE;
 use proto_core::wire::ObjectId;
 use proto_core::wire::encoding::Encoding;
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-
-/// Open files kept for serving.
-const OPEN_FILES: usize = 8;
-
-/// What serving keeps between two datagrams: open files and the piece that is being sent.
-#[derive(Debug)]
-pub struct Served<F> {
-    open: Vec<OpenContent<F>>,
-    piece: PieceBuffer,
-    /// How pieces are encoded.
-    pub encodings: Encodings,
-    /// Paths whose file is not any more what the index says.
-    pub changed: BTreeSet<Vec<u8>>,
-}
-
-#[derive(Debug)]
-struct OpenContent<F> {
-    content: ContentId,
-    path: Vec<u8>,
-    fingerprint: Fingerprint,
-    file: F,
-}
-
-/// The bytes of the piece that was looked up last.
-#[derive(Debug, Default)]
-struct PieceBuffer {
-    name: Option<(ObjectId, u64, usize)>,
-    bytes: Vec<u8>,
-}
-
-impl<F> Default for Served<F> {
-    fn default() -> Self {
-        Self {
-            open: Vec::new(),
-            piece: PieceBuffer::default(),
-            encodings: Encodings::default(),
-            changed: BTreeSet::new(),
-        }
-    }
-}
 
 /// [`Objects`] over a peer's store and disk.
 pub struct Serving<'a, D: Disk> {
@@ -192,11 +153,17 @@ fn piece_name(object: ObjectId, start: u64, length: usize) -> Option<PieceName> 
 
 impl<D: Disk> Serving<'_, D> {
     fn load(&mut self, object: ObjectId, start: u64, length: usize) -> Read {
+        let piece = PieceAt {
+            object,
+            start,
+            length,
+        };
+        if self.served.read_ahead.holds_back(piece) {
+            return Read::NotYet;
+        }
         self.served.piece.name = None;
         let read = match object {
-            ObjectId::Content(content) => {
-                self.load_chunk(self.drafts.resolve(content), start, length)
-            }
+            ObjectId::Content(content) => self.load_chunk(self.drafts.resolve(content), piece),
             ObjectId::Recipe(content) => {
                 self.load_recipe(self.drafts.resolve(content), start, length)
             }
@@ -214,8 +181,11 @@ impl<D: Disk> Serving<'_, D> {
             ObjectId::Bundle(bundle)
                 if bundle.index == self.store.index_id() || self.zips.has(bundle) =>
             {
+                let Served {
+                    piece, read_ahead, ..
+                } = &mut *self.served;
                 self.zips
-                    .read(bundle, start, length, &mut self.served.piece.bytes)
+                    .read(bundle, start, length, read_ahead, &mut piece.bytes)
             }
             ObjectId::Journal(_) | ObjectId::Bundle(_) => Read::Gone,
         };
@@ -256,19 +226,24 @@ impl<D: Disk> Serving<'_, D> {
         }
     }
 
-    fn load_chunk(&mut self, content: ContentId, start: u64, length: usize) -> Read {
-        let bytes = &mut self.served.piece.bytes;
+    fn load_chunk(&mut self, content: ContentId, piece: PieceAt) -> Read {
+        let Served {
+            piece: buffer,
+            read_ahead,
+            ..
+        } = &mut *self.served;
+        let bytes = &mut buffer.bytes;
         let mut transfers = self.transfers.iter_mut();
         if let Some(transfer) = transfers.find(|transfer| transfer.content == content) {
-            let read = transfer.serve(self.store, start, length, bytes);
-            if matches!(read, Read::Ready(_)) {
+            let read = transfer.serve(self.store, piece, read_ahead, bytes);
+            if matches!(read, Read::Ready(_) | Read::NotYet) {
                 return read;
             }
         }
         if let Some(file) = self.landing.file_of(content) {
-            bytes.resize(length, 0);
-            if read_full(file, start, bytes).is_ok_and(|read| read == length) {
-                return Read::Ready(length);
+            let read = read_ahead.read_whole(piece, file, bytes);
+            if matches!(read, Read::Ready(_) | Read::NotYet) {
+                return read;
             }
         }
         // Several paths may hold the content; one of them may have changed since.
@@ -277,7 +252,7 @@ impl<D: Disk> Serving<'_, D> {
             let Some(place) = self.open(content) else {
                 return outcome;
             };
-            match self.read_chunk(place, start, length) {
+            match self.read_chunk(place, piece) {
                 Read::Changed => outcome = Read::Changed,
                 other => return other,
             }
@@ -355,20 +330,22 @@ impl<D: Disk> Serving<'_, D> {
         Some(self.served.open.len() - 1)
     }
 
-    fn read_chunk(&mut self, place: usize, start: u64, length: usize) -> Read {
+    fn read_chunk(&mut self, place: usize, piece: PieceAt) -> Read {
         let served = &mut *self.served;
         let Some(open) = served.open.get(place) else {
             return Read::Gone;
         };
-        if start
-            .checked_add(length as u64)
+        if piece
+            .start
+            .checked_add(piece.length as u64)
             .is_none_or(|end| end > open.fingerprint.size)
         {
             return Read::Malformed;
         }
-        served.piece.bytes.resize(length, 0);
-        let whole =
-            read_full(&open.file, start, &mut served.piece.bytes).is_ok_and(|read| read == length);
+        let read = (served.read_ahead).read_whole(piece, &open.file, &mut served.piece.bytes);
+        if read == Read::NotYet {
+            return read;
+        }
         // Looked at after the read: what was read is what the index means (failures of this kind: a file
         // changed between hashing and sending).
         let same = open.file.stat().is_ok_and(|stat| {
@@ -376,20 +353,12 @@ impl<D: Disk> Serving<'_, D> {
                 && stat.mtime == open.fingerprint.mtime
                 && stat.inode == open.fingerprint.inode
         });
-        if whole && same {
-            return Read::Ready(length);
+        if same && matches!(read, Read::Ready(_)) {
+            return read;
         }
         let stale = served.open.remove(place);
         served.changed.insert(stale.path);
         Read::Changed
-    }
-}
-
-impl<F> Served<F> {
-    /// Closes what a path was served from: it is replaced, or was looked at anew.
-    pub fn close(&mut self, path: &[u8]) {
-        self.open.retain(|open| open.path != path);
-        self.piece.name = None;
     }
 }
 

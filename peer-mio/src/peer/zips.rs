@@ -3,6 +3,7 @@
 
 use super::Peer;
 use super::objects::read_full;
+use super::read_ahead::{PieceAt, ReadAhead};
 use super::transfer::least_free;
 use crate::disk::{At, Disk, DiskFile, Place, RenameMode, Stat};
 use crate::jobs::Progress;
@@ -78,7 +79,14 @@ impl<F: DiskFile> Zips<F> {
     }
 
     /// Reads a part of a bundle into `bytes`; if it is not built yet it will be.
-    pub fn read(&mut self, id: BundleId, start: u64, length: usize, bytes: &mut Vec<u8>) -> Read {
+    pub fn read(
+        &mut self,
+        id: BundleId,
+        start: u64,
+        length: usize,
+        read_ahead: &mut ReadAhead,
+        bytes: &mut Vec<u8>,
+    ) -> Read {
         if !start.is_multiple_of(PART) {
             return Read::Malformed;
         }
@@ -91,11 +99,15 @@ impl<F: DiskFile> Zips<F> {
             Some(State::Built { file, size, .. }) => {
                 let rest = size.saturating_sub(start).min(PART);
                 let length = length.min(usize::try_from(rest).unwrap_or(0));
-                bytes.resize(length, 0);
-                match read_full(file, start, bytes) {
-                    Ok(read) if read == length && length > 0 => Read::Ready(length),
-                    _ => Read::Gone,
+                if length == 0 {
+                    return Read::Gone;
                 }
+                let piece = PieceAt {
+                    object: ObjectId::Bundle(id),
+                    start,
+                    length,
+                };
+                read_ahead.read_whole(piece, file, bytes)
             }
             Some(State::Nothing) => Read::Gone,
             Some(State::Wanted) => Read::NotYet,
@@ -405,7 +417,10 @@ mod tests {
         let mut zips = Zips::<MemoryFile>::default();
         let ask = |zips: &mut Zips<MemoryFile>, first| {
             let id = BundleId::new(IndexId(1), first).unwrap();
-            assert_eq!(zips.read(id, 0, 1000, &mut Vec::new()), Read::NotYet);
+            assert_eq!(
+                zips.read(id, 0, 1000, &mut ReadAhead::default(), &mut Vec::new()),
+                Read::NotYet
+            );
         };
         ask(&mut zips, 1);
         for zip in &mut zips.kept {

@@ -15,12 +15,16 @@ pub struct SimFile {
     pub(super) ino: Ino,
 }
 
-impl DiskFile for SimFile {
-    fn stat(&self) -> io::Result<Stat> {
-        self.disk.reading(|state| state.tree.stat(self.ino))
+impl SimFile {
+    /// The length of a file of which not everything is in memory; `None`: it is.
+    fn is_cold(&self) -> io::Result<Option<u64>> {
+        if self.place != Place::Share || self.disk.lock().cold.is_none() {
+            return Ok(None);
+        }
+        self.stat().map(|stat| Some(stat.size))
     }
 
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.disk.reading(|state| {
             let bytes = state.tree.bytes(self.ino)?;
             let from = usize::try_from(offset)
@@ -40,16 +44,48 @@ impl DiskFile for SimFile {
         }
         Ok(len)
     }
+}
+
+impl DiskFile for SimFile {
+    fn stat(&self) -> io::Result<Stat> {
+        self.disk.reading(|state| state.tree.stat(self.ino))
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.read(offset, buffer)?;
+        if self.is_cold()?.is_some() {
+            let mut state = self.disk.lock();
+            let now = state.tree.now;
+            if let Some(cold) = &mut state.cold {
+                cold.wait(now, self.ino, offset, len as u64);
+            }
+        }
+        Ok(len)
+    }
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(files) = &mut self.disk.lock().cold_reads {
-            let reads = files.entry(self.ino).or_default();
-            *reads += 1;
-            if !reads.is_multiple_of(3) {
+        let mut len = buffer.len();
+        if let Some(size) = self.is_cold()? {
+            let mut state = self.disk.lock();
+            let (now, cold) = (state.tree.now, state.cold.as_mut());
+            let wanted = len.min(usize::try_from(size.saturating_sub(offset)).unwrap_or(len));
+            let here = cold.map(|cold| cold.in_memory(now, self.ino, offset, wanted));
+            len = here.unwrap_or(wanted);
+            if len == 0 && wanted > 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
         }
-        self.read_at(offset, buffer)
+        self.read(offset, buffer.get_mut(..len).unwrap_or_default())
+    }
+
+    fn will_need(&self, offset: u64, len: u64) {
+        if let Ok(Some(size)) = self.is_cold() {
+            let mut state = self.disk.lock();
+            let (now, len) = (state.tree.now, len.min(size.saturating_sub(offset)));
+            if let Some(cold) = &mut state.cold {
+                cold.read_ahead(now, self.ino, offset, len);
+            }
+        }
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! The simulated disk: [`peer_mio::disk::Disk`] over a tree of memory that crashes, fills up, fails and
 //! lies. One handle is the peer's, another one the user's and the harness's.
 
+mod cold;
 mod file;
 mod loss;
 mod operations;
@@ -9,6 +10,7 @@ mod tree;
 mod user;
 
 use crate::rng::Rng;
+use cold::ColdDisk;
 pub use file::SimFile;
 use peer_mio::disk::Place;
 use proto_core::index::entry::Timestamp;
@@ -54,8 +56,8 @@ struct State {
     failing: Option<(u64, Rng)>,
     /// Whether renames within `download/` fail.
     refuses_names: bool,
-    /// Reads of each file that were to find their bytes in memory, if they mostly do not.
-    cold_reads: Option<BTreeMap<u64, u64>>,
+    /// What of the files in `share/` is in memory, if not everything is.
+    cold: Option<ColdDisk>,
     share_gone: bool,
     /// Permille of renames and the like within which a user writes to the same file, and their generator.
     meddling: Option<(u64, Rng)>,
@@ -131,7 +133,7 @@ impl SimDisk {
             stop_after: None,
             failing: None,
             refuses_names: false,
-            cold_reads: None,
+            cold: None,
             share_gone: false,
             meddling: None,
             meddled: Vec::new(),
@@ -255,16 +257,22 @@ impl SimDisk {
         self.lock().failing = (permille > 0).then_some((permille, rng));
     }
 
-    /// From now on a file is in memory only each third time that it is looked for there.
-    pub fn be_cold(&self) {
-        self.lock().cold_reads = Some(BTreeMap::new());
+    /// From now on nothing of the files in `share/` is in memory but what the peer reads, or has read ahead: so many
+    /// bytes in a second.
+    pub fn be_cold(&self, rate: u64) {
+        self.lock().cold = Some(ColdDisk::new(rate));
     }
 
-    /// How often a file was looked for in memory since then.
+    /// How often bytes of files were looked for in memory since then.
     #[must_use]
-    pub fn cold_reads(&self) -> u64 {
-        let state = self.lock();
-        state.cold_reads.iter().flat_map(BTreeMap::values).sum()
+    pub fn cold_looks(&self) -> u64 {
+        self.lock().cold.as_ref().map_or(0, |cold| cold.looks)
+    }
+
+    /// Pages of files for which the peer had to wait since then.
+    #[must_use]
+    pub fn cold_waits(&self) -> u64 {
+        self.lock().cold.as_ref().map_or(0, |cold| cold.waited)
     }
 
     /// Whether nothing in `download/` gets another name there.

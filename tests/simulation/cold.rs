@@ -1,0 +1,79 @@
+//! What is served is not waited for where the disk has to be (docs/architecture.md, "The loop").
+
+use crate::fetching::{cluster, here, random, write};
+use peer_mio::disk::Place;
+use proto_core::time::Duration;
+use sim::cluster::Cluster;
+
+/// Bytes of the file.
+const LARGE: u64 = 20_000_000;
+
+fn has(cluster: &Cluster, place: usize, path: &[u8]) -> bool {
+    cluster.machines[place]
+        .disk
+        .tree(Place::Share)
+        .contains_key(path)
+}
+
+/// Machine 0 has a file in its index, of which nothing is in memory; its disk reads so many bytes in a second. Machine 1
+/// has just been started.
+fn cold(rate: u64) -> Cluster {
+    let mut cluster = cluster(2, Duration::from_micros(100));
+    cluster.crash(1, false);
+    write(&cluster, 0, b"large", &random(LARGE));
+    assert!(cluster.drive_until(Duration::from_secs(30), |cluster| {
+        let peer = cluster.machines[0].peer.as_ref().unwrap();
+        peer.status().files == 1
+    }));
+    cluster.machines[0].disk.be_cold(rate);
+    assert!(cluster.start(1));
+    cluster
+}
+
+fn assert_same(cluster: &Cluster) {
+    let tree = |place: usize| cluster.machines[place].disk.tree(Place::Share);
+    assert!(tree(0) == tree(1));
+}
+
+#[test]
+fn a_cold_disk_is_kept_busy_and_not_waited_for() {
+    let mut cluster = cold(20_000_000);
+    let begin = cluster.now();
+    let begun = |cluster: &Cluster| here(cluster, 1) > 0;
+    assert!(cluster.drive_until(Duration::from_secs(10), begun));
+    write(&cluster, 0, b"note", b"a line");
+    let written = cluster.now();
+    let arrived = |cluster: &Cluster| has(cluster, 1, b"note");
+    assert!(cluster.drive_until(Duration::from_secs(10), arrived));
+    let late = cluster.now().saturating_since(written);
+    assert!(late < Duration::from_millis(100), "{late:?}");
+    assert!(!has(&cluster, 1, b"large"));
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    // A second of the disk, and some for the meeting.
+    let took = cluster.now().saturating_since(begin);
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+    // But for the note, which was hashed.
+    assert_eq!(cluster.machines[0].disk.cold_waits(), 1);
+    assert_same(&cluster);
+}
+
+#[test]
+fn where_reading_ahead_brings_nothing_the_disk_is_waited_for() {
+    let mut cluster = cold(1);
+    assert!(cluster.drive_until(Duration::from_secs(20), Cluster::in_sync));
+    assert!(cluster.machines[0].disk.cold_waits() > 0);
+    assert_same(&cluster);
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_ahead_comes_as_it_is_then() {
+    let mut cluster = cold(5_000_000);
+    let begun = |cluster: &Cluster| here(cluster, 1) > 0;
+    assert!(cluster.drive_until(Duration::from_secs(10), begun));
+    let newer = random(LARGE / 2);
+    write(&cluster, 0, b"large", &newer);
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        cluster.in_sync() && has(cluster, 1, b"large")
+    }));
+    assert_same(&cluster);
+}
