@@ -1,6 +1,6 @@
-//! What is served is not waited for where the disk has to be (docs/architecture.md, "The loop").
+//! What is served, copied or verified is not waited for where the disk has to be (docs/architecture.md, "The loop").
 
-use crate::fetching::{cluster, here, random, write};
+use crate::fetching::{begin_of, cluster, here, random, write};
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
@@ -76,4 +76,62 @@ fn a_file_that_changes_while_it_is_read_ahead_comes_as_it_is_then() {
         cluster.in_sync() && has(cluster, 1, b"large")
     }));
     assert_same(&cluster);
+}
+
+/// Two machines in sync over a file of which machine 1 has nothing in memory; machine 0 has just got `new`, too.
+fn cold_and_new(path: &[u8], new: &[u8]) -> Cluster {
+    let mut cluster = cluster(2, Duration::from_micros(100));
+    write(&cluster, 0, b"large", &random(LARGE));
+    assert!(cluster.drive_until(Duration::from_secs(30), |cluster| {
+        cluster.in_sync() && has(cluster, 1, b"large")
+    }));
+    cluster.machines[1].disk.be_cold(20_000_000);
+    write(&cluster, 0, path, new);
+    cluster
+}
+
+/// A line comes to machine 1 while it reads a file, for which it does not wait. Of that it reads `least` bytes at least.
+fn assert_goes_on(cluster: &mut Cluster, path: &[u8], least: u64) {
+    let begin = cluster.now();
+    let begun = |cluster: &Cluster| cluster.machines[1].disk.cold_looks() > 20;
+    assert!(cluster.drive_until(Duration::from_secs(10), begun));
+    write(cluster, 0, b"note", b"a line");
+    let written = cluster.now();
+    let arrived = |cluster: &Cluster| has(cluster, 1, b"note");
+    assert!(cluster.drive_until(Duration::from_secs(10), arrived));
+    let late = cluster.now().saturating_since(written);
+    assert!(late < Duration::from_millis(200), "{late:?}");
+    assert!(!cluster.in_sync(), "over too soon");
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        cluster.in_sync() && has(cluster, 1, path)
+    }));
+    assert_eq!(cluster.machines[1].disk.cold_waits(), 0);
+    assert_same(cluster);
+    // As fast as the disk.
+    let took = cluster.now().saturating_since(begin);
+    assert!(took > Duration::from_micros(least / 20), "{took:?}");
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+}
+
+#[test]
+fn a_copy_does_not_wait_for_the_disk() {
+    let mut cluster = cold_and_new(b"copy", &random(LARGE));
+    assert_goes_on(&mut cluster, b"copy", LARGE);
+}
+
+#[test]
+fn a_delta_does_not_wait_for_the_disk() {
+    let new = [b"in front".as_slice(), &random(LARGE)].concat();
+    let mut cluster = cold_and_new(b"large", &new);
+    assert_goes_on(&mut cluster, b"large", LARGE - 1_000_000);
+}
+
+#[test]
+fn verifying_what_came_before_a_crash_does_not_wait_for_the_disk() {
+    let mut cluster = cluster(2, Duration::from_micros(100));
+    begin_of(&mut cluster, LARGE, LARGE / 4);
+    cluster.crash(1, false);
+    cluster.machines[1].disk.be_cold(20_000_000);
+    assert!(cluster.start(1));
+    assert_goes_on(&mut cluster, b"file", LARGE / 4);
 }

@@ -1,5 +1,6 @@
 //! Copying a content from one file to another by its recipe; no chunk is written before it is verified.
 
+use super::patience::Patience;
 use super::{CHUNK_COST, PIECE, Progress, expect_chunk, fill};
 use crate::disk::DiskFile;
 use proto_core::content::ChunkRef;
@@ -17,6 +18,7 @@ const PIECES: usize = MAX_PIECE / PIECE + 1;
 pub struct CopyJob<F> {
     from: F,
     to: F,
+    patience: Patience,
     /// The piece that begins at byte n * PIECE of the content lies in place n modulo PIECES.
     ring: Vec<u8>,
     /// written <= verified <= hashed <= read: how far each of these came in the content.
@@ -30,12 +32,13 @@ pub struct CopyJob<F> {
 }
 
 impl<F: DiskFile> CopyJob<F> {
-    /// A job that writes the content which `from` holds from its start to the same places in `to`. The
+    /// A job that writes the content of `size` bytes which `from` holds from its start to the same places in `to`. The
     /// length of `to` is only changed by writing.
-    pub fn new(from: F, to: F) -> Self {
+    pub fn new(from: F, to: F, size: u64) -> Self {
         Self {
             from,
             to,
+            patience: Patience::new(size),
             ring: vec![0; PIECES * PIECE],
             read: 0,
             hashed: 0,
@@ -45,6 +48,11 @@ impl<F: DiskFile> CopyJob<F> {
             expected: None,
             index: 0,
         }
+    }
+
+    /// Whether the last step ended because the disk would have had to be waited for: the next one is worth it a little later.
+    pub fn waits(&self) -> bool {
+        self.patience.waits()
     }
 
     /// Copies up to `budget_bytes` (at least 1). `chunks` gives the recipe's chunk with an index,
@@ -66,6 +74,9 @@ impl<F: DiskFile> CopyJob<F> {
                 return Ok(Progress::Done(self.written));
             };
             if self.hashed == self.read {
+                if !self.patience.has(&self.from, self.read, PIECE as u64) {
+                    return Ok(Progress::More);
+                }
                 self.read_piece()?;
             }
             let missing = expected.len.saturating_sub(self.hasher.len()) as usize;
@@ -143,7 +154,17 @@ mod tests {
     use proto_core::content::recipe::hash_chunk;
 
     fn copy(from: &[u8], to: &MemoryFile, chunks: &[ChunkRef], budget: usize) -> io::Result<u64> {
-        let mut job = CopyJob::new(MemoryFile::new(from), to.clone());
+        copy_file(MemoryFile::new(from), to, chunks, budget)
+    }
+
+    fn copy_file(
+        from: MemoryFile,
+        to: &MemoryFile,
+        chunks: &[ChunkRef],
+        budget: usize,
+    ) -> io::Result<u64> {
+        let size = from.bytes().len() as u64;
+        let mut job = CopyJob::new(from, to.clone(), size);
         loop {
             match job.step(budget, &mut |index| Ok(chunks.get(index as usize).copied()))? {
                 Progress::More => {}
@@ -179,6 +200,15 @@ mod tests {
                 assert_eq!(to.writes(), pieces);
             }
         }
+    }
+
+    #[test]
+    fn what_is_never_in_memory_is_copied_nevertheless() {
+        let bytes = random(1, 5_000_000);
+        let (from, to) = (MemoryFile::new(&bytes), MemoryFile::new(&[]));
+        from.never_cache();
+        copy_file(from, &to, &recipe_of(&bytes).1, 1 << 20).unwrap();
+        assert!(to.bytes() == bytes);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use super::patience::Patience;
 use super::{CHUNK_COST, Progress, fill};
 use crate::disk::DiskFile;
 use proto_core::content::recipe::hash_chunk;
@@ -27,6 +28,8 @@ pub struct Source<F> {
     pub file: F,
     /// What it holds, by the index. The recipe of that is in the store.
     pub content: ContentId,
+    /// Bytes of that.
+    pub size: u64,
 }
 
 /// The recipes: the chunk with a place in that of a content, `None` behind the last.
@@ -54,6 +57,8 @@ pub struct DeltaJob<F> {
     next: u32,
     next_start: u64,
     run: Run,
+    /// With the source that is walked.
+    patience: Patience,
     /// Whether the kernel copies.
     by_kernel: bool,
 }
@@ -94,6 +99,8 @@ enum Taken {
     All,
     /// It belongs to further places.
     Part,
+    /// The disk would have to be waited for.
+    NotYet,
     /// The source cannot be read.
     SourceFailed,
 }
@@ -119,8 +126,14 @@ impl<F: DiskFile> DeltaJob<F> {
             next: 0,
             next_start: 0,
             run: Run::default(),
+            patience: Patience::default(),
             by_kernel: true,
         }
+    }
+
+    /// Whether the last step ended because the disk would have had to be waited for: the next one is worth it a little later.
+    pub fn waits(&self) -> bool {
+        self.patience.waits()
     }
 
     /// Goes on for about `budget_bytes`. What a source does not hold, or not any more, is passed over.
@@ -179,11 +192,7 @@ impl<F: DiskFile> DeltaJob<F> {
         }
         self.wanted
             .sort_unstable_by_key(|wanted| (wanted.key, wanted.place));
-        self.phase = Phase::Walk {
-            source: 0,
-            place: 0,
-            start: 0,
-        };
+        self.walk(0);
         Ok(Some(0))
     }
 
@@ -204,7 +213,7 @@ impl<F: DiskFile> DeltaJob<F> {
         let chunk = recipes(source.content, place)?;
         let Some(chunk) = chunk.filter(|chunk| chunk.len as usize <= MAX_PIECE) else {
             let (_, cost) = self.end_run(number, chunks)?;
-            self.next_source(number);
+            self.walk(number + 1);
             return Ok(Some(cost));
         };
         let next = Phase::Walk {
@@ -216,15 +225,18 @@ impl<F: DiskFile> DeltaJob<F> {
         match taken {
             Taken::All => self.phase = next,
             // The same chunk again.
-            Taken::Part => {}
-            Taken::SourceFailed => self.next_source(number),
+            Taken::Part | Taken::NotYet => {}
+            Taken::SourceFailed => self.walk(number + 1),
         }
         Ok(Some(cost))
     }
 
-    fn next_source(&mut self, number: usize) {
+    /// Begins with a source.
+    fn walk(&mut self, source: usize) {
+        let size = self.sources.get(source).map_or(0, |source| source.size);
+        self.patience = Patience::new(size);
         self.phase = Phase::Walk {
-            source: number + 1,
+            source,
             place: 0,
             start: 0,
         };
@@ -259,6 +271,10 @@ impl<F: DiskFile> DeltaJob<F> {
             if recipes(self.content, wanted.place)? != Some(chunk) {
                 continue;
             }
+            if !self.is_in_memory(number, start, chunk.len) {
+                // No more in this slice.
+                return Ok((Taken::NotYet, usize::MAX));
+            }
             if !self.run.goes_on(start, wanted.start) {
                 let (well, spent) = self.end_run(number, chunks)?;
                 cost += spent;
@@ -284,6 +300,11 @@ impl<F: DiskFile> DeltaJob<F> {
             }
         }
         Ok((Taken::All, cost))
+    }
+
+    fn is_in_memory(&mut self, number: usize, start: u64, len: u32) -> bool {
+        let source = self.sources.get(number);
+        source.is_none_or(|source| self.patience.has(&source.file, start, u64::from(len)))
     }
 
     /// Copies the run and verifies what came: whether the source could be read, and what it cost.

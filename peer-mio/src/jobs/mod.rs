@@ -13,10 +13,12 @@ pub mod verify;
 
 #[cfg(test)]
 pub(crate) mod memory_file;
+mod patience;
 mod piece_reader;
 
 use proto_core::content::ChunkRef;
 use proto_core::limits::MAX_PIECE;
+use proto_core::time::Duration;
 use std::io;
 
 /// How far a step of a job came.
@@ -31,6 +33,9 @@ pub enum Progress<T> {
 /// Files are read and written in pieces of this many bytes that begin at multiples of it: other sizes
 /// and places are several times slower on some disks.
 const PIECE: usize = 256 * 1024;
+
+/// Until the disk has something more of a file that it was asked to read ahead.
+pub const DISK_PAUSE: Duration = Duration::from_millis(2);
 
 /// What one chunk costs of the budget besides its bytes, so that a slice of very small chunks is not
 /// longer than one of large chunks.

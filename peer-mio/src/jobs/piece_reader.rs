@@ -1,16 +1,9 @@
 //! A file read once from its start, piece by piece.
 
 use super::PIECE;
+use super::patience::Patience;
 use crate::disk::DiskFile;
 use std::io;
-
-/// Bytes that the disk reads ahead at once, so that it works on while the loop does something else.
-const AHEAD: u64 = 2 * 1024 * 1024;
-/// Waits in a row after which what is read ahead is asked for again: it may have left the memory before it was read, ...
-const ASK_AGAIN: u32 = 16;
-/// ... and after which the disk is waited for: it is slow, or reading ahead does not work here. So often that is tried.
-const MOST_WAITS: u32 = 256;
-const TRIES: u32 = 3;
 
 #[derive(Debug)]
 pub struct PieceReader<F> {
@@ -21,14 +14,8 @@ pub struct PieceReader<F> {
     taken: usize,
     /// Where the next piece begins in the file.
     next: u64,
-    /// Up to where the disk was asked to read ahead, and the length of the file.
-    ahead: u64,
     size: u64,
-    /// Whether the disk is not to be waited for, and how often in a row nothing was there.
-    patient: bool,
-    waits: u32,
-    /// How often it may still be so after it had to be waited for.
-    tries: u32,
+    patience: Patience,
     ended: bool,
 }
 
@@ -43,26 +30,21 @@ impl<F: DiskFile> PieceReader<F> {
             filled: 0,
             taken: 0,
             next: 0,
-            ahead: 0,
             size,
-            patient: false,
-            waits: 0,
-            tries: 0,
+            patience: Patience::default(),
             ended: false,
         }
     }
 
     /// From now on a long file is read without waiting for the disk: [`Self::peek`] says `WouldBlock` instead.
     pub fn be_patient(&mut self) {
-        self.tries = if self.size > AHEAD { TRIES } else { 0 };
-        self.patient = self.tries > 0;
+        self.patience = Patience::new(self.size);
     }
 
     /// The bytes of the piece that are not yet taken; empty at the end of the file.
     pub fn peek(&mut self) -> io::Result<&[u8]> {
         if self.taken == self.filled && !self.ended {
             (self.taken, self.filled) = (0, 0);
-            self.read_ahead();
             self.fill()?;
         }
         Ok(self.buffer.get(self.taken..self.filled).unwrap_or_default())
@@ -70,7 +52,7 @@ impl<F: DiskFile> PieceReader<F> {
 
     /// Whether nothing was there when it was last looked.
     pub fn waits(&self) -> bool {
-        self.waits > 0
+        self.patience.waits()
     }
 
     /// Reads up to the end of the piece, or what of it is in memory.
@@ -81,12 +63,7 @@ impl<F: DiskFile> PieceReader<F> {
             let Some(rest) = self.buffer.get_mut(self.filled..room) else {
                 break;
             };
-            // At the end that is known there is nothing to wait for.
-            let read = if self.patient && self.next < self.size {
-                self.file.read_cached(self.next, rest)
-            } else {
-                self.file.read_at(self.next, rest)
-            };
+            let read = self.patience.read(&self.file, self.next, rest);
             match read {
                 Ok(0) => {
                     self.ended = true;
@@ -95,41 +72,15 @@ impl<F: DiskFile> PieceReader<F> {
                 Ok(read) => {
                     self.filled += read;
                     self.next += read as u64;
-                    self.waits = 0;
-                    self.patient = self.tries > 0;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.filled > 0 {
-                        break;
-                    }
-                    self.wait();
-                    return Err(error);
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.filled > 0 => {
+                    self.patience.went_on();
+                    break;
                 }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
-    }
-
-    /// Nothing is there yet.
-    fn wait(&mut self) {
-        self.waits += 1;
-        if self.waits.is_multiple_of(ASK_AGAIN) {
-            self.file.will_need(self.next, AHEAD);
-        }
-        if self.waits == MOST_WAITS {
-            self.patient = false;
-            self.tries = self.tries.saturating_sub(1);
-        }
-    }
-
-    /// Half of what is read ahead is left when more is asked for. What is shorter the kernel reads ahead by itself.
-    fn read_ahead(&mut self) {
-        if self.patient && self.next + AHEAD / 2 >= self.ahead && self.ahead < self.size {
-            let from = self.ahead.max(self.next);
-            self.file.will_need(from, AHEAD);
-            self.ahead = from + AHEAD;
-        }
     }
 
     /// Takes this many of the bytes that were peeked at.

@@ -17,14 +17,21 @@ pub struct VerifyJob<F> {
 }
 
 impl<F: DiskFile> VerifyJob<F> {
-    /// A job for a file that may hold some chunks of a content, each at its offset.
-    pub fn new(file: F) -> Self {
+    /// A job for a file that may hold some chunks of a content of `size` bytes, each at its offset.
+    pub fn new(file: F, size: u64) -> Self {
+        let mut reader = PieceReader::new(file, size);
+        reader.be_patient();
         Self {
-            reader: PieceReader::new(file, u64::MAX),
+            reader,
             hasher: ChunkHasher::new(),
             expected: None,
             index: 0,
         }
+    }
+
+    /// Whether the last step ended because the disk would have had to be waited for: the next one is worth it a little later.
+    pub fn waits(&self) -> bool {
+        self.reader.waits()
     }
 
     /// Verifies up to `budget_bytes` (at least 1). `chunks` gives the recipe's chunk with an index,
@@ -49,7 +56,12 @@ impl<F: DiskFile> VerifyJob<F> {
             let Some(expected) = expect_chunk(&mut self.expected, self.index, chunks)? else {
                 return Ok(Progress::Done(self.index));
             };
-            let piece = self.reader.peek()?;
+            let piece = match self.reader.peek() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Progress::More);
+                }
+                piece => piece?,
+            };
             if piece.is_empty() {
                 report(self.index, expected.len, false);
                 return Ok(Progress::Done(self.index.saturating_add(1)));
@@ -78,7 +90,8 @@ mod tests {
     use proto_core::content::ChunkHash;
 
     fn verify(file: MemoryFile, chunks: &[ChunkRef], budget: usize) -> Vec<bool> {
-        let mut job = VerifyJob::new(file);
+        let size = chunks.iter().map(|chunk| u64::from(chunk.len)).sum();
+        let mut job = VerifyJob::new(file, size);
         let mut reported = vec![];
         loop {
             let step = job.step(
@@ -126,6 +139,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_never_in_memory_is_read_nevertheless() {
+        let bytes = random(1, 3_000_000);
+        let file = MemoryFile::new(&bytes);
+        file.never_cache();
+        let good = verify(file, &recipe_of(&bytes).1, 1 << 20);
+        assert!(good.iter().all(|&good| good));
+    }
+
+    #[test]
     fn it_ends_with_the_file_or_the_recipe() {
         let bytes = random(1, 1_000_000);
         let (_, chunks) = recipe_of(&bytes);
@@ -153,7 +175,7 @@ mod tests {
                 len,
                 hash: ChunkHash::default(),
             };
-            VerifyJob::new(file).step(usize::MAX, &mut |_| Ok(Some(chunk)), &mut |_, _, _| {})
+            VerifyJob::new(file, 1).step(usize::MAX, &mut |_| Ok(Some(chunk)), &mut |_, _, _| {})
         };
         assert!(step(MemoryFile::new(&[1]), 0).is_err());
         assert!(step(MemoryFile::new(&[1]), u32::MAX).is_err());

@@ -6,21 +6,19 @@ use super::drafts::{Drafting, LARGE};
 use super::pickup::never_matching;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat};
-use crate::jobs::Progress;
 use crate::jobs::hash::{HashJob, Hashed};
+use crate::jobs::{DISK_PAUSE, Progress};
 use crate::store::{Fingerprint, StoreError};
 use crate::watch::dirty::OPEN_PAUSE;
 use crate::watch::scan::fingerprint;
 use proto_core::content::{ContentId, cut};
 use proto_core::index::entry::Kind;
 use proto_core::index::reconcile::Found;
-use proto_core::time::{Duration, Instant};
+use proto_core::time::Instant;
 use std::io;
 
 /// Bytes hashed in one slice: about half a millisecond, so that what others ask for meanwhile does not wait.
 const HASH_SLICE: usize = 512 * 1024;
-/// Until the disk has something more of a file that it was asked to read ahead.
-const DISK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Which of the two files that are hashed at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -322,6 +322,7 @@ impl<D: Disk> Peer<D> {
             self.dirty.next_due().filter(|_| !held),
             self.hashings.next_due(),
             self.served.read_ahead.next_due(),
+            self.transfers_due(),
             self.guard.due(),
             self.plan.next_retry(),
             self.landing.due(),

@@ -59,6 +59,13 @@ impl ColdDisk {
         usize::try_from(end.saturating_sub(offset)).unwrap_or(0)
     }
 
+    /// The peer has written a range.
+    pub(super) fn wrote(&mut self, now: Timestamp, ino: Ino, offset: u64, len: u64) {
+        for page in offset / PAGE..(offset + len).div_ceil(PAGE) {
+            self.pages.entry((ino, page)).or_insert(micros(now));
+        }
+    }
+
     /// The peer waits for a range.
     pub(super) fn wait(&mut self, now: Timestamp, ino: Ino, offset: u64, len: u64) {
         for page in offset / PAGE..(offset + len).div_ceil(PAGE) {

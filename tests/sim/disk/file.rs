@@ -18,7 +18,8 @@ pub struct SimFile {
 impl SimFile {
     /// The length of a file of which not everything is in memory; `None`: it is.
     fn is_cold(&self) -> io::Result<Option<u64>> {
-        if self.place != Place::Share || self.disk.lock().cold.is_none() {
+        let may_be = matches!(self.place, Place::Share | Place::Download);
+        if !may_be || self.disk.lock().cold.is_none() {
             return Ok(None);
         }
         self.stat().map(|stat| Some(stat.size))
@@ -90,8 +91,13 @@ impl DiskFile for SimFile {
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(|_| errno(EINVAL))?;
-        self.disk
-            .changing(|state| state.tree.write(self.ino, at, bytes))
+        self.disk.changing(|state| {
+            let now = state.tree.now;
+            if let Some(cold) = &mut state.cold {
+                cold.wrote(now, self.ino, offset, bytes.len() as u64);
+            }
+            state.tree.write(self.ino, at, bytes)
+        })
     }
 
     fn copy_from(

@@ -56,7 +56,7 @@ struct State {
     failing: Option<(u64, Rng)>,
     /// Whether renames within `download/` fail.
     refuses_names: bool,
-    /// What of the files in `share/` is in memory, if not everything is.
+    /// What of the files in `share/` and `download/` is in memory, if not everything is.
     cold: Option<ColdDisk>,
     share_gone: bool,
     /// Permille of renames and the like within which a user writes to the same file, and their generator.
@@ -257,7 +257,7 @@ impl SimDisk {
         self.lock().failing = (permille > 0).then_some((permille, rng));
     }
 
-    /// From now on nothing of the files in `share/` is in memory but what the peer reads, or has read ahead: so many
+    /// From now on nothing of what is in `share/` and `download/` is in memory but what the peer reads or writes, or has read ahead: so many
     /// bytes in a second.
     pub fn be_cold(&self, rate: u64) {
         self.lock().cold = Some(ColdDisk::new(rate));

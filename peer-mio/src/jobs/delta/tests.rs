@@ -28,6 +28,7 @@ fn take(old: MemoryFile, claimed: &[u8], new: &[u8], to: &MemoryFile, budget: us
     let source = Source {
         file: old,
         content: OLD,
+        size: claimed.len() as u64,
     };
     let mut job = DeltaJob::new(NEW, to.clone(), vec![source]);
     let mut here = Here::default();
@@ -58,6 +59,15 @@ fn check(new: &[u8], to: &[u8], here: &Here) {
         }
         start = end;
     }
+}
+
+#[test]
+fn what_is_never_in_memory_is_taken_nevertheless() {
+    let bytes = random(1, 3_000_000);
+    let (old, to) = (MemoryFile::new(&bytes), MemoryFile::new(&[]));
+    old.never_cache();
+    let here = take(old, &bytes, &bytes, &to, 1 << 20);
+    assert_eq!(here.bytes, 3_000_000);
 }
 
 #[test]

@@ -220,10 +220,11 @@ impl<D: Disk> Peer<D> {
             Some(source) => Ok(State::Copy(CopyJob::new(
                 source,
                 self.disk.create(download(name))?,
+                size,
             ))),
             None if small => Ok(State::Fetch),
             None if has_recipe(&self.store, content, size)? => {
-                self.verify_or_delta(name, part.is_fresh())
+                self.verify_or_delta(name, size, part.is_fresh())
             }
             None => {
                 self.store.remove_recipe(content)?;

@@ -112,7 +112,11 @@ impl<D: Disk> Peer<D> {
     ) -> Result<Vec<Source<D::File>>, StoreError> {
         let mut sources = Vec::new();
         if let Some(file) = self.find_same(content, size)? {
-            sources.push(Source { file, content });
+            sources.push(Source {
+                file,
+                content,
+                size,
+            });
         }
         let row = self.store.get(path)?;
         let old = row.filter(|row| {
@@ -131,6 +135,7 @@ impl<D: Disk> Peer<D> {
             sources.push(Source {
                 file,
                 content: row.entry.content,
+                size: row.entry.size,
             });
         }
         Ok(sources)

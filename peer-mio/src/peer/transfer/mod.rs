@@ -18,6 +18,7 @@ mod verify;
 mod write_out;
 
 use crate::clock::Now;
+use crate::disk::DiskFile;
 use crate::disk::{At, Place};
 use crate::jobs::copy::CopyJob;
 use crate::jobs::delta::DeltaJob;
@@ -93,6 +94,8 @@ pub struct Transfer<F> {
     /// Whether the partial file was not there before.
     fresh: bool,
     state: State<F>,
+    /// The disk is waited for until then.
+    not_before: Instant,
     /// It was begun before its content had a name.
     draft: Option<Draft>,
     /// Chunks that are in the file.
@@ -122,6 +125,18 @@ enum State<F> {
     Fetch,
     /// All chunks are in the file.
     Done,
+}
+
+impl<F: DiskFile> State<F> {
+    /// Whether the disk would have to be waited for.
+    fn waits(&self) -> bool {
+        match self {
+            Self::Verify(job) => job.waits(),
+            Self::Copy(job) => job.waits(),
+            Self::Delta(Some(job)) => job.waits(),
+            _ => false,
+        }
+    }
 }
 
 /// What a pull is for.
@@ -179,6 +194,7 @@ impl<F> Transfer<F> {
             fresh: part.is_fresh(),
             file: part.file,
             state,
+            not_before: Instant::ZERO,
             draft: None,
             verified: Vec::new(),
             in_flight: 0,

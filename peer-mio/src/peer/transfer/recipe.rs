@@ -212,7 +212,7 @@ impl<D: Disk> Peer<D> {
                 let Some(transfer) = self.transfers.get(place) else {
                     return Ok(());
                 };
-                let state = self.verify_or_delta(&transfer.name, transfer.fresh)?;
+                let state = self.verify_or_delta(&transfer.name, transfer.size, transfer.fresh)?;
                 if let Some(transfer) = self.transfers.get_mut(place) {
                     transfer.state = state;
                 }

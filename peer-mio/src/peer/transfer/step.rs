@@ -5,8 +5,9 @@ use super::retries::Cause;
 use super::{SLICE, State, StepError, Transfer};
 use crate::clock::Now;
 use crate::disk::Disk;
-use crate::jobs::Progress;
+use crate::jobs::{DISK_PAUSE, Progress};
 use crate::peer::{Flushing, Peer};
+use proto_core::time::Instant;
 use std::io;
 
 impl<D: Disk> Peer<D> {
@@ -15,7 +16,7 @@ impl<D: Disk> Peer<D> {
         self.write_part_out(now);
         let mut more = false;
         for place in 0..self.transfers.len() {
-            match self.step_transfer(place) {
+            match self.step_ready(now, place) {
                 Ok(again) => more |= again,
                 Err(StepError::Disk(error)) => {
                     self.fail_transfer(place, Cause::Fault, &error.to_string());
@@ -37,6 +38,31 @@ impl<D: Disk> Peer<D> {
             more = true;
         }
         more
+    }
+
+    /// When the next one that waits for the disk goes on.
+    pub(in crate::peer) fn transfers_due(&self) -> Option<Instant> {
+        let transfers = self.transfers.iter();
+        let waiting = transfers.map(|transfer| transfer.not_before);
+        waiting.filter(|at| *at > self.now.mono).min()
+    }
+
+    /// One slice of a transfer that does not wait for the disk.
+    fn step_ready(&mut self, now: Now, place: usize) -> Result<bool, StepError> {
+        let mut transfers = self.transfers.iter();
+        if transfers
+            .nth(place)
+            .is_none_or(|transfer| now.mono < transfer.not_before)
+        {
+            return Ok(false);
+        }
+        let more = self.step_transfer(place)?;
+        let transfer = self.transfers.get_mut(place);
+        if let Some(transfer) = transfer.filter(|transfer| transfer.state.waits()) {
+            transfer.not_before = now.mono + DISK_PAUSE;
+            return Ok(false);
+        }
+        Ok(more)
     }
 
     fn step_transfer(&mut self, place: usize) -> Result<bool, StepError> {

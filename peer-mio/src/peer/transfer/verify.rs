@@ -14,14 +14,14 @@ impl<D: Disk> Peer<D> {
     pub(super) fn verify_or_delta(
         &self,
         name: &[u8],
+        size: u64,
         fresh: bool,
     ) -> Result<State<D::File>, StepError> {
         if fresh {
             return Ok(State::Delta(None));
         }
-        Ok(State::Verify(VerifyJob::new(
-            self.disk.open(download(name), false)?,
-        )))
+        let file = self.disk.open(download(name), false)?;
+        Ok(State::Verify(VerifyJob::new(file, size)))
     }
 
     /// One slice.
