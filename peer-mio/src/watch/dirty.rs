@@ -19,6 +19,10 @@ pub const OPEN_PAUSE: Duration = Duration::from_secs(2);
 pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Paths remembered; beyond it a full scan finds them (512 KB at 128 bytes each).
 pub const MAX_DIRTY: usize = 4096;
+/// Of these, paths that wait for something else to be done, so that the others have room; ...
+const MAX_PARKED: usize = MAX_DIRTY / 2;
+/// ... beyond it a full scan finds them, once no more than so many wait.
+const FEW_PARKED: usize = MAX_PARKED / 2;
 
 /// The dirty paths, in tree order (parents first).
 #[derive(Debug, Default)]
@@ -27,6 +31,8 @@ pub struct Dirty {
     /// Those that wait for something else to be done.
     parked: BTreeSet<Vec<u8>>,
     overflowed: bool,
+    /// Whether some that were to be parked were dropped.
+    parked_overflowed: bool,
     /// Paths marked to be looked at at once since this moment.
     at_once: (Instant, u32),
 }
@@ -76,6 +82,10 @@ impl Dirty {
 
     /// `path`, which was taken, is to be looked at when something else is done.
     pub fn park(&mut self, parked: &[u8]) {
+        if self.parked.len() >= MAX_PARKED {
+            self.parked_overflowed = true;
+            return;
+        }
         self.parked.insert(key(parked));
     }
 
@@ -133,9 +143,12 @@ impl Dirty {
         self.paths.is_empty() && self.parked.is_empty()
     }
 
-    /// Whether paths had to be dropped since the last call: a full scan must find them.
+    /// Whether paths had to be dropped since the last call: a full scan must find them. It would only drop again what there is
+    /// no room to park.
     pub fn take_overflow(&mut self) -> bool {
-        std::mem::take(&mut self.overflowed)
+        let few = self.parked.len() <= FEW_PARKED;
+        let parked = few && std::mem::take(&mut self.parked_overflowed);
+        std::mem::take(&mut self.overflowed) || parked
     }
 }
 
@@ -210,5 +223,22 @@ mod tests {
         dirty.mark(Instant::ZERO, b"one more", SETTLED_PAUSE);
         assert!(dirty.take_overflow());
         assert_eq!(dirty.len(), MAX_DIRTY);
+    }
+
+    #[test]
+    fn what_is_parked_leaves_room_and_is_scanned_for_when_few_are_left() {
+        let mut dirty = Dirty::default();
+        for number in 0..2 * MAX_DIRTY {
+            dirty.park(number.to_string().as_bytes());
+        }
+        assert_eq!(dirty.len(), MAX_PARKED);
+        dirty.mark(Instant::ZERO, b"one more", SETTLED_PAUSE);
+        assert!(dirty.contains(b"one more"));
+        while dirty.len() - dirty.waiting() > FEW_PARKED {
+            assert!(!dirty.take_overflow());
+            assert!(dirty.take_parked().is_some());
+        }
+        assert!(dirty.take_overflow());
+        assert!(!dirty.take_overflow());
     }
 }
