@@ -292,4 +292,53 @@ mod tests {
         assert_eq!(found, expected);
         assert!((100..1000).contains(&waits), "{waits}");
     }
+
+    /// Hashes without waiting for the disk a file that is in memory in parts only; how often it had to wait.
+    fn hash_in_parts(bytes: &[u8], size: u64) -> (Hashed, u32) {
+        let file = MemoryFile::new(bytes);
+        file.cache_in_part();
+        let mut job = HashJob::new(file, size);
+        job.be_patient();
+        let mut waits = 0;
+        loop {
+            match job.step(1 << 19, &mut |_, _| Ok(())).unwrap() {
+                Progress::Done(found) => return (found, waits),
+                Progress::More => waits += u32::from(job.waits()),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_in_memory_in_part_is_read_as_all_of_it() {
+        let all = random(6, (16 << 20) + 70_000);
+        let piece = super::super::PIECE;
+        for len in [
+            0,
+            1,
+            piece,
+            (2 << 20) - 1,
+            2 << 20,
+            (2 << 20) + 1,
+            (2 << 20) + 4096,
+            (2 << 20) + piece,
+            16 << 20,
+            (16 << 20) + 1,
+        ] {
+            let (bytes, size) = (&all[..len], len as u64);
+            let (expected, _) = hash(MemoryFile::new(bytes), size, 1 << 20);
+            let (found, waits) = hash_in_parts(bytes, size);
+            assert_eq!(found, expected, "{len}");
+            assert_eq!(waits > 0, len > 2 << 20, "{len}: {waits}");
+            assert!(waits as usize <= len / 8192 + 100, "{len}: {waits}");
+        }
+    }
+
+    #[test]
+    fn a_changed_size_shows_without_waiting_too() {
+        let all = random(7, 5 << 20);
+        let size = 4 << 20;
+        for len in [0, 1, 1 << 20, (4 << 20) - 1, (4 << 20) + 1, 5 << 20] {
+            assert_ne!(hash_in_parts(&all[..len], size).0.size, size, "{len}");
+        }
+    }
 }
