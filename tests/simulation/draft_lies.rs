@@ -366,3 +366,76 @@ fn one_whose_name_is_lost_does_not_keep_its_entry_waiting() {
     meeting.liars[0].shelf.tells = true;
     assert!(meeting.drive_until(Duration::from_secs(5), has_file));
 }
+
+/// One that has nothing of what it tells of.
+struct Empty;
+
+impl Shelf for Empty {
+    fn objects(&mut self) -> &mut dyn Objects {
+        self
+    }
+
+    fn newest(&self) -> Sequence {
+        0
+    }
+}
+
+impl Objects for Empty {
+    fn piece(&mut self, _: ObjectId, _: u64, _: usize) -> Read {
+        Read::Gone
+    }
+
+    fn read(&mut self, _: ObjectId, _: u64, _: usize, _: usize, _: &mut [u8]) -> Read {
+        Read::Gone
+    }
+}
+
+#[test]
+fn those_of_which_nothing_comes_take_up_no_room() {
+    let mut meeting = Meeting::with([Empty]);
+    meeting.drive(Duration::from_secs(2));
+    let before = meeting.disk.used();
+    for number in 1..40 {
+        let path = format!("file {number}");
+        tell(
+            &mut meeting,
+            number,
+            Stage::Growing(CHUNKS),
+            1_000_000_000 + number,
+            &path,
+        );
+        meeting.drive(Duration::from_millis(300));
+    }
+    meeting.drive(Duration::from_secs(5));
+    meeting.disk.write_back();
+    assert!(!is_fetching(&meeting));
+    assert_eq!(parts(&meeting), 0);
+    assert!(meeting.disk.used() - before < 1_000_000);
+}
+
+#[test]
+fn one_that_gets_no_further_wakes_nobody() {
+    for named in [false, true] {
+        let mut meeting = meeting();
+        let size = if named { SIZE } else { 3 * SIZE };
+        tell(&mut meeting, 1, Stage::Growing(CHUNKS), size, "file");
+        meeting.drive(Duration::from_secs(3));
+        if named {
+            let (chunks, content) = (CHUNKS, Zeros::new().content);
+            tell(
+                &mut meeting,
+                1,
+                Stage::Named { chunks, content },
+                size,
+                "file",
+            );
+            meeting.drive(Duration::from_secs(3));
+        }
+        assert!(is_fetching(&meeting));
+        let soon = (0..2000).filter(|_| {
+            meeting.drive(Duration::from_millis(1));
+            meeting.peer.next_wake() <= meeting.now()
+        });
+        assert_eq!(soon.count(), 0, "named: {named}");
+    }
+}

@@ -316,6 +316,11 @@ impl<S: Shelf> Meeting<S> {
         }
     }
 
+    /// Simulated time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Somebody comes or goes.
     pub fn set_on(&mut self, place: usize, on: bool) {
         self.liars[place].on = on;

@@ -189,16 +189,17 @@ impl<D: Disk> Peer<D> {
     ) {
         let (path, size) = (told.path, told.size);
         let name = draft_name(path, size);
-        let Ok(part) = self.open_part(&name, size) else {
-            // Whatever it is, it is said when the content is fetched by its name.
-            return;
-        };
         if !self
             .engine
             .begin_fetch(now.mono, id, 0, Some(peer), &|_| false)
         {
             return;
         }
+        let Ok(part) = self.open_part(&name, size) else {
+            // Whatever it is, it is said when the content is fetched by its name.
+            self.engine.end_fetch(id, false);
+            return;
+        };
         log::debug!("fetching {} while it is hashed", Escaped(path));
         let mut transfer = Transfer::new(now, id, size, path, name, part, State::Fetch);
         transfer.told_by = Some(peer);

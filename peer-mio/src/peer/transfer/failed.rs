@@ -1,7 +1,7 @@
 //! The end of a content that cannot be had now, and of a single pull.
 
 use super::retries::Cause;
-use super::{Fetched, PullUse};
+use super::{Fetched, PullUse, Transfer};
 use crate::disk::Disk;
 use crate::peer::Peer;
 use proto_core::boundary::{PeerSlot, PullId};
@@ -133,13 +133,23 @@ impl<D: Disk> Peer<D> {
             self.assembly.release(pull);
             self.uses.take(pull);
         }
-        if !transfer.is_unnamed() {
+        if transfer.is_unnamed() {
+            self.end_unnamed(&transfer);
+        } else {
             self.fetching.kept.keep(transfer);
-        } else if let Err(error) = self.store.remove_recipe(transfer.content) {
-            // It goes when house is kept.
-            log::warn!("recipe {}: {error}", transfer.content);
         }
         self.plan.retry_later();
+    }
+
+    /// What is not removed now goes when house is kept.
+    fn end_unnamed(&mut self, draft: &Transfer<D::File>) {
+        if draft.fresh && draft.fetched == 0 {
+            // Nothing came, but room is reserved for all of it.
+            let _ = self.disk.remove_file(super::download(&draft.name));
+        }
+        if let Err(error) = self.store.remove_recipe(draft.content) {
+            log::warn!("recipe {}: {error}", draft.content);
+        }
     }
 
     pub(in crate::peer) fn end_pull(&mut self, pull: PullId) {
