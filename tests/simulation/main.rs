@@ -6,6 +6,7 @@
 mod bundle_parts;
 mod bundles;
 mod cold;
+mod cold_hashing;
 mod delta;
 mod draft_lies;
 mod drafts;

@@ -311,8 +311,11 @@ impl<D: Disk> Peer<D> {
                 .mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
             return Ok(());
         }
-        if !self.name_recipe(hashing, content)? {
+        let named = self.name_recipe(hashing, content);
+        if !matches!(named, Ok(true)) {
             self.drop_draft(now, hashing);
+        }
+        if !named? {
             self.dirty
                 .mark_if_clean(now.mono, &hashing.path, OPEN_PAUSE);
             return Ok(());

@@ -45,7 +45,8 @@ impl<D: Disk> Peer<D> {
                     self.store_failed(&error);
                     return true;
                 }
-                more = true;
+                // One that waits for the disk goes on by itself.
+                more |= !self.hashings.has(lane) || self.hashings.is_ready(lane, now.mono);
             }
         }
         if self.hashings.has(Lane::Small) {
@@ -58,8 +59,10 @@ impl<D: Disk> Peer<D> {
             self.dirty.mark(now.mono, &parked, Duration::ZERO);
             more = true;
         }
-        // One may have begun just now.
-        self.look_at_dirty(now) || more || self.hashings.is_ready(Lane::Large, now.mono)
+        more |= self.look_at_dirty(now);
+        // One may have begun just now, or was left, and the next one has its place.
+        more || self.hashings.is_ready(Lane::Large, now.mono)
+            || !self.hashings.has(Lane::Large) && self.dirty.waiting() < self.dirty.len()
     }
 
     fn look_at_dirty(&mut self, now: Now) -> bool {

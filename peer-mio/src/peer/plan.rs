@@ -325,6 +325,8 @@ impl<D: Disk> Peer<D> {
             let result = self.land_path(now, path, None, touched).map(|_| ());
             let needs_content = matches!(result, Err(NotLanded::Blocked))
                 && pending.entry.kind == Kind::File
+                // It may be what is hashed there.
+                && !self.hashings.is_at(path)
                 && self.may_fetch(path)?;
             if !needs_content {
                 self.landed(now, path, result);
