@@ -135,3 +135,67 @@ fn verifying_what_came_before_a_crash_does_not_wait_for_the_disk() {
     assert!(cluster.start(1));
     assert_goes_on(&mut cluster, b"file", LARGE / 4);
 }
+
+#[test]
+fn what_is_cold_is_served_while_nothing_can_be_looked_at() {
+    let mut cluster = cold(20_000_000);
+    let begun = |cluster: &Cluster| here(cluster, 1) > 0;
+    assert!(cluster.drive_until(Duration::from_secs(10), begun));
+    let begin = cluster.now();
+    cluster.machines[0].disk.set_share_gone(true);
+    let peer = cluster.machines[0].peer.as_mut();
+    peer.unwrap().handle_overflow();
+    let whole = |cluster: &Cluster| has(cluster, 1, b"large");
+    assert!(cluster.drive_until(Duration::from_secs(30), whole));
+    let took = cluster.now().saturating_since(begin);
+    assert!(took < Duration::from_millis(1300), "{took:?}");
+    cluster.machines[0].disk.set_share_gone(false);
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    assert_same(&cluster);
+}
+
+#[test]
+fn a_second_receiver_hardly_costs_a_cold_source_anything() {
+    let mut cluster = cluster(3, Duration::from_millis(1));
+    cluster.crash(1, false);
+    cluster.crash(2, false);
+    write(&cluster, 0, b"large", &random(LARGE));
+    let indexed = |cluster: &Cluster| {
+        let peer = cluster.machines[0].peer.as_ref();
+        peer.is_some_and(|peer| peer.status().files == 1)
+    };
+    assert!(cluster.drive_until(Duration::from_secs(30), indexed));
+    cluster.machines[0].disk.be_cold(2_000_000);
+    assert!(cluster.start(1) && cluster.start(2));
+    let begin = cluster.now();
+    assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
+    // Ten seconds of the disk.
+    let took = cluster.now().saturating_since(begin);
+    assert!(took < Duration::from_millis(11_500), "{took:?}");
+    let sent = cluster.network.sent_by(cluster.machines[0].address) * 100 / LARGE;
+    assert!(sent < 125, "{sent} %");
+    assert_eq!(cluster.machines[0].disk.cold_waits(), 0);
+    assert_same(&cluster);
+}
+
+#[test]
+fn a_warm_source_is_not_held_up_by_a_cold_one() {
+    let mut cluster = cluster(3, Duration::from_millis(1));
+    cluster.crash(2, false);
+    write(&cluster, 0, b"large", &random(LARGE));
+    let both = |cluster: &Cluster| has(cluster, 1, b"large");
+    assert!(cluster.drive_until(Duration::from_secs(30), both));
+    cluster.drive(Duration::from_secs(1));
+    cluster.machines[0].disk.be_cold(500_000);
+    cluster.network.uplink = 10_000_000;
+    let address = cluster.machines[0].address;
+    let before = cluster.network.sent_by(address);
+    assert!(cluster.start(2));
+    let begin = cluster.now();
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| has(cluster, 2, b"large")));
+    // Two seconds of what the warm one can send.
+    let took = cluster.now().saturating_since(begin);
+    assert!(took < Duration::from_millis(2600), "{took:?}");
+    let sent = (cluster.network.sent_by(address) - before) * 100 / LARGE;
+    assert!(sent < 20, "{sent} %");
+}

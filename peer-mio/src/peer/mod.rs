@@ -321,7 +321,6 @@ impl<D: Disk> Peer<D> {
         let jobs = [
             self.dirty.next_due().filter(|_| !held),
             self.hashings.next_due(),
-            self.served.read_ahead.next_due(),
             self.transfers_due(),
             self.guard.due(),
             self.plan.next_retry(),
@@ -338,7 +337,12 @@ impl<D: Disk> Peer<D> {
             .min()
             .unwrap_or(Instant::FAR_FUTURE)
             .max(self.store_retry);
-        self.engine.poll_timeout().min(jobs)
+        // What is served goes on while the index cannot be written.
+        let served = self.served.read_ahead.next_due();
+        self.engine
+            .poll_timeout()
+            .min(jobs)
+            .min(served.unwrap_or(Instant::FAR_FUTURE))
     }
 
     /// Tells the others that we end, and makes what is known durable. Drain [`Self::poll_transmit`] after it.

@@ -40,6 +40,7 @@ struct Awaited {
     piece: PieceAt,
     /// Whether the disk reads it ahead.
     asked: bool,
+    /// Since it is read ahead, and nothing else came.
     looks: u32,
     looked_at: Instant,
 }
@@ -119,7 +120,7 @@ impl ReadAhead {
         }
         match read_in_memory(file, piece, bytes, place.is_some()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => match place {
-                Some(place) => self.look_again(place, file, bytes).ok_or(error)?,
+                Some(place) => self.look_again(place, piece, file, bytes).ok_or(error)?,
                 None => {
                     self.begin(piece, file);
                     Err(error)
@@ -148,12 +149,19 @@ impl ReadAhead {
     fn look_again<F: DiskFile>(
         &mut self,
         place: usize,
+        piece: PieceAt,
         file: &F,
         bytes: &mut [u8],
     ) -> Option<io::Result<usize>> {
         let awaited = self.awaited.get_mut(place)?;
         awaited.looked_at = self.now;
-        awaited.looks += 1;
+        if awaited.piece.length < piece.length {
+            // Somebody had asked for its beginning alone, which is all that is read ahead.
+            awaited.piece.length = piece.length;
+            awaited.asked = false;
+        }
+        // What others leave no room for says nothing of the disk.
+        awaited.looks += u32::from(awaited.asked);
         if awaited.looks >= MOST_LOOKS {
             let start = awaited.piece.start;
             self.impatient_until = self.now + IMPATIENCE;
@@ -256,6 +264,41 @@ mod tests {
         assert_eq!(ahead.read_whole(piece(0), &file, &mut bytes), Read::NotYet);
         assert_eq!(file.read_ahead().len(), 2);
         assert_eq!(file.reads(), []);
+    }
+
+    #[test]
+    fn a_piece_is_read_ahead_whole_though_another_one_asked_for_its_beginning_alone() {
+        let (mut ahead, file, mut bytes) = (ReadAhead::default(), cold(), Vec::new());
+        let beginning = PieceAt {
+            length: 1,
+            ..piece(1)
+        };
+        ahead.begin_turn(at(0));
+        ahead.read_whole(beginning, &file, &mut bytes);
+        for millis in 1..5 {
+            ahead.begin_turn(at(millis));
+            ahead.read_whole(piece(1), &file, &mut bytes);
+            ahead.begin_turn(at(millis));
+            ahead.read_whole(beginning, &file, &mut bytes);
+        }
+        let len = LEN as u64;
+        assert_eq!(file.read_ahead(), [(len, 1), (len, len)]);
+    }
+
+    #[test]
+    fn what_there_was_no_room_for_is_no_reason_to_wait_for_the_disk() {
+        let (mut ahead, file, mut bytes) = (ReadAhead::default(), cold(), Vec::new());
+        ahead.begin_turn(at(0));
+        // Who asked for the first two has gone.
+        for number in 0..3 {
+            ahead.read_whole(piece(number), &file, &mut bytes);
+        }
+        for millis in 1..1900 {
+            ahead.begin_turn(at(millis));
+            let read = ahead.read_whole(piece(2), &file, &mut bytes);
+            assert_eq!(read, Read::NotYet);
+        }
+        assert!(file.read_ahead().contains(&(2 * LEN as u64, LEN as u64)));
     }
 
     #[test]
