@@ -318,6 +318,7 @@ fn reason(read: Read) -> RefuseReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::ContentId;
     use crate::index::entry::IndexId;
     use crate::wire::Message;
     use crate::wire::request::RequestWriter;
@@ -354,6 +355,55 @@ mod tests {
             unreachable!("no answer")
         };
         check(Message::decode(&out[..len]).unwrap());
+    }
+
+    /// Pieces of which those that begin here are not in memory.
+    struct NotYetAt(u64);
+
+    impl Objects for NotYetAt {
+        fn piece(&mut self, _: ObjectId, start: u64, length: usize) -> Read {
+            if start == self.0 {
+                Read::NotYet
+            } else {
+                Read::Ready(length)
+            }
+        }
+
+        fn read(&mut self, _: ObjectId, _: u64, _: usize, _: usize, buffer: &mut [u8]) -> Read {
+            Read::Ready(buffer.len())
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_memory_holds_up_nothing_behind_it() {
+        let mut bytes = [0; 200];
+        let mut wanted = SegmentBitmap::new();
+        wanted.set(0);
+        let object = ObjectId::Content(ContentId([7; 32]));
+        let mut writer = RequestWriter::new(&mut bytes, object, 1000).unwrap();
+        for start in 0..3 {
+            let tag = u32::try_from(start).unwrap();
+            writer.push(tag, start * 1000, 1000, 1, &wanted).unwrap();
+        }
+        let len = writer.finish();
+        let Ok(Message::Request(request)) = Message::decode(&bytes[..len]) else {
+            unreachable!()
+        };
+        let mut serve = Serve::default();
+        serve.request(&request);
+        let mut out = [0; 1200];
+        let mut next = |objects: &mut NotYetAt| match serve.build(objects, None, &mut out, None) {
+            Built::Message(len) => match Message::decode(&out[..len]) {
+                Ok(Message::Block(block, _)) => Some(block.tag),
+                _ => unreachable!(),
+            },
+            Built::Nothing => None,
+        };
+        let tags = [(); 3].map(|()| next(&mut NotYetAt(0)));
+        assert_eq!(tags, [Some(1), Some(2), None]);
+        assert_eq!(next(&mut NotYetAt(u64::MAX)), Some(0));
+        assert_eq!(next(&mut NotYetAt(u64::MAX)), None);
+        assert!(serve.is_empty());
     }
 
     #[test]
