@@ -20,6 +20,8 @@ const ASK_AGAIN: u32 = 32;
 const MOST_LOOKS: u32 = 1000;
 /// So long it is waited for then.
 const IMPATIENCE: Duration = Duration::from_secs(60);
+/// Looks after which it is waited for with a piece alone, whatever else came: what cannot be read never comes.
+const MOST_LOOKS_ALONE: u32 = 5 * MOST_LOOKS;
 /// A piece for which nobody has asked for so long is wanted no more.
 const FORGOTTEN: Duration = Duration::from_secs(1);
 
@@ -42,6 +44,8 @@ struct Awaited {
     asked: bool,
     /// Since it is read ahead, and nothing else came.
     looks: u32,
+    /// Those before another piece came, too.
+    all_looks: u32,
     looked_at: Instant,
 }
 
@@ -118,7 +122,8 @@ impl ReadAhead {
             self.ends(place);
             return read_full(file, piece.start, bytes);
         }
-        match read_in_memory(file, piece, bytes, place.is_some()) {
+        // Where other pieces are awaited the kernel is not to read all of this one ahead by itself.
+        match read_in_memory(file, piece, bytes, !self.awaited.is_empty()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => match place {
                 Some(place) => self.look_again(place, piece, file, bytes).ok_or(error)?,
                 None => {
@@ -139,6 +144,7 @@ impl ReadAhead {
                 piece,
                 asked: false,
                 looks: 0,
+                all_looks: 0,
                 looked_at: self.now,
             });
             self.ask(self.awaited.len() - 1, file);
@@ -162,6 +168,11 @@ impl ReadAhead {
         }
         // What others leave no room for says nothing of the disk.
         awaited.looks += u32::from(awaited.asked);
+        awaited.all_looks += u32::from(awaited.asked);
+        if awaited.all_looks >= MOST_LOOKS_ALONE {
+            self.ends(Some(place));
+            return Some(read_full(file, piece.start, bytes));
+        }
         if awaited.looks >= MOST_LOOKS {
             let start = awaited.piece.start;
             self.impatient_until = self.now + IMPATIENCE;
@@ -200,7 +211,7 @@ impl ReadAhead {
     }
 }
 
-/// [`read_full`] of what is in memory. Of what was `missing` before the last byte is looked at first: it comes last.
+/// [`read_full`] of what is in memory. Of what may be `missing` the last byte is looked at first: it comes last.
 fn read_in_memory<F: DiskFile>(
     file: &F,
     piece: PieceAt,
@@ -299,6 +310,31 @@ mod tests {
             assert_eq!(read, Read::NotYet);
         }
         assert!(file.read_ahead().contains(&(2 * LEN as u64, LEN as u64)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_found_out_though_other_pieces_come() {
+        let (mut ahead, bad, mut bytes) = (ReadAhead::default(), cold(), Vec::new());
+        bad.fail_reads_from(0);
+        let good = MemoryFile::new(&random(1, 3 * LEN));
+        let looks = (0..10_000).take_while(|look| {
+            ahead.begin_turn(at(*look));
+            if look % 500 < 2 {
+                // Not there the first time.
+                if look % 500 == 0 {
+                    let cold = cold();
+                    ahead.read_whole(piece(1), &cold, &mut bytes);
+                } else {
+                    let read = ahead.read_whole(piece(1), &good, &mut bytes);
+                    assert_eq!(read, Read::Ready(LEN));
+                }
+            }
+            ahead.read_whole(piece(0), &bad, &mut bytes) == Read::NotYet
+        });
+        assert_eq!(looks.count(), 5000);
+        // That says nothing of other pieces.
+        let read = ahead.read_whole(piece(2), &cold(), &mut bytes);
+        assert_eq!(read, Read::NotYet);
     }
 
     #[test]
