@@ -1,19 +1,12 @@
 //! What is served, copied or verified is not waited for where the disk has to be (docs/architecture.md, "The loop").
 
-use crate::fetching::{begin_of, cluster, here, random, write};
+use crate::fetching::{begin_of, cluster, has, here, random, write};
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
 
 /// Bytes of the file.
 const LARGE: u64 = 20_000_000;
-
-fn has(cluster: &Cluster, place: usize, path: &[u8]) -> bool {
-    cluster.machines[place]
-        .disk
-        .tree(Place::Share)
-        .contains_key(path)
-}
 
 /// Machine 0 has a file in its index, of which nothing is in memory; its disk reads so many bytes in a second. Machine 1
 /// has just been started.

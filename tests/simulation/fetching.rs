@@ -39,6 +39,12 @@ pub fn write(cluster: &Cluster, place: usize, path: &[u8], bytes: &[u8]) {
         .unwrap();
 }
 
+/// Whether anything is at a path of a machine's folder.
+pub fn has(cluster: &Cluster, place: usize, path: &[u8]) -> bool {
+    let tree = cluster.machines[place].disk.tree(Place::Share);
+    tree.contains_key(path)
+}
+
 /// Bytes that a machine has of what it fetches.
 pub fn here(cluster: &Cluster, place: usize) -> u64 {
     let peer = cluster.machines[place].peer.as_ref();

@@ -1,19 +1,12 @@
 //! A large file that is being hashed holds nothing else up (docs/architecture.md, "Picking up a change").
 
-use crate::fetching::{cluster, random, write};
+use crate::fetching::{cluster, has, random, write};
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
 
 /// Some hundred slices of hashing.
 const LARGE: u64 = 100_000_000;
-
-fn has(cluster: &Cluster, place: usize, path: &[u8]) -> bool {
-    cluster.machines[place]
-        .disk
-        .tree(Place::Share)
-        .contains_key(path)
-}
 
 /// Live files in the index of machine 0.
 fn indexed(cluster: &Cluster) -> u64 {

@@ -42,7 +42,11 @@ pub const DISK_PAUSE: Duration = Duration::from_millis(2);
 const CHUNK_COST: usize = 1024;
 
 /// Reads until the buffer is full or the file ends: how many bytes came.
-fn fill<F: crate::disk::DiskFile>(file: &F, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn fill<F: crate::disk::DiskFile>(
+    file: &F,
+    offset: u64,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         let came = file.read_at(offset.saturating_add(filled as u64), rest)?;

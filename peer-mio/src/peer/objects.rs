@@ -361,21 +361,3 @@ impl<D: Disk> Serving<'_, D> {
         Read::Changed
     }
 }
-
-/// Reads until the buffer is full or the file ends.
-pub fn read_full<F: DiskFile>(
-    file: &F,
-    mut offset: u64,
-    buffer: &mut [u8],
-) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        let read = file.read_at(offset, rest)?;
-        if read == 0 {
-            break;
-        }
-        filled += read;
-        offset += read as u64;
-    }
-    Ok(filled)
-}

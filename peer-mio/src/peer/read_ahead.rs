@@ -1,8 +1,8 @@
 //! What is served is not waited for where the disk has to be: it is read ahead, and looked for again
 //! (docs/architecture.md, "The loop").
 
-use super::objects::read_full;
 use crate::disk::DiskFile;
+use crate::jobs::fill;
 use proto_core::boundary::Read;
 use proto_core::time::{Duration, Instant};
 use proto_core::wire::ObjectId;
@@ -120,7 +120,7 @@ impl ReadAhead {
         let place = awaited.position(|awaited| awaited.is(piece));
         if self.now < self.impatient_until {
             self.ends(place);
-            return read_full(file, piece.start, bytes);
+            return fill(file, piece.start, bytes);
         }
         // Where other pieces are awaited the kernel is not to read all of this one ahead by itself.
         match read_in_memory(file, piece, bytes, !self.awaited.is_empty()) {
@@ -171,13 +171,12 @@ impl ReadAhead {
         awaited.all_looks += u32::from(awaited.asked);
         if awaited.all_looks >= MOST_LOOKS_ALONE {
             self.ends(Some(place));
-            return Some(read_full(file, piece.start, bytes));
+            return Some(fill(file, piece.start, bytes));
         }
         if awaited.looks >= MOST_LOOKS {
-            let start = awaited.piece.start;
             self.impatient_until = self.now + IMPATIENCE;
             self.awaited.clear();
-            return Some(read_full(file, start, bytes));
+            return Some(fill(file, piece.start, bytes));
         }
         if awaited.looks.is_multiple_of(ASK_AGAIN) {
             awaited.asked = false;
@@ -211,7 +210,7 @@ impl ReadAhead {
     }
 }
 
-/// [`read_full`] of what is in memory. Of what may be `missing` the last byte is looked at first: it comes last.
+/// [`fill`] of what is in memory. Of what may be `missing` the last byte is looked at first: it comes last.
 fn read_in_memory<F: DiskFile>(
     file: &F,
     piece: PieceAt,

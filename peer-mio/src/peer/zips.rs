@@ -2,12 +2,11 @@
 //! disk (docs/protocol.md, "Bundles").
 
 use super::Peer;
-use super::objects::read_full;
 use super::read_ahead::{PieceAt, ReadAhead};
 use super::transfer::least_free;
 use crate::disk::{At, Disk, DiskFile, Place, RenameMode, Stat};
-use crate::jobs::Progress;
 use crate::jobs::pack::{Member, PackJob};
+use crate::jobs::{Progress, fill};
 use crate::store::{Fingerprint, Row, StoreError};
 use crate::watch::scan::fingerprint;
 use proto_core::boundary::Read;
@@ -386,7 +385,7 @@ fn read_member<D: Disk>(disk: &D, member: &Member, bytes: &mut Vec<u8>) -> io::R
     };
     let file = disk.open(at, indexed.link)?;
     bytes.resize(usize::try_from(indexed.size).unwrap_or(0), 0);
-    let read = read_full(&file, 0, bytes)?;
+    let read = fill(&file, 0, bytes)?;
     // Looked at after the read: what was read is what the index means.
     let stat: Stat = file.stat()?;
     let now = fingerprint(&stat, indexed.link);

@@ -17,20 +17,27 @@ impl Objects for PageOf {
     }
 }
 
-/// The answer to a REQUEST for segment 1 of a page that had 1,200 bytes.
-fn answer(page: usize, check: impl FnOnce(Message<'_>)) {
+/// One that was asked for what `write` puts into a REQUEST.
+fn asked(object: ObjectId, segment: u16, write: impl FnOnce(&mut RequestWriter<'_>)) -> Serve {
     let mut bytes = [0; 200];
-    let mut wanted = SegmentBitmap::new();
-    wanted.set(1);
-    let object = ObjectId::Journal(IndexId(7));
-    let mut writer = RequestWriter::new(&mut bytes, object, 1156).unwrap();
-    writer.push(5, 0, 1200, 2, &wanted).unwrap();
+    let mut writer = RequestWriter::new(&mut bytes, object, segment).unwrap();
+    write(&mut writer);
     let len = writer.finish();
     let Ok(Message::Request(request)) = Message::decode(&bytes[..len]) else {
         unreachable!()
     };
     let mut serve = Serve::default();
     serve.request(&request);
+    serve
+}
+
+/// The answer to a REQUEST for segment 1 of a page that had 1,200 bytes.
+fn answer(page: usize, check: impl FnOnce(Message<'_>)) {
+    let mut wanted = SegmentBitmap::new();
+    wanted.set(1);
+    let mut serve = asked(ObjectId::Journal(IndexId(7)), 1156, |writer| {
+        writer.push(5, 0, 1200, 2, &wanted).unwrap();
+    });
     let mut out = [0; 1200];
     let Built::Message(len) = serve.build(&mut PageOf(page), None, &mut out, None) else {
         unreachable!("no answer")
@@ -57,21 +64,15 @@ impl Objects for NotYetAt {
 
 #[test]
 fn what_is_not_in_memory_holds_up_nothing_behind_it() {
-    let mut bytes = [0; 200];
     let mut wanted = SegmentBitmap::new();
     wanted.set(0);
     let object = ObjectId::Content(ContentId([7; 32]));
-    let mut writer = RequestWriter::new(&mut bytes, object, 1000).unwrap();
-    for start in 0..3 {
-        let tag = u32::try_from(start).unwrap();
-        writer.push(tag, start * 1000, 1000, 1, &wanted).unwrap();
-    }
-    let len = writer.finish();
-    let Ok(Message::Request(request)) = Message::decode(&bytes[..len]) else {
-        unreachable!()
-    };
-    let mut serve = Serve::default();
-    serve.request(&request);
+    let mut serve = asked(object, 1000, |writer| {
+        for tag in 0..3 {
+            let start = u64::from(tag) * 1000;
+            writer.push(tag, start, 1000, 1, &wanted).unwrap();
+        }
+    });
     let mut out = [0; 1200];
     let mut next = |objects: &mut NotYetAt| match serve.build(objects, None, &mut out, None) {
         Built::Message(len) => match Message::decode(&out[..len]) {

@@ -6,9 +6,9 @@ use super::{Fetched, State, StepError, Transfer, download};
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat};
 use crate::jobs::copy::CopyJob;
+use crate::jobs::fill;
 use crate::peer::Peer;
 use crate::peer::backlog::IN_THE_WAY;
-use crate::peer::objects::read_full;
 use crate::store::{Pending, StoreError};
 use proto_core::boundary::PeerSlot;
 use proto_core::content::recipe;
@@ -356,7 +356,7 @@ fn copy_small<F: DiskFile>(source: &F, file: &F, content: ContentId, size: u64) 
             .unwrap_or(0)
             .min(cut::SMALLEST_CHUNK as usize)
     ];
-    let read = read_full(source, 0, &mut bytes)?;
+    let read = fill(source, 0, &mut bytes)?;
     if read as u64 != size
         || recipe::single_chunk(read as u32, recipe::hash_chunk(&bytes)) != content
     {

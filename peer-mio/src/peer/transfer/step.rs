@@ -49,11 +49,8 @@ impl<D: Disk> Peer<D> {
 
     /// One slice of a transfer that does not wait for the disk.
     fn step_ready(&mut self, now: Now, place: usize) -> Result<bool, StepError> {
-        let mut transfers = self.transfers.iter();
-        if transfers
-            .nth(place)
-            .is_none_or(|transfer| now.mono < transfer.not_before)
-        {
+        let transfer = self.transfers.get(place);
+        if transfer.is_none_or(|transfer| now.mono < transfer.not_before) {
             return Ok(false);
         }
         let more = self.step_transfer(place)?;
