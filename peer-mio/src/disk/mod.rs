@@ -142,22 +142,10 @@ pub trait Disk: 'static {
     /// Opens a regular file for reading and writing, creating it with mode 0600 if it is missing;
     /// never through a symlink.
     fn create(&self, at: At<'_>) -> io::Result<Self::File>;
-    /// The same, but fails with `AlreadyExists` if there is anything. It gets this mode; the umask, or a default ACL of the
-    /// directory, may take bits of it for the group and for others away.
-    fn create_new(&self, at: At<'_>, mode: u16) -> io::Result<Self::File>;
-    /// Opens for reading what [`Self::stat`] has just found to be a regular file: as [`Self::open`] without `follow`, but
-    /// without another look at the path before. Another regular file may have come there in between, so what was read counts
-    /// only if [`DiskFile::stat`] says after it that it is of what was meant.
-    fn open_seen(&self, at: At<'_>) -> io::Result<Self::File> {
-        self.open(at, false)
-    }
+    /// The same, but fails with `AlreadyExists` if there is anything.
+    fn create_new(&self, at: At<'_>) -> io::Result<Self::File>;
     /// Names in a directory, in any order, without `.` and `..`.
-    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
-        let names = self.list_kinds(at)?;
-        Ok(names.into_iter().map(|(name, _)| name).collect())
-    }
-    /// The same, each with the kind of what was there, as far as the file system tells it with the name.
-    fn list_kinds(&self, at: At<'_>) -> io::Result<Vec<(Vec<u8>, Option<FileKind>)>>;
+    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>>;
     /// Target of a symlink.
     fn read_link(&self, at: At<'_>) -> io::Result<Vec<u8>>;
     /// mkdir, with exactly these permission bits whatever the umask; bits beyond

@@ -4,14 +4,14 @@ use super::birth::birth;
 use super::chmod::change_mode;
 use super::folders::{RealDisk, explain};
 use super::preflight::file_system;
-use super::real_file::{RealFile, describe, kind, kind_of, modified, permissions, unsigned};
+use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::Directory;
 use super::syncer::Syncer;
 use super::{At, Birth, Disk, FileKind, FlushId, Place, RenameMode, Space, Stat};
 use crate::stalls::FLUSHES;
 use proto_core::index::entry::Timestamp;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, openat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
 use std::mem::MaybeUninit;
@@ -100,7 +100,7 @@ impl Disk for RealDisk {
     fn create(&self, at: At<'_>) -> io::Result<RealFile> {
         let (directory, name) = self.locate_below(at)?;
         for _ in 0..CREATE_TRIES {
-            match self.create_in(&directory, name, PRIVATE) {
+            match self.create_in(&directory, name) {
                 Err(Errno::EXIST) => {}
                 done => return Ok(done?),
             }
@@ -114,18 +114,12 @@ impl Disk for RealDisk {
         Err(Errno::AGAIN.into())
     }
 
-    fn create_new(&self, at: At<'_>, mode: u16) -> io::Result<RealFile> {
+    fn create_new(&self, at: At<'_>) -> io::Result<RealFile> {
         let (directory, name) = self.locate_below(at)?;
-        Ok(self.create_in(&directory, name, permissions(mode))?)
+        Ok(self.create_in(&directory, name)?)
     }
 
-    fn open_seen(&self, at: At<'_>) -> io::Result<RealFile> {
-        let (directory, name) = self.locate_below(at)?;
-        let flags = OPEN | OFlags::NOFOLLOW | OFlags::RDONLY;
-        regular(open_fd(&directory, name, flags)?)
-    }
-
-    fn list_kinds(&self, at: At<'_>) -> io::Result<Vec<(Vec<u8>, Option<FileKind>)>> {
+    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
         let (directory, name) = self.locate(at)?;
         let fd = open_fd(
             &directory,
@@ -139,7 +133,7 @@ impl Disk for RealDisk {
             match entry {
                 Ok(entry) => match entry.file_name().to_bytes() {
                     b"." | b".." => {}
-                    name => names.push((name.to_vec(), told_kind(entry.file_type()))),
+                    name => names.push(name.to_vec()),
                 },
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -279,17 +273,12 @@ impl Disk for RealDisk {
 }
 
 impl RealDisk {
-    /// A new file with this mode, or one that others may do less with.
-    fn create_in(
-        &self,
-        directory: &Directory<'_>,
-        name: &[u8],
-        mode: Mode,
-    ) -> Result<RealFile, Errno> {
+    /// A new file that only we can read and write.
+    fn create_in(&self, directory: &Directory<'_>, name: &[u8]) -> Result<RealFile, Errno> {
         let flags = READ_WRITE | OFlags::CREATE | OFlags::EXCL;
-        let fd = retry_on_intr(|| openat(directory, name, flags, mode))?;
+        let fd = retry_on_intr(|| openat(directory, name, flags, PRIVATE))?;
         if self.umask.intersects(PRIVATE) {
-            rustix::fs::fchmod(&fd, mode)?;
+            rustix::fs::fchmod(&fd, PRIVATE)?;
         }
         Ok(RealFile::new(fd))
     }
@@ -329,11 +318,6 @@ fn regular(fd: OwnedFd) -> io::Result<RealFile> {
         FileKind::File => Ok(RealFile::new(fd)),
         _ => Err(not_regular()),
     }
-}
-
-/// What a directory tells of a name in it, which not every file system does.
-fn told_kind(told: FileType) -> Option<FileKind> {
-    (told != FileType::Unknown).then(|| kind_of(told))
 }
 
 fn not_regular() -> io::Error {

@@ -148,12 +148,7 @@ pub(super) fn permissions(mode: u16) -> Mode {
 
 /// What kind of thing a stat speaks of.
 pub(super) fn kind(stat: &rustix::fs::Stat) -> FileKind {
-    kind_of(FileType::from_raw_mode(stat.st_mode))
-}
-
-/// The kernel's kind of thing as ours.
-pub(super) fn kind_of(found: FileType) -> FileKind {
-    match found {
+    match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => FileKind::File,
         FileType::Directory => FileKind::Directory,
         FileType::Symlink => FileKind::Symlink,

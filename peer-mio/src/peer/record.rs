@@ -53,7 +53,6 @@ impl<D: Disk> Peer<D> {
             .filter(|pending| says(&pending.entry, &state))
         {
             self.drafts.note(&pending.entry);
-            let content = pending.entry.content;
             self.store.put(
                 changed,
                 Row {
@@ -65,7 +64,6 @@ impl<D: Disk> Peer<D> {
             )?;
             self.store.remove_pending(changed)?;
             self.changes.note();
-            self.is_here_otherwise(content);
             return Ok(());
         }
         let is_damage = row
@@ -96,7 +94,6 @@ impl<D: Disk> Peer<D> {
             entry.size
         );
         self.drafts.note(&entry);
-        let content = entry.content;
         self.store.put(
             changed,
             Row {
@@ -107,7 +104,6 @@ impl<D: Disk> Peer<D> {
             },
         )?;
         self.changes.note();
-        self.is_here_otherwise(content);
         // What was decided about this path no longer holds.
         self.plan.restart();
         Ok(())

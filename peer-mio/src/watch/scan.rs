@@ -28,8 +28,8 @@ pub enum Symlinks {
 pub trait ScanSink {
     /// A directory is about to be listed: watch it first, so that nothing new in it is missed.
     fn directory(&mut self, path: &[u8]);
-    /// Tree and store differ here. `listed`: a directory is there, and this scan goes on to all that is in it.
-    fn differs(&mut self, path: &[u8], listed: bool);
+    /// Tree and store differ here.
+    fn differs(&mut self, path: &[u8]);
     /// Something could not be read; what the index says of it and below it stays as it is.
     fn unreadable(&mut self, path: &[u8], error: &io::Error);
     /// The index has this file or directory, and the tree something at its path.
@@ -45,8 +45,8 @@ pub trait ScanSink {
 pub struct Scan {
     /// Where it began; empty for all of `share/`.
     root: Vec<u8>,
-    /// Paths still to visit, the next one last, and what was there by the list of their directory.
-    stack: Vec<(Vec<u8>, Option<FileKind>)>,
+    /// Paths still to visit, the next one last.
+    stack: Vec<Vec<u8>>,
     /// Live rows of the store ahead of the walk.
     rows: VecDeque<(Vec<u8>, Row)>,
     /// The row that was read last.
@@ -62,7 +62,7 @@ impl Scan {
     pub fn new(root: &[u8]) -> Self {
         Self {
             root: root.to_vec(),
-            stack: vec![(root.to_vec(), None)],
+            stack: vec![root.to_vec()],
             rows: VecDeque::new(),
             row_cursor: None,
             rows_ended: false,
@@ -95,14 +95,14 @@ impl Scan {
             if !sink.has_room() {
                 return Ok(false);
             }
-            let Some((path, told)) = self.stack.pop() else {
+            let Some(path) = self.stack.pop() else {
                 return self.missing_before(store, None, budget, sink);
             };
             if !path.is_empty() && !self.missing_before(store, Some(&path), budget, sink)? {
-                self.stack.push((path, told));
+                self.stack.push(path);
                 return Ok(false);
             }
-            self.visit(disk, store, symlinks, (path, told), sink)?;
+            self.visit(disk, store, symlinks, path, sink)?;
         }
         Ok(false)
     }
@@ -112,19 +112,13 @@ impl Scan {
         disk: &D,
         store: &Store,
         symlinks: Symlinks,
-        (path, told): (Vec<u8>, Option<FileKind>),
+        path: Vec<u8>,
         sink: &mut dyn ScanSink,
     ) -> Result<(), StoreError> {
         let at = At {
             place: Place::Share,
             path: &path,
         };
-        if told == Some(FileKind::File) && !self.has_row(store, &path)? {
-            // It is looked at anyhow.
-            sink.differs(&path, false);
-            return Ok(());
-        }
-        let mut is_other = false;
         let stat = if path.is_empty() {
             None
         } else {
@@ -143,27 +137,22 @@ impl Scan {
             if let Some(row) = &row {
                 sink.indexed(row);
             }
-            is_other = row.as_ref().is_some_and(|row| sink.doubts(row))
-                || differs(disk, at, &stat, row.as_ref(), symlinks);
+            if row.as_ref().is_some_and(|row| sink.doubts(row))
+                || differs(disk, at, &stat, row.as_ref(), symlinks)
+            {
+                sink.differs(&path);
+            }
             if stat.kind != FileKind::Directory {
-                if is_other {
-                    sink.differs(&path, false);
-                }
                 return Ok(());
             }
         }
         sink.directory(&path);
-        let listed = disk.list_kinds(at);
-        if is_other {
-            sink.differs(&path, listed.is_ok());
-        }
-        match listed {
+        match disk.list(at) {
             Ok(mut names) => {
                 // Reversed: the stack is popped from its end.
-                names.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-                let names = names.into_iter();
+                names.sort_unstable_by(|a, b| b.cmp(a));
                 self.stack
-                    .extend(names.map(|(name, told)| (join(&path, &name), told)));
+                    .extend(names.into_iter().map(|name| join(&path, &name)));
             }
             Err(error) if is_absent(&error) && !path.is_empty() => {}
             Err(error) => {
@@ -198,25 +187,21 @@ impl Scan {
                     dir.is_empty() || row_path == *dir || proto_core::path::is_below(&row_path, dir)
                 });
                 if !hidden {
-                    sink.differs(&row_path, false);
+                    sink.differs(&row_path);
                 }
             }
         }
         Ok(false)
     }
 
-    /// Whether the next row is that of just this path.
-    fn has_row(&mut self, store: &Store, path: &[u8]) -> Result<bool, StoreError> {
-        let row = self.peek_row(store)?;
-        Ok(row.is_some_and(|(row_path, _)| row_path == path))
-    }
-
     /// Takes the row of just this path, if there is one.
     fn take_row(&mut self, store: &Store, path: &[u8]) -> Result<Option<Row>, StoreError> {
-        if !self.has_row(store, path)? {
-            return Ok(None);
+        match self.peek_row(store)? {
+            Some((row_path, _)) if row_path == path => {
+                Ok(self.rows.pop_front().map(|(_, row)| row))
+            }
+            _ => Ok(None),
         }
-        Ok(self.rows.pop_front().map(|(_, row)| row))
     }
 
     /// The next live row within the root.

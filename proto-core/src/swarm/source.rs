@@ -1,24 +1,8 @@
 //! What one peer told of one content, and when it is told of ours.
 
-use super::ChunkWindow;
+use super::{ASK_AGAIN, ChunkWindow, TELL_AGAIN, TELL_SELDOM};
 use crate::time::{Duration, Instant};
 use crate::wire::have::Have;
-
-/// Between two HAVEs about one content to one peer while no chunk comes: what was lost is repaired by the next. As long as
-/// none has come already, between these two limits: many contents may wait for their turn at once, and what is told of
-/// these would be most of all that is told.
-const TELL_AGAIN: Duration = Duration::from_millis(250);
-const TELL_SELDOM: Duration = Duration::from_secs(8);
-/// At least between two questions to a peer that has not said whether it has any of it.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Who fetches it too says so at least each [`TELL_SELDOM`]; without two of these it fetches it no more.
-const HEARD: Duration = Duration::from_secs(20);
-/// Who refused a chunk that it told to have is not asked for so long, ...
-const FIRST_DOUBT: Duration = Duration::from_millis(50);
-/// ... twice as long each time, up to 51 s, ...
-const DOUBTS: u8 = 10;
-/// ... unless it gave what it was asked for meanwhile, for twice the pause or so long.
-const GOOD: Duration = Duration::from_secs(2);
 
 /// One peer as a source of one content.
 #[derive(Debug)]
@@ -26,11 +10,6 @@ pub(super) struct Source {
     has: Has,
     /// What it has in our window, if it fetches it too.
     held: ChunkWindow,
-    /// When it last said that it fetches it too; zero: never.
-    heard_at: Instant,
-    /// Until then nothing is believed of what it tells, since it refused a chunk; and how often that was doubled.
-    doubted_until: Instant,
-    doubts: u8,
     told_at: Instant,
     tell_at: Instant,
 }
@@ -52,9 +31,6 @@ impl Default for Source {
         Self {
             has: Has::Unknown,
             held: ChunkWindow::EMPTY,
-            heard_at: Instant::ZERO,
-            doubted_until: Instant::ZERO,
-            doubts: 0,
             told_at: Instant::ZERO,
             tell_at: Instant::ZERO,
         }
@@ -71,27 +47,6 @@ impl Source {
         if self.has != Has::Wrong {
             *self = Self::default();
         }
-    }
-
-    /// It refused a chunk: what it told does not hold, and it is asked again after a pause, longer each time if it goes on so.
-    pub fn refused(&mut self, now: Instant) {
-        if self.has == Has::Wrong || now < self.doubted_until {
-            return;
-        }
-        let pause = FIRST_DOUBT * (1 << self.doubts);
-        let doubts = if now.saturating_since(self.doubted_until) >= (pause * 2).max(GOOD) {
-            0
-        } else {
-            self.doubts.saturating_add(1).min(DOUBTS)
-        };
-        let again = now + FIRST_DOUBT * (1 << doubts);
-        *self = Self {
-            heard_at: self.heard_at,
-            doubted_until: again,
-            doubts,
-            tell_at: again,
-            ..Self::default()
-        };
     }
 
     pub fn distrust(&mut self) {
@@ -111,11 +66,6 @@ impl Source {
         }
     }
 
-    /// Whether it said lately that it fetches it too, even if it refused a chunk since.
-    pub fn was_heard(&self, now: Instant) -> bool {
-        self.heard_at > Instant::ZERO && now.saturating_since(self.heard_at) < HEARD
-    }
-
     pub fn held(&self) -> &ChunkWindow {
         &self.held
     }
@@ -128,12 +78,6 @@ impl Source {
     /// What it told; the window begins at `base` and has so many `places` of the content.
     pub fn told(&mut self, now: Instant, name: u64, have: &Have<'_>, base: u32, places: u32) {
         if self.has == Has::Wrong {
-            return;
-        }
-        if !have.whole {
-            self.heard_at = now;
-        }
-        if now < self.doubted_until {
             return;
         }
         if have.whole {
@@ -180,7 +124,7 @@ impl Source {
         let again = now
             .saturating_since(stirred_at)
             .clamp(TELL_AGAIN, TELL_SELDOM);
-        self.tell_at = now + if asks { again.max(ASK_AGAIN) } else { again };
+        self.tell_at = now + if asks { ASK_AGAIN } else { again };
         asks
     }
 }

@@ -1,9 +1,9 @@
 //! The peer's side of the simulated disk.
 
 use super::tree::code::EINVAL;
-use super::tree::{Body, Ino, errno};
+use super::tree::{Body, errno};
 use super::{READ, SimDisk, SimFile, WRITE};
-use peer_mio::disk::{At, Birth, Disk, FileKind, FlushId, Place, RenameMode, Space, Stat};
+use peer_mio::disk::{At, Birth, Disk, FlushId, Place, RenameMode, Space, Stat};
 use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
@@ -47,20 +47,6 @@ impl Disk for SimDisk {
         Ok(self.opened(at.place, found?, &mut state))
     }
 
-    /// A user may write to it just before, or before it is read.
-    fn open_seen(&self, at: At<'_>) -> io::Result<SimFile> {
-        let meddle = || {
-            self.changing(|state| {
-                state.meddle(at);
-                Ok(())
-            })
-        };
-        meddle()?;
-        let file = self.open(at, false)?;
-        meddle()?;
-        Ok(file)
-    }
-
     fn create(&self, at: At<'_>) -> io::Result<SimFile> {
         self.changing(|state| {
             let ino = match state.find(at) {
@@ -76,34 +62,18 @@ impl Disk for SimDisk {
         })
     }
 
-    /// In each other life with a umask.
-    fn create_new(&self, at: At<'_>, mode: u16) -> io::Result<SimFile> {
-        let umask = if self.life.is_multiple_of(2) {
-            0
-        } else {
-            0o027
-        };
+    fn create_new(&self, at: At<'_>) -> io::Result<SimFile> {
         self.changing(|state| {
-            let ino = state.add(at, |tree| {
-                tree.make(Body::File(Vec::new()), mode & 0o777 & !umask)
-            })?;
+            let ino = state.add(at, |tree| tree.make(Body::File(Vec::new()), 0o600))?;
             Ok(self.opened(at.place, ino, state))
         })
     }
 
-    /// The kinds of each other thing are not told: who relies on them is wrong.
-    fn list_kinds(&self, at: At<'_>) -> io::Result<Vec<(Vec<u8>, Option<FileKind>)>> {
+    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
         self.lock().listed += u64::from(at.place == Place::Share);
         self.reading(|state| {
             let ino = state.find(at)?;
-            let kind = |ino: Ino| {
-                let found = state.tree.stat(ino).map(|stat| stat.kind);
-                found.ok().filter(|_| ino.is_multiple_of(2))
-            };
-            let names = state.tree.names(ino)?.iter();
-            let names = names
-                .map(|(name, ino)| (name.clone(), kind(*ino)))
-                .collect();
+            let names = state.tree.names(ino)?.keys().cloned().collect();
             state.allow(ino, READ)?;
             Ok(names)
         })

@@ -4,21 +4,12 @@ use super::retries::Cause;
 use super::{Fetched, PullUse, Transfer};
 use crate::disk::Disk;
 use crate::peer::Peer;
-use crate::store::{Pending, StoreError};
 use proto_core::boundary::{PeerSlot, PullId};
-use proto_core::content::ContentId;
 use proto_core::path::Escaped;
 use proto_core::pull::{Failure, PeerSet};
 
-const NOBODY: &str = "no connected peer has it now";
-
-/// The sentence for `status`.
-pub(super) fn cannot_be_fetched(path: &[u8], why: &str) -> String {
-    format!("{} cannot be fetched: {why}", Escaped(path))
-}
-
 impl<D: Disk> Peer<D> {
-    /// A piece cannot be had now: its transfer is stuck, or ends; what is here stays in `download/`.
+    /// A piece cannot be had now: its transfer ends; what is here stays in `download/`.
     pub(in crate::peer) fn pull_failed(&mut self, pull: PullId, failure: Failure) {
         log::trace!("pull {pull:?} failed: {failure:?}");
         let used = self.uses.take(pull);
@@ -33,53 +24,25 @@ impl<D: Disk> Peer<D> {
             .position(|transfer| used.is_for(transfer))
         {
             match failure {
-                Failure::Gone => self.nobody_has(place, used, NOBODY),
-                Failure::Silent => {
-                    self.nobody_has(place, used, "who should have it sends nothing of it");
-                }
+                Failure::Gone => self.nobody_has(place, "no connected peer has it now"),
+                Failure::Silent => self.nobody_has(place, "who should have it sends nothing of it"),
                 Failure::Disconnected => self.end_transfer(place),
             }
         }
     }
 
-    fn nobody_has(&mut self, place: usize, used: PullUse, why: &str) {
-        let Some(transfer) = self.transfers.get_mut(place) else {
+    fn nobody_has(&mut self, place: usize, why: &str) {
+        let Some(transfer) = self.transfers.get(place) else {
             return;
         };
         if transfer.wrong.is_empty() {
-            if let PullUse::Chunk { place: chunk, .. } = used
-                && !transfer.is_draft()
-                && self
-                    .engine
-                    .chunk_is_refused(self.now.mono, transfer.content, chunk)
-            {
-                transfer.in_flight = transfer.in_flight.saturating_sub(1);
-                transfer.is_stuck = true;
-                let (path, content) = (transfer.path.clone(), transfer.content);
-                let size = transfer.size;
-                return match self.is_here(content, size) {
-                    // A user brought it while it still came.
-                    Ok(true) => self.is_here_otherwise(content),
-                    Ok(false) => {
-                        let which = Fetched {
-                            path: &path,
-                            content,
-                        };
-                        self.fetch_is_stuck(&which, cannot_be_fetched(&path, why));
-                    }
-                    Err(error) => {
-                        self.end_transfer(place);
-                        self.store_failed(&error);
-                    }
-                };
-            }
-            return self.fail_transfer(place, Cause::Gone, why);
+            self.fail_transfer(place, Cause::Gone, why);
+            return;
         }
-        let (path, wrong) = (transfer.path.clone(), transfer.wrong);
         let sentence = format!(
             "{} sends wrong bytes of {}",
-            self.addresses(wrong),
-            Escaped(&path)
+            self.addresses(transfer.wrong),
+            Escaped(&transfer.path)
         );
         self.fail_saying(place, Cause::Wrong, sentence);
     }
@@ -122,7 +85,7 @@ impl<D: Disk> Peer<D> {
         let Some(transfer) = self.transfers.get(place) else {
             return;
         };
-        let sentence = cannot_be_fetched(&transfer.path, why);
+        let sentence = format!("{} cannot be fetched: {why}", Escaped(&transfer.path));
         self.fail_saying(place, cause, sentence);
     }
 
@@ -146,55 +109,6 @@ impl<D: Disk> Peer<D> {
         self.fetch_failed(&which, cause, sentence);
         self.fetching.retries.note_wrong(&path, wrong);
         self.end_transfer(place);
-    }
-
-    /// All of a content is here, by another way than over the network. What still comes of it goes on coming if there is no room
-    /// for a second copy.
-    pub(in crate::peer) fn is_here_otherwise(&mut self, content: ContentId) {
-        let mut transfers = self.transfers.iter();
-        let Some(place) = transfers.position(|it| it.fetches(content)) else {
-            return;
-        };
-        let ends = |it: &Transfer<D::File>| it.is_stuck || self.has_plenty_of_room(it.size);
-        if self.transfers.get(place).is_some_and(ends) {
-            self.engine.end_fetch(content, true);
-            self.end_transfer(place);
-            self.plan.restart();
-        }
-    }
-
-    /// Ends what is stuck on its way to a path where it is not pending any more.
-    pub(super) fn end_unwanted(&mut self) -> Result<(), StoreError> {
-        for place in (0..self.transfers.len()).rev() {
-            let Some(stuck) = self.transfers.get(place).filter(|it| it.is_stuck) else {
-                continue;
-            };
-            let pending = self.store.pending(&stuck.path)?;
-            if pending.is_none_or(|pending| pending.entry.content != stuck.content) {
-                self.end_transfer(place);
-            }
-        }
-        Ok(())
-    }
-
-    /// Something else is pending at a path than what is stuck on its way there.
-    pub(in crate::peer) fn end_stuck(&mut self, path: &[u8], pending: &Pending) {
-        let content = pending.entry.content;
-        let mut transfers = self.transfers.iter();
-        let stuck =
-            transfers.position(|it| it.is_stuck && it.path == path && it.content != content);
-        if let Some(place) = stuck {
-            self.end_transfer(place);
-        }
-    }
-
-    /// A stuck one makes way for another: it is tried again after a pause.
-    pub(super) fn give_way(&mut self, place: usize) {
-        if self.transfers.get(place).is_some_and(|it| it.is_stuck) {
-            self.fail_transfer(place, Cause::Gone, NOBODY);
-        } else {
-            self.end_transfer(place);
-        }
     }
 
     /// Ends all; they begin again where they were.
