@@ -1,6 +1,6 @@
 //! What is here already is not asked for: parts of a file that changed, what was moved, copied or deleted before.
 
-use crate::fetching::{cluster, errors, random, write};
+use crate::fetching::{cluster, errors, holds, random, write};
 use crate::liar::{Lie, Meeting};
 use peer_mio::disk::Place;
 use peer_mio::jobs::hash::content_of;
@@ -22,16 +22,11 @@ fn with_file(machines: u8) -> (Cluster, Vec<u8>) {
     (cluster, bytes)
 }
 
-fn has(cluster: &Cluster, place: usize, path: &[u8], bytes: &[u8]) -> bool {
-    let tree = cluster.machines[place].disk.tree(Place::Share);
-    matches!(tree.get(path), Some(Node::File(_, _, found)) if found == bytes)
-}
-
 #[track_caller]
 fn wait(cluster: &mut Cluster, path: &[u8], bytes: &[u8]) {
     let came = cluster.drive_until(SOON, |cluster| {
         let mut places = 0..cluster.machines.len();
-        cluster.in_sync() && places.all(|place| has(cluster, place, path, bytes))
+        cluster.in_sync() && places.all(|place| holds(cluster, place, path, bytes))
     });
     assert!(came, "{:?}", errors(cluster, 1));
 }

@@ -1,11 +1,10 @@
 //! Large files are fetched while their source still hashes them (docs/protocol.md, "Drafts").
 
 use crate::bundles::{files, names};
-use crate::fetching::{cluster, errors, here, random, write};
+use crate::fetching::{cluster, errors, here, holds, random, write};
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
-use sim::disk::Node;
 use sim::network::Weather;
 use sim::rng::Rng;
 
@@ -38,11 +37,6 @@ fn begin(machines: u8, part: u64) -> Cluster {
     cluster
 }
 
-fn has(cluster: &Cluster, place: usize, path: &[u8], bytes: &[u8]) -> bool {
-    let tree = cluster.machines[place].disk.tree(Place::Share);
-    matches!(tree.get(path), Some(Node::File(_, _, found)) if *found == bytes)
-}
-
 /// All have the same, nothing else is left of it, and nothing is wrong.
 fn settle(cluster: &mut Cluster) {
     // What was just done is seen.
@@ -72,7 +66,7 @@ fn much_of_a_file_is_here_when_it_has_its_name() {
             assert!(here >= least, "{here} %");
         }
         settle(&mut cluster);
-        assert!(has(&cluster, 1, b"file", &random(LARGE)));
+        assert!(holds(&cluster, 1, b"file", &random(LARGE)));
         let sent = cluster.network.sent_by(source) * 100 / LARGE;
         assert!(sent < most, "the source sends {sent} %");
     }
@@ -84,7 +78,7 @@ fn a_file_that_changes_meanwhile_is_fetched_anew() {
     let newer = random(LARGE / 2);
     write(&cluster, 0, b"file", &newer);
     assert!(cluster.drive_until(BOUND, |cluster| {
-        has(cluster, 1, b"file", &newer) && has(cluster, 2, b"file", &newer)
+        holds(cluster, 1, b"file", &newer) && holds(cluster, 2, b"file", &newer)
     }));
     settle(&mut cluster);
 }
@@ -105,7 +99,7 @@ fn sent_after(happens: impl FnOnce(&mut Cluster)) -> u64 {
     happens(&mut cluster);
     let bytes = random(LARGE);
     assert!(cluster.drive_until(BOUND, |cluster| {
-        has(cluster, 0, b"file", &bytes) && has(cluster, 1, b"file", &bytes)
+        holds(cluster, 0, b"file", &bytes) && holds(cluster, 1, b"file", &bytes)
     }));
     let sent = cluster.network.bytes - sent;
     settle(&mut cluster);
@@ -140,7 +134,7 @@ fn one_that_comes_later_fetches_what_the_others_have() {
     assert!(cluster.drive_until(BOUND, |cluster| here(cluster, 1) >= LARGE / 4));
     assert!(cluster.start(2));
     settle(&mut cluster);
-    assert!(has(&cluster, 2, b"file", &random(LARGE)));
+    assert!(holds(&cluster, 2, b"file", &random(LARGE)));
     let sent = cluster.network.sent_by(source) * 100 / LARGE;
     assert!(sent < 190, "the source sends {sent} %");
 }
@@ -165,7 +159,7 @@ fn what_is_here_already_is_not_fetched() {
     write(&cluster, 0, b"file", &newer);
     let sent = sent(&mut cluster);
     assert!(sent < LARGE / 50, "{sent} bytes");
-    assert!(has(&cluster, 1, b"file", &newer));
+    assert!(holds(&cluster, 1, b"file", &newer));
 }
 
 #[test]
@@ -203,7 +197,7 @@ fn a_disk_that_refuses_the_name_costs_time_alone() {
     cluster.machines[1].disk.refuse_names_in_downloads(true);
     assert!(cluster.drive_until(BOUND, |cluster| indexed(cluster) == 1));
     assert!(cluster.drive_until(BOUND, Cluster::in_sync));
-    assert!(has(&cluster, 1, b"file", &random(LARGE)));
+    assert!(holds(&cluster, 1, b"file", &random(LARGE)));
     assert_eq!(errors(&cluster, 1), Vec::<String>::new());
 }
 
@@ -222,7 +216,7 @@ fn one_that_changes_while_it_is_hashed_is_not_told_of_again_soon() {
     let wasted = cluster.network.bytes - sent;
     assert!(wasted < LARGE / 100, "{wasted} bytes in vain");
     settle(&mut cluster);
-    assert!(has(&cluster, 1, b"file", &random(LARGE + 9)));
+    assert!(holds(&cluster, 1, b"file", &random(LARGE + 9)));
 }
 
 #[test]
@@ -252,7 +246,7 @@ fn a_bad_network_costs_little_more() {
     write(&cluster, 0, b"file", &random(LARGE));
     cluster.drive(Duration::from_millis(100));
     settle(&mut cluster);
-    assert!(has(&cluster, 2, b"file", &random(LARGE)));
+    assert!(holds(&cluster, 2, b"file", &random(LARGE)));
     let sent = cluster.network.bytes - before;
     assert!(sent < LARGE * 2 * 12 / 10, "{sent} bytes");
 }

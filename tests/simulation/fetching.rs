@@ -3,6 +3,7 @@
 use peer_mio::disk::Place;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
+use sim::disk::Node;
 use sim::network::Weather;
 use sim::rng::Rng;
 
@@ -43,6 +44,12 @@ pub fn write(cluster: &Cluster, place: usize, path: &[u8], bytes: &[u8]) {
 pub fn has(cluster: &Cluster, place: usize, path: &[u8]) -> bool {
     let tree = cluster.machines[place].disk.tree(Place::Share);
     tree.contains_key(path)
+}
+
+/// Whether a file with just these bytes is there.
+pub fn holds(cluster: &Cluster, place: usize, path: &[u8], bytes: &[u8]) -> bool {
+    let tree = cluster.machines[place].disk.tree(Place::Share);
+    matches!(tree.get(path), Some(Node::File(_, _, found)) if found == bytes)
 }
 
 /// Bytes that a machine has of what it fetches.
