@@ -155,6 +155,51 @@ fn without_a_whole_source_the_rarest_comes_first_and_the_rest_is_waited_for() {
 }
 
 #[test]
+fn what_all_refuse_stays_in_transit_while_somebody_fetches_it_too() {
+    let mut swarm = Swarm::new(START, CONTENT, 64, NAMES[0], None, &|_| false);
+    let both = all(&[1, 2]);
+    let mut now = START + Duration::from_secs(1);
+    let chunk = swarm.choose_of_others(now, both).unwrap().chunk;
+    assert!(
+        !swarm.put_back(now, chunk, both.speaking),
+        "nobody fetches it"
+    );
+    swarm.told(now, slot(1), NAMES[1], &have(false, 0, &[0]));
+    // Who refuses has not told.
+    swarm.forget(slot(1));
+    assert!(
+        !swarm.put_back(now, chunk, all(&[2]).speaking),
+        "it is gone"
+    );
+    for pause in [2, 4, 8, 16, 32, 64, 64] {
+        swarm.told(now, slot(1), NAMES[1], &have(false, 0, &[0]));
+        swarm.forget(slot(1));
+        assert!(swarm.put_back(now, chunk, both.speaking));
+        let early = now + Duration::from_millis(pause * 1000 - 1);
+        assert_eq!(swarm.choose_of_others(early, both), None);
+        now += Duration::from_secs(pause);
+        assert_eq!(swarm.choose_of_others(now, both).unwrap().chunk, chunk);
+    }
+    assert!(
+        !swarm.put_back(now, chunk, both.speaking),
+        "it fetches it no more"
+    );
+    swarm.told(now, slot(1), NAMES[1], &have(false, 0, &[0b1000_0000]));
+    assert!(swarm.put_back(now, chunk, both.speaking));
+    assert_eq!(
+        swarm.choose(both).unwrap().chunk,
+        chunk,
+        "it is there after all"
+    );
+    swarm.has_come(now, chunk, &|chunk| chunk < 1);
+    let soon = now + Duration::from_secs(1);
+    assert!(
+        swarm.choose_of_others(soon, both).is_some(),
+        "it gets on again"
+    );
+}
+
+#[test]
 fn who_sent_wrong_bytes_is_not_believed_again_and_who_refused_is_asked() {
     let mut swarm = swarm(NAMES[0], 64);
     swarm.distrust(slot(0));

@@ -21,6 +21,7 @@ mod large_hash;
 mod legacy;
 mod liar;
 mod overhead;
+mod partial_sources;
 mod renames;
 mod same_tick;
 mod scanning;

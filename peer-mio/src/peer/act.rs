@@ -96,7 +96,11 @@ impl<D: Disk> Peer<D> {
             }
             Event::Asked { peer, content } => match self.holds(content) {
                 Ok(true) => self.engine.tell_whole(peer, content),
-                Ok(false) => {}
+                Ok(false) => {
+                    if self.fetching.retries.sought(now.mono, content) {
+                        self.plan.restart();
+                    }
+                }
                 Err(error) => self.store_failed(&error),
             },
             Event::Complete { pull, want } => match want.object {

@@ -318,6 +318,7 @@ impl<D: Disk> Peer<D> {
         touched: &mut Touched,
     ) -> Result<Step, StoreError> {
         self.end_other_draft(path, pending);
+        self.end_stuck(path, pending);
         if self.is_coming(path) || self.bundles.has(pending) {
             return Ok(Step::Next);
         }

@@ -94,6 +94,7 @@ impl<D: Disk> Peer<D> {
             entry.size
         );
         self.drafts.note(&entry);
+        let content = (entry.kind == Kind::File).then_some(entry.content);
         self.store.put(
             changed,
             Row {
@@ -104,6 +105,9 @@ impl<D: Disk> Peer<D> {
             },
         )?;
         self.changes.note();
+        if let Some(content) = content {
+            self.is_here_otherwise(content);
+        }
         // What was decided about this path no longer holds.
         self.plan.restart();
         Ok(())

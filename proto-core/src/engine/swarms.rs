@@ -103,6 +103,13 @@ impl<K: CipherKey> Engine<K> {
         }
     }
 
+    /// All who could be asked for a chunk refused it. True if the content stays in transit, since somebody fetches it too.
+    pub fn chunk_is_refused(&mut self, now: Instant, content: ContentId, chunk: u32) -> bool {
+        let speaking = self.speaking(now);
+        let swarm = self.swarms.get_mut(content);
+        swarm.is_some_and(|swarm| swarm.put_back(now, chunk, speaking))
+    }
+
     /// A peer sent bytes of a content that do not verify: it is not asked for it any more.
     pub fn distrust(&mut self, peer: PeerSlot, content: ContentId) {
         if let Some(swarm) = self.swarms.get_mut(content) {

@@ -32,6 +32,13 @@ impl ChunkWindow {
         }
     }
 
+    /// Takes a place out; beyond the window nothing happens.
+    pub fn unset(&mut self, place: u32) {
+        if let Some(word) = self.words.get_mut((place / WORD) as usize) {
+            *word &= !bit(place);
+        }
+    }
+
     /// Adds the places before `end`.
     pub fn set_before(&mut self, end: u32) {
         for place in 0..end.min(WINDOW) {

@@ -23,11 +23,15 @@ const LONGEST_TELL_PAUSE: Duration = Duration::from_millis(16);
 /// The same while none come: what was lost is repaired by the next. As long as none has come already, since many contents
 /// may wait for their turn at once, and what is told of these would be most of all that is told.
 const TELL_AGAIN: Duration = Duration::from_millis(250);
-const TELL_SELDOM: Duration = Duration::from_secs(2);
-/// Between two questions to a peer that has not said whether it has any of it.
+const TELL_SELDOM: Duration = Duration::from_secs(16);
+/// At least between two questions to a peer that has not said whether it has any of it.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Without a new chunk for this long, who says nothing of the content is asked for it too.
 const FORSAKEN: Duration = Duration::from_secs(1);
+/// ... and if all refuse that, twice as long before the next time, up to so long.
+const LONGEST_FORSAKEN: Duration = Duration::from_secs(64);
+/// Who fetches it too says so at least each [`TELL_SELDOM`]; without two of these it fetches it no more.
+const HEARD: Duration = Duration::from_secs(40);
 
 /// A chunk to ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +72,10 @@ pub struct Swarm {
     own: u64,
     /// When a chunk last came.
     stirred_at: Instant,
+    /// Until then nobody is asked for what nobody is known to have, unless a chunk comes.
+    guess_at: Instant,
+    /// The pause before that.
+    forsaken: Duration,
     random: u64,
 }
 
@@ -92,6 +100,8 @@ impl Swarm {
             sources: core::array::from_fn(|_| Source::default()),
             own,
             stirred_at: now,
+            guess_at: now + FORSAKEN,
+            forsaken: FORSAKEN,
             random: own ^ word(content),
         };
         if let Some(source) = told_by.and_then(|peer| swarm.sources.get_mut(peer.place())) {
@@ -163,6 +173,8 @@ impl Swarm {
         self.here.set(place);
         self.taken.set(place);
         self.stirred_at = now;
+        self.forsaken = FORSAKEN;
+        self.guess_at = now + FORSAKEN;
         let fetching = self.sources.iter().filter_map(Source::fetching).count() as u32;
         let pause = LONGEST_TELL_PAUSE.min(TELL_PAUSE * (fetching + 1));
         for source in &mut self.sources {
@@ -300,11 +312,29 @@ impl Swarm {
     /// chunk is asked for, which may be refused by all.
     fn choose_of_nobody(&mut self, now: Instant, wanted: &ChunkWindow) -> Option<Choice> {
         let waits = self.taken.without(&[&self.here]).first_from(0).is_some();
-        if waits || now.saturating_since(self.stirred_at) < FORSAKEN {
+        if waits || now < self.guess_at {
             return None;
         }
         let place = wanted.first_from(0)?;
         Some(self.take(place, None))
+    }
+
+    /// All refused this chunk. True if one of these peers fetches the content too, so that more of it may come: then it is
+    /// asked for again when it is told, or after a pause.
+    pub fn put_back(&mut self, now: Instant, chunk: u32, speaking: PeerSet) -> bool {
+        let is_heard = |peer: PeerSlot| {
+            let source = self.sources.get(peer.place());
+            source.is_some_and(|source| source.was_heard(now))
+        };
+        if !speaking.iter().any(is_heard) {
+            return false;
+        }
+        if let Some(place) = chunk.checked_sub(self.base) {
+            self.taken.unset(place);
+        }
+        self.forsaken = (self.forsaken * 2).min(LONGEST_FORSAKEN);
+        self.guess_at = now + self.forsaken;
+        true
     }
 
     fn take(&mut self, place: u32, from: Option<PeerSlot>) -> Choice {

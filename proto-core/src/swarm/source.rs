@@ -1,6 +1,6 @@
 //! What one peer told of one content, and when it is told of ours.
 
-use super::{ASK_AGAIN, ChunkWindow, TELL_AGAIN, TELL_SELDOM};
+use super::{ASK_AGAIN, ChunkWindow, HEARD, TELL_AGAIN, TELL_SELDOM};
 use crate::time::{Duration, Instant};
 use crate::wire::have::Have;
 
@@ -10,6 +10,8 @@ pub(super) struct Source {
     has: Has,
     /// What it has in our window, if it fetches it too.
     held: ChunkWindow,
+    /// When it last said that it fetches it too.
+    heard_at: Option<Instant>,
     told_at: Instant,
     tell_at: Instant,
 }
@@ -31,6 +33,7 @@ impl Default for Source {
         Self {
             has: Has::Unknown,
             held: ChunkWindow::EMPTY,
+            heard_at: None,
             told_at: Instant::ZERO,
             tell_at: Instant::ZERO,
         }
@@ -45,7 +48,10 @@ impl Source {
 
     pub fn forget(&mut self) {
         if self.has != Has::Wrong {
-            *self = Self::default();
+            *self = Self {
+                heard_at: self.heard_at,
+                ..Self::default()
+            };
         }
     }
 
@@ -64,6 +70,12 @@ impl Source {
             Has::Part(name) => Some(name),
             _ => None,
         }
+    }
+
+    /// Whether it said lately that it fetches it too, even if it refused a chunk since.
+    pub fn was_heard(&self, now: Instant) -> bool {
+        self.heard_at
+            .is_some_and(|at| now.saturating_since(at) < HEARD)
     }
 
     pub fn held(&self) -> &ChunkWindow {
@@ -89,6 +101,7 @@ impl Source {
             self.tell_at = now;
         }
         self.has = Has::Part(name);
+        self.heard_at = Some(now);
         let before = have.first.saturating_sub(base);
         self.held.set_before(before.min(places));
         for (at, byte) in have.held.iter().enumerate() {
@@ -124,7 +137,7 @@ impl Source {
         let again = now
             .saturating_since(stirred_at)
             .clamp(TELL_AGAIN, TELL_SELDOM);
-        self.tell_at = now + if asks { ASK_AGAIN } else { again };
+        self.tell_at = now + if asks { again.max(ASK_AGAIN) } else { again };
         asks
     }
 }

@@ -48,6 +48,17 @@ impl SimDisk {
         Ok(())
     }
 
+    /// A new file in `download/` with these bytes, as if they had come before.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub fn put_download(&self, name: &[u8], bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        let root = state.root(Place::Download)?;
+        let ino = state.tree.make(Body::File(bytes.to_vec()), 0o600);
+        state.tree.set_name(root, name, Some(ino))
+    }
+
     /// From now on a user overwrites the file that the peer is just renaming into, out of or within
     /// `share/`, or whose attributes it sets, in so many of 1000 cases; 0: never. The length stays
     /// the same, so that only the times tell.

@@ -129,7 +129,7 @@ impl<D: Disk> Peer<D> {
         if self.transfers.len() >= self.open_files.transfers
             && let Some(place) = self.transfer_in_the_way(told_by)
         {
-            self.end_transfer(place);
+            self.give_way(place);
         }
         let opened = self.open_part(&name, size).and_then(|part| {
             let state = self.first_state(&name, &part, content, size, source)?;
@@ -176,26 +176,33 @@ impl<D: Disk> Peer<D> {
             || self.transfer_in_the_way(from).is_some())
     }
 
-    /// Transfers of what a peer told, or nobody.
+    /// Transfers of what a peer told, or nobody; without those that are stuck.
     pub(in crate::peer) fn fetched_from(&self, peer: Option<PeerSlot>) -> usize {
         let transfers = self.transfers.iter();
         transfers
-            .filter(|it| it.told_by == peer && it.fetches(it.content))
+            .filter(|it| it.told_by == peer && it.fetches(it.content) && !it.is_stuck)
             .count()
     }
 
-    /// A transfer that makes way for one from this peer: nothing comes of it, and it is one of more than its own peer may have.
+    /// A transfer that makes way for one from this peer: nothing comes of it, and it is stuck, or one of more than its own peer
+    /// may have.
     fn transfer_in_the_way(&self, of: Option<PeerSlot>) -> Option<usize> {
         let waits = |it: &Transfer<D::File>| {
-            it.fetches(it.content)
-                && self.now.mono.saturating_since(it.came_at) >= IN_THE_WAY
-                && self.fetched_from(it.told_by) > self.open_files.transfers / 2
+            it.fetches(it.content) && self.now.mono.saturating_since(it.came_at) >= IN_THE_WAY
         };
-        let others = self
+        let stuck = self
             .transfers
             .iter()
-            .position(|it| it.told_by != of && waits(it));
-        others.filter(|_| self.engine.has_several_connected())
+            .position(|it| it.is_stuck && waits(it));
+        let others = || {
+            let too_many = |it: &Transfer<D::File>| {
+                self.fetched_from(it.told_by) > self.open_files.transfers / 2
+            };
+            let mut transfers = self.transfers.iter();
+            let place = transfers.position(|it| it.told_by != of && waits(it) && too_many(it));
+            place.filter(|_| self.engine.has_several_connected())
+        };
+        stuck.or_else(others)
     }
 
     /// What is to be done first for a content.

@@ -4,9 +4,18 @@ use super::retries::Cause;
 use super::{Fetched, PullUse, Transfer};
 use crate::disk::Disk;
 use crate::peer::Peer;
+use crate::store::Pending;
 use proto_core::boundary::{PeerSlot, PullId};
+use proto_core::content::ContentId;
 use proto_core::path::Escaped;
 use proto_core::pull::{Failure, PeerSet};
+
+const NOBODY: &str = "no connected peer has it now";
+
+/// The sentence for `status`.
+pub(super) fn cannot_be_fetched(path: &[u8], why: &str) -> String {
+    format!("{} cannot be fetched: {why}", Escaped(path))
+}
 
 impl<D: Disk> Peer<D> {
     /// A piece cannot be had now: its transfer ends; what is here stays in `download/`.
@@ -24,25 +33,52 @@ impl<D: Disk> Peer<D> {
             .position(|transfer| used.is_for(transfer))
         {
             match failure {
-                Failure::Gone => self.nobody_has(place, "no connected peer has it now"),
-                Failure::Silent => self.nobody_has(place, "who should have it sends nothing of it"),
+                Failure::Gone => self.nobody_has(place, used, NOBODY),
+                Failure::Silent => {
+                    self.nobody_has(place, used, "who should have it sends nothing of it");
+                }
                 Failure::Disconnected => self.end_transfer(place),
             }
         }
     }
 
-    fn nobody_has(&mut self, place: usize, why: &str) {
-        let Some(transfer) = self.transfers.get(place) else {
+    fn nobody_has(&mut self, place: usize, used: PullUse, why: &str) {
+        let Some(transfer) = self.transfers.get_mut(place) else {
             return;
         };
         if transfer.wrong.is_empty() {
-            self.fail_transfer(place, Cause::Gone, why);
-            return;
+            if let PullUse::Chunk { place: chunk, .. } = used
+                && !transfer.is_draft()
+                && self
+                    .engine
+                    .chunk_is_refused(self.now.mono, transfer.content, chunk)
+            {
+                transfer.in_flight = transfer.in_flight.saturating_sub(1);
+                transfer.is_stuck = true;
+                let (path, content) = (transfer.path.clone(), transfer.content);
+                return match self.store.pending(&path) {
+                    Ok(Some(pending)) if pending.entry.content == content => {
+                        let which = Fetched {
+                            path: &path,
+                            content,
+                        };
+                        self.fetch_is_stuck(&which, cannot_be_fetched(&path, why));
+                    }
+                    // It is not wanted any more, or wanted elsewhere.
+                    Ok(_) => self.end_transfer(place),
+                    Err(error) => {
+                        self.end_transfer(place);
+                        self.store_failed(&error);
+                    }
+                };
+            }
+            return self.fail_transfer(place, Cause::Gone, why);
         }
+        let (path, wrong) = (transfer.path.clone(), transfer.wrong);
         let sentence = format!(
             "{} sends wrong bytes of {}",
-            self.addresses(transfer.wrong),
-            Escaped(&transfer.path)
+            self.addresses(wrong),
+            Escaped(&path)
         );
         self.fail_saying(place, Cause::Wrong, sentence);
     }
@@ -85,7 +121,7 @@ impl<D: Disk> Peer<D> {
         let Some(transfer) = self.transfers.get(place) else {
             return;
         };
-        let sentence = format!("{} cannot be fetched: {why}", Escaped(&transfer.path));
+        let sentence = cannot_be_fetched(&transfer.path, why);
         self.fail_saying(place, cause, sentence);
     }
 
@@ -109,6 +145,35 @@ impl<D: Disk> Peer<D> {
         self.fetch_failed(&which, cause, sentence);
         self.fetching.retries.note_wrong(&path, wrong);
         self.end_transfer(place);
+    }
+
+    /// All of a content is here, by another way than over the network.
+    pub(in crate::peer) fn is_here_otherwise(&mut self, content: ContentId) {
+        let fetching = self.transfers.iter().position(|it| it.fetches(content));
+        if let Some(place) = fetching {
+            self.engine.end_fetch(content, true);
+            self.end_transfer(place);
+        }
+    }
+
+    /// Something else is pending at a path than what is stuck on its way there.
+    pub(in crate::peer) fn end_stuck(&mut self, path: &[u8], pending: &Pending) {
+        let content = pending.entry.content;
+        let mut transfers = self.transfers.iter();
+        let stuck =
+            transfers.position(|it| it.is_stuck && it.path == path && it.content != content);
+        if let Some(place) = stuck {
+            self.end_transfer(place);
+        }
+    }
+
+    /// A stuck one makes way for another: it is tried again after a pause.
+    pub(super) fn give_way(&mut self, place: usize) {
+        if self.transfers.get(place).is_some_and(|it| it.is_stuck) {
+            self.fail_transfer(place, Cause::Gone, NOBODY);
+        } else {
+            self.end_transfer(place);
+        }
     }
 
     /// Ends all; they begin again where they were.

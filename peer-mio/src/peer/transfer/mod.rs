@@ -101,6 +101,8 @@ pub struct Transfer<F> {
     /// Chunks that are in the file.
     verified: Vec<u64>,
     in_flight: u32,
+    /// Nobody has more of it, but others fetch it too.
+    is_stuck: bool,
     /// Where its chunks are, once the engine chooses among them.
     chunks: Option<ChunkPlaces>,
     /// The recipe block that was read last.
@@ -198,6 +200,7 @@ impl<F> Transfer<F> {
             draft: None,
             verified: Vec::new(),
             in_flight: 0,
+            is_stuck: false,
             chunks: None,
             block: None,
             written: 0,

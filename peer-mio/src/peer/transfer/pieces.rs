@@ -237,7 +237,7 @@ impl<D: Disk> Peer<D> {
         set_bit(&mut transfer.verified, number);
         transfer.here += u64::from(len);
         transfer.came_at = self.now.mono;
-        let first = transfer.fetched == 0;
+        let goes_on = transfer.fetched == 0 || std::mem::take(&mut transfer.is_stuck);
         transfer.fetched += u64::from(len);
         transfer.in_flight = transfer.in_flight.saturating_sub(1);
         if transfer.here - transfer.written >= WRITEBACK {
@@ -253,7 +253,7 @@ impl<D: Disk> Peer<D> {
                 is_set(verified, chunk)
             });
         self.end_pull(pull);
-        if first
+        if goes_on
             && let Some(path) = self
                 .transfers
                 .get(place)

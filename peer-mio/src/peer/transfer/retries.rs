@@ -18,6 +18,8 @@ const MAX_PATHS: usize = 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// How often it doubles at most: to 64 s.
 const DOUBLINGS: u32 = 7;
+/// So long after a failure a peer that tells of the same content does not end the pause: both may have failed together.
+const DEAF: Duration = Duration::from_secs(2);
 
 /// Why a content cannot be fetched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,19 +43,41 @@ struct Retry {
     content: ContentId,
     cause: Cause,
     failures: u32,
+    failed_at: Instant,
     not_before: Instant,
     /// Who sent bytes that do not verify, the last time.
     wrong: PeerSet,
 }
 
 impl Retries {
-    fn failed(&mut self, now: Instant, path: &[u8], content: ContentId, cause: Cause) {
+    /// It stays in transit though nobody has more of it: there is no pause yet.
+    pub(super) fn stuck(&mut self, now: Instant, path: &[u8], content: ContentId) {
+        let known = self.paths.get(path);
+        if known.is_none_or(|retry| retry.content != content) {
+            self.make_room(path);
+            let stuck = Retry {
+                content,
+                cause: Cause::Gone,
+                failures: 0,
+                failed_at: now,
+                not_before: Instant::ZERO,
+                wrong: PeerSet::EMPTY,
+            };
+            self.paths.insert(path.to_vec(), stuck);
+        }
+    }
+
+    fn make_room(&mut self, path: &[u8]) {
         if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(path) {
             let next = self.paths.iter().min_by_key(|(_, retry)| retry.not_before);
             if let Some(next) = next.map(|(path, _)| path.clone()) {
                 self.paths.remove(&next);
             }
         }
+    }
+
+    fn failed(&mut self, now: Instant, path: &[u8], content: ContentId, cause: Cause) {
+        self.make_room(path);
         let failures = self
             .paths
             .get(path)
@@ -65,6 +89,7 @@ impl Retries {
                 content,
                 cause,
                 failures: failures.saturating_add(1),
+                failed_at: now,
                 not_before: now + FIRST_PAUSE * (1 << failures.min(DOUBLINGS)),
                 wrong: PeerSet::EMPTY,
             },
@@ -99,6 +124,22 @@ impl Retries {
         }
     }
 
+    /// A peer tells that it fetches this content: who has parts of it can give them only while both try. True if a pause ends.
+    pub fn sought(&mut self, now: Instant, content: ContentId) -> bool {
+        let mut any = false;
+        for retry in self.paths.values_mut() {
+            if retry.content == content
+                && retry.cause == Cause::Gone
+                && now < retry.not_before
+                && now.saturating_since(retry.failed_at) >= DEAF
+            {
+                retry.end_pause();
+                any = true;
+            }
+        }
+        any
+    }
+
     /// A peer told of this path.
     pub fn told(&mut self, path: &[u8]) {
         if let Some(retry) = self.paths.get_mut(path) {
@@ -121,6 +162,13 @@ fn error_key(path: &[u8]) -> String {
 }
 
 impl<D: Disk> Peer<D> {
+    /// Nobody has more of a content, but it stays in transit.
+    pub(super) fn fetch_is_stuck(&mut self, which: &Fetched<'_>, why: String) {
+        self.errors.set(&error_key(which.path), why);
+        let retries = &mut self.fetching.retries;
+        retries.stuck(self.now.mono, which.path, which.content);
+    }
+
     /// A content could not be fetched for a path: `why` is the sentence for `status`.
     pub(super) fn fetch_failed(&mut self, which: &Fetched<'_>, cause: Cause, why: String) {
         self.errors.set(&error_key(which.path), why);
@@ -149,7 +197,7 @@ impl<D: Disk> Peer<D> {
         better.or(told_by)
     }
 
-    /// What nobody had begins to come.
+    /// What nobody had comes.
     pub(super) fn fetch_goes_on(&mut self, path: &[u8]) {
         let retry = self.fetching.retries.paths.get(path);
         if retry.is_some_and(|retry| retry.cause == Cause::Gone) {
@@ -236,6 +284,40 @@ mod tests {
         assert_eq!(retries.wrong(b"other", CONTENT), PeerSet::EMPTY);
         retries.failed(at(1), b"path", CONTENT, Cause::Wrong);
         assert_eq!(retries.wrong(b"path", CONTENT), PeerSet::EMPTY);
+    }
+
+    #[test]
+    fn who_fetches_a_content_ends_its_pause_but_not_at_once() {
+        let mut retries = Retries::default();
+        let (one, other) = (ContentId([1; 32]), ContentId([2; 32]));
+        for _ in 0..5 {
+            retries.failed(at(0), b"gone", one, Cause::Gone);
+            retries.failed(at(0), b"fault", one, Cause::Fault);
+        }
+        assert!(
+            !retries.sought(at(1999), one),
+            "they may have failed together"
+        );
+        assert!(!retries.sought(at(2000), other));
+        assert!(retries.sought(at(2000), one));
+        assert_eq!(retries.pause(at(2000), b"gone", one), None);
+        assert!(retries.pause(at(2000), b"fault", one).is_some());
+        assert!(!retries.sought(at(2000), one), "no pause is left");
+    }
+
+    #[test]
+    fn what_is_stuck_has_no_pause_until_it_gives_way() {
+        let mut retries = Retries::default();
+        let content = ContentId([1; 32]);
+        retries.stuck(at(0), b"a", content);
+        assert_eq!(retries.pause(at(0), b"a", content), None);
+        retries.failed(at(0), b"a", content, Cause::Gone);
+        assert!(retries.pause(at(499), b"a", content).is_some());
+        retries.stuck(at(0), b"a", content);
+        assert!(
+            retries.pause(at(499), b"a", content).is_some(),
+            "known already"
+        );
     }
 
     #[test]
