@@ -173,7 +173,8 @@ fn what_all_refuse_stays_in_transit_while_somebody_fetches_it_too() {
     );
     for pause in [2, 4, 8, 16, 32, 64, 64] {
         swarm.told(now, slot(1), NAMES[1], &have(false, 0, &[0]));
-        swarm.forget(slot(1));
+        // Who refuses has not told, but was heard.
+        swarm.refused(now, slot(1));
         assert!(swarm.put_back(now, chunk, both.speaking));
         let early = now + Duration::from_millis(pause * 1000 - 1);
         assert_eq!(swarm.choose_of_others(early, both), None);
@@ -200,7 +201,38 @@ fn what_all_refuse_stays_in_transit_while_somebody_fetches_it_too() {
 }
 
 #[test]
-fn who_sent_wrong_bytes_is_not_believed_again_and_who_refused_is_asked() {
+fn who_refuses_what_it_told_is_not_believed_for_longer_and_longer() {
+    let mut swarm = Swarm::new(START, CONTENT, 64, NAMES[0], None, &|_| false);
+    let it = all(&[1]);
+    let mut now = START + Duration::from_secs(60);
+    for pause in [
+        50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 51_200,
+    ] {
+        swarm.told(now, slot(1), NAMES[1], &have(false, 0, &[0b1100_0000]));
+        let chunk = swarm.choose(it).unwrap().chunk;
+        let other = swarm.choose(it).unwrap().chunk;
+        // Two at once are one refusal.
+        for chunk in [chunk, other] {
+            swarm.refused(now, slot(1));
+            assert!(swarm.put_back(now, chunk, it.speaking));
+        }
+        let again = now + Duration::from_millis(pause);
+        assert_eq!(swarm.tell_at(slot(1)), again, "asked again");
+        let early = now + Duration::from_millis(pause - 1);
+        swarm.told(early, slot(1), NAMES[1], &have(false, 0, &[0b1100_0000]));
+        assert_eq!(swarm.choose(it), None);
+        now = again;
+    }
+    // It gave what it told for twice as long.
+    now += Duration::from_millis(2 * 51_200);
+    swarm.told(now, slot(1), NAMES[1], &have(true, 0, &[0]));
+    assert!(swarm.choose(it).is_some());
+    swarm.refused(now, slot(1));
+    assert_eq!(swarm.tell_at(slot(1)), now + Duration::from_millis(50));
+}
+
+#[test]
+fn who_sent_wrong_bytes_is_not_believed_again_and_who_comes_back_is_asked() {
     let mut swarm = swarm(NAMES[0], 64);
     swarm.distrust(slot(0));
     swarm.told(START, slot(0), NAMES[1], &have(true, 0, &[0]));

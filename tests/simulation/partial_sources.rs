@@ -1,9 +1,12 @@
 //! Machines that have parts of a content, whose source is gone.
 
 use crate::fetching::{SIZE, cluster, errors, has, here, random, write};
+use peer_mio::disk::Place;
 use peer_mio::jobs::hash::content_of;
 use proto_core::time::{Duration, Instant};
 use sim::cluster::Cluster;
+use sim::disk::Node;
+use sim::rng::Rng;
 
 /// Less than 16 MiB: a larger file would be a draft first.
 const ALL: u64 = 2 * SIZE;
@@ -154,4 +157,81 @@ fn what_is_stuck_does_not_keep_out_what_replaces_it() {
     }));
     assert!(cluster.start(0));
     assert!(cluster.drive_until(Duration::from_secs(300), Cluster::in_sync));
+}
+
+#[test]
+fn who_tells_of_what_it_refuses_is_asked_ever_more_rarely() {
+    for micros in [100, 5000, 50_000] {
+        let mut cluster = parted(3, |place, part| part < if place == 1 { 900 } else { 100 });
+        cluster.network.weather.delay = Duration::from_micros(micros);
+        cluster.network.uplink = 500_000;
+        assert!(cluster.start(1) && cluster.start(2));
+        assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+            here(cluster, 2) > ALL * 15 / 100
+        }));
+        cluster.machines[1].disk.fail(1000, Rng::new(5));
+        let before = cluster.network.sent();
+        cluster.drive(Duration::from_secs(30));
+        let sent = cluster.network.sent() - before;
+        println!("{micros} us: {sent} datagrams");
+        // What was under way, and a heartbeat a second of each.
+        assert!(sent < 400, "{micros} us: {sent} datagrams");
+        cluster.machines[1].disk.fail(0, Rng::new(5));
+        let before = here(&cluster, 2);
+        assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+            here(cluster, 2) > before + SIZE / 8
+        }));
+    }
+}
+
+#[test]
+fn what_a_user_brings_to_its_path_with_its_time_is_told_too() {
+    for early in [900, 40_000] {
+        let mut cluster = parted(3, |place, part| part / 40 % 3 == place - 1);
+        let there = cluster.machines[0].disk.tree(Place::Share);
+        let Some(Node::File(_, mtime, _)) = there.get(&b"file"[..]) else {
+            panic!("no file");
+        };
+        assert!(cluster.start(1) && cluster.start(2));
+        cluster.drive(Duration::from_millis(early));
+        write(&cluster, 1, b"file", &random(ALL));
+        let disk = &cluster.machines[1].disk;
+        disk.user_touch(b"file", *mtime).unwrap();
+        let all = cluster.drive_until(Duration::from_secs(5), |cluster| {
+            has(cluster, 2, b"file") && here(cluster, 1) == 0
+        });
+        assert!(all && errors(&cluster, 1).is_empty(), "after {early} ms");
+    }
+}
+
+#[test]
+fn what_comes_lands_though_there_is_no_room_to_copy_what_a_user_brings() {
+    let mut cluster = cluster(2, Duration::from_millis(5));
+    cluster.network.uplink_of = Some((cluster.machines[0].address, 1_000_000));
+    write(&cluster, 0, b"file", &random(ALL));
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        here(cluster, 1) >= ALL / 2
+    }));
+    let disk = &cluster.machines[1].disk;
+    disk.set_capacity((disk.used() + ALL) * 8 / 7 + ALL / 4);
+    write(&cluster, 1, b"copy", &random(ALL));
+    assert!(cluster.drive_until(Duration::from_secs(20), |cluster| {
+        has(cluster, 1, b"file")
+    }));
+}
+
+#[test]
+fn what_is_stuck_ends_when_it_is_deleted() {
+    let mut cluster = parted(3, |place, part| part / 40 % 3 == place - 1);
+    assert!(cluster.start(1) && cluster.start(2));
+    cluster.drive(Duration::from_secs(40));
+    assert!(here(&cluster, 1) > 0 && here(&cluster, 2) > 0);
+    cluster.set_clocks();
+    let disk = &cluster.machines[0].disk;
+    disk.user_remove_all(b"file").unwrap();
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(Duration::from_secs(10), |cluster| {
+        cluster.in_sync() && (1..3).all(|place| here(cluster, place) == 0)
+    }));
+    assert!(errors(&cluster, 1).is_empty() && errors(&cluster, 2).is_empty());
 }

@@ -98,7 +98,7 @@ impl<D: Disk> Peer<D> {
                 Ok(true) => self.engine.tell_whole(peer, content),
                 Ok(false) => {
                     if self.fetching.retries.sought(now.mono, content) {
-                        self.plan.restart();
+                        self.plan.retry_at(now.mono);
                     }
                 }
                 Err(error) => self.store_failed(&error),

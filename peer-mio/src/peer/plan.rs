@@ -77,7 +77,7 @@ impl Plan {
     }
 
     /// Something is to be tried again then.
-    fn retry_at(&mut self, at: Instant) {
+    pub(super) fn retry_at(&mut self, at: Instant) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 

@@ -53,6 +53,7 @@ impl<D: Disk> Peer<D> {
             .filter(|pending| says(&pending.entry, &state))
         {
             self.drafts.note(&pending.entry);
+            let content = pending.entry.content;
             self.store.put(
                 changed,
                 Row {
@@ -64,6 +65,7 @@ impl<D: Disk> Peer<D> {
             )?;
             self.store.remove_pending(changed)?;
             self.changes.note();
+            self.is_here_otherwise(content);
             return Ok(());
         }
         let is_damage = row
@@ -94,7 +96,7 @@ impl<D: Disk> Peer<D> {
             entry.size
         );
         self.drafts.note(&entry);
-        let content = (entry.kind == Kind::File).then_some(entry.content);
+        let content = entry.content;
         self.store.put(
             changed,
             Row {
@@ -105,9 +107,7 @@ impl<D: Disk> Peer<D> {
             },
         )?;
         self.changes.note();
-        if let Some(content) = content {
-            self.is_here_otherwise(content);
-        }
+        self.is_here_otherwise(content);
         // What was decided about this path no longer holds.
         self.plan.restart();
         Ok(())

@@ -101,6 +101,6 @@ impl<K: CipherKey> Engine<K> {
         }
         remote.forget_connection();
         self.demand.forget(peer);
-        self.forget_source(peer, None);
+        self.forget_source(peer);
     }
 }

@@ -248,8 +248,11 @@ impl<K: CipherKey> Engine<K> {
         // A journal that is gone: the peer's index began anew; its next announcement says so.
         piece.refused(now, &mut remote.flow, peer, busy);
         let object = piece.want.object;
-        if !busy && let ObjectId::Content(content) = object {
-            self.forget_source(peer, Some(content));
+        if !busy
+            && let ObjectId::Content(content) = object
+            && let Some(swarm) = self.swarms.get_mut(content)
+        {
+            swarm.refused(now, peer);
         }
         if !busy && matches!(object, ObjectId::Journal(_)) {
             self.end_pull(pull);

@@ -205,11 +205,9 @@ impl<K: CipherKey> Engine<K> {
     }
 
     /// What a peer told of contents in transit holds no more.
-    pub(super) fn forget_source(&mut self, peer: PeerSlot, content: Option<ContentId>) {
+    pub(super) fn forget_source(&mut self, peer: PeerSlot) {
         for swarm in self.swarms.iter_mut() {
-            if content.is_none_or(|content| content == swarm.content()) {
-                swarm.forget(peer);
-            }
+            swarm.forget(peer);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What one peer told of one content, and when it is told of ours.
 
-use super::{ASK_AGAIN, ChunkWindow, HEARD, TELL_AGAIN, TELL_SELDOM};
+use super::{ASK_AGAIN, ChunkWindow, DOUBTS, FIRST_DOUBT, GOOD, HEARD, TELL_AGAIN, TELL_SELDOM};
 use crate::time::{Duration, Instant};
 use crate::wire::have::Have;
 
@@ -10,8 +10,11 @@ pub(super) struct Source {
     has: Has,
     /// What it has in our window, if it fetches it too.
     held: ChunkWindow,
-    /// When it last said that it fetches it too.
-    heard_at: Option<Instant>,
+    /// When it last said that it fetches it too; zero: never.
+    heard_at: Instant,
+    /// Until then nothing is believed of what it tells, since it refused a chunk; and how often that was doubled.
+    doubted_until: Instant,
+    doubts: u8,
     told_at: Instant,
     tell_at: Instant,
 }
@@ -33,7 +36,9 @@ impl Default for Source {
         Self {
             has: Has::Unknown,
             held: ChunkWindow::EMPTY,
-            heard_at: None,
+            heard_at: Instant::ZERO,
+            doubted_until: Instant::ZERO,
+            doubts: 0,
             told_at: Instant::ZERO,
             tell_at: Instant::ZERO,
         }
@@ -48,11 +53,29 @@ impl Source {
 
     pub fn forget(&mut self) {
         if self.has != Has::Wrong {
-            *self = Self {
-                heard_at: self.heard_at,
-                ..Self::default()
-            };
+            *self = Self::default();
         }
+    }
+
+    /// It refused a chunk: what it told does not hold, and it is asked again after a pause, longer each time if it goes on so.
+    pub fn refused(&mut self, now: Instant) {
+        if self.has == Has::Wrong || now < self.doubted_until {
+            return;
+        }
+        let pause = FIRST_DOUBT * (1 << self.doubts);
+        let doubts = if now.saturating_since(self.doubted_until) >= (pause * 2).max(GOOD) {
+            0
+        } else {
+            self.doubts.saturating_add(1).min(DOUBTS)
+        };
+        let again = now + FIRST_DOUBT * (1 << doubts);
+        *self = Self {
+            heard_at: self.heard_at,
+            doubted_until: again,
+            doubts,
+            tell_at: again,
+            ..Self::default()
+        };
     }
 
     pub fn distrust(&mut self) {
@@ -74,8 +97,7 @@ impl Source {
 
     /// Whether it said lately that it fetches it too, even if it refused a chunk since.
     pub fn was_heard(&self, now: Instant) -> bool {
-        self.heard_at
-            .is_some_and(|at| now.saturating_since(at) < HEARD)
+        self.heard_at > Instant::ZERO && now.saturating_since(self.heard_at) < HEARD
     }
 
     pub fn held(&self) -> &ChunkWindow {
@@ -92,6 +114,12 @@ impl Source {
         if self.has == Has::Wrong {
             return;
         }
+        if !have.whole {
+            self.heard_at = now;
+        }
+        if now < self.doubted_until {
+            return;
+        }
         if have.whole {
             self.held = ChunkWindow::EMPTY;
             return self.set_whole();
@@ -101,7 +129,6 @@ impl Source {
             self.tell_at = now;
         }
         self.has = Has::Part(name);
-        self.heard_at = Some(now);
         let before = have.first.saturating_sub(base);
         self.held.set_before(before.min(places));
         for (at, byte) in have.held.iter().enumerate() {

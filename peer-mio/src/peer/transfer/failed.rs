@@ -4,7 +4,7 @@ use super::retries::Cause;
 use super::{Fetched, PullUse, Transfer};
 use crate::disk::Disk;
 use crate::peer::Peer;
-use crate::store::Pending;
+use crate::store::{Pending, StoreError};
 use proto_core::boundary::{PeerSlot, PullId};
 use proto_core::content::ContentId;
 use proto_core::path::Escaped;
@@ -18,7 +18,7 @@ pub(super) fn cannot_be_fetched(path: &[u8], why: &str) -> String {
 }
 
 impl<D: Disk> Peer<D> {
-    /// A piece cannot be had now: its transfer ends; what is here stays in `download/`.
+    /// A piece cannot be had now: its transfer is stuck, or ends; what is here stays in `download/`.
     pub(in crate::peer) fn pull_failed(&mut self, pull: PullId, failure: Failure) {
         log::trace!("pull {pull:?} failed: {failure:?}");
         let used = self.uses.take(pull);
@@ -56,16 +56,17 @@ impl<D: Disk> Peer<D> {
                 transfer.in_flight = transfer.in_flight.saturating_sub(1);
                 transfer.is_stuck = true;
                 let (path, content) = (transfer.path.clone(), transfer.content);
-                return match self.store.pending(&path) {
-                    Ok(Some(pending)) if pending.entry.content == content => {
+                let size = transfer.size;
+                return match self.is_here(content, size) {
+                    // A user brought it while it still came.
+                    Ok(true) => self.is_here_otherwise(content),
+                    Ok(false) => {
                         let which = Fetched {
                             path: &path,
                             content,
                         };
                         self.fetch_is_stuck(&which, cannot_be_fetched(&path, why));
                     }
-                    // It is not wanted any more, or wanted elsewhere.
-                    Ok(_) => self.end_transfer(place),
                     Err(error) => {
                         self.end_transfer(place);
                         self.store_failed(&error);
@@ -147,13 +148,33 @@ impl<D: Disk> Peer<D> {
         self.end_transfer(place);
     }
 
-    /// All of a content is here, by another way than over the network.
+    /// All of a content is here, by another way than over the network. What still comes of it goes on coming if there is no room
+    /// for a second copy.
     pub(in crate::peer) fn is_here_otherwise(&mut self, content: ContentId) {
-        let fetching = self.transfers.iter().position(|it| it.fetches(content));
-        if let Some(place) = fetching {
+        let mut transfers = self.transfers.iter();
+        let Some(place) = transfers.position(|it| it.fetches(content)) else {
+            return;
+        };
+        let ends = |it: &Transfer<D::File>| it.is_stuck || self.has_plenty_of_room(it.size);
+        if self.transfers.get(place).is_some_and(ends) {
             self.engine.end_fetch(content, true);
             self.end_transfer(place);
+            self.plan.restart();
         }
+    }
+
+    /// Ends what is stuck on its way to a path where it is not pending any more.
+    pub(super) fn end_unwanted(&mut self) -> Result<(), StoreError> {
+        for place in (0..self.transfers.len()).rev() {
+            let Some(stuck) = self.transfers.get(place).filter(|it| it.is_stuck) else {
+                continue;
+            };
+            let pending = self.store.pending(&stuck.path)?;
+            if pending.is_none_or(|pending| pending.entry.content != stuck.content) {
+                self.end_transfer(place);
+            }
+        }
+        Ok(())
     }
 
     /// Something else is pending at a path than what is stuck on its way there.

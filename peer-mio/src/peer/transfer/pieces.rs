@@ -237,7 +237,7 @@ impl<D: Disk> Peer<D> {
         set_bit(&mut transfer.verified, number);
         transfer.here += u64::from(len);
         transfer.came_at = self.now.mono;
-        let goes_on = transfer.fetched == 0 || std::mem::take(&mut transfer.is_stuck);
+        let goes_on = std::mem::take(&mut transfer.is_stuck) || transfer.fetched == 0;
         transfer.fetched += u64::from(len);
         transfer.in_flight = transfer.in_flight.saturating_sub(1);
         if transfer.here - transfer.written >= WRITEBACK {

@@ -24,7 +24,7 @@ const DEAF: Duration = Duration::from_secs(2);
 /// Why a content cannot be fetched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// No connected peer has it: one that connects, or tells of the path anew, may.
+    /// No connected peer has it: one that connects, tells of the path anew, or fetches it too, may.
     Gone,
     /// Who has it sends bytes that do not verify: another one may send better ones.
     Wrong,
@@ -52,19 +52,21 @@ struct Retry {
 impl Retries {
     /// It stays in transit though nobody has more of it: there is no pause yet.
     pub(super) fn stuck(&mut self, now: Instant, path: &[u8], content: ContentId) {
-        let known = self.paths.get(path);
-        if known.is_none_or(|retry| retry.content != content) {
-            self.make_room(path);
-            let stuck = Retry {
-                content,
-                cause: Cause::Gone,
-                failures: 0,
-                failed_at: now,
-                not_before: Instant::ZERO,
-                wrong: PeerSet::EMPTY,
-            };
-            self.paths.insert(path.to_vec(), stuck);
+        let known = self.paths.get_mut(path);
+        if let Some(retry) = known.filter(|retry| retry.content == content) {
+            retry.cause = Cause::Gone;
+            return;
         }
+        self.make_room(path);
+        let stuck = Retry {
+            content,
+            cause: Cause::Gone,
+            failures: 0,
+            failed_at: now,
+            not_before: Instant::ZERO,
+            wrong: PeerSet::EMPTY,
+        };
+        self.paths.insert(path.to_vec(), stuck);
     }
 
     fn make_room(&mut self, path: &[u8]) {
@@ -205,7 +207,7 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// Forgets failures of paths that are not pending any more, and what was said of them.
+    /// Forgets failures of paths that are not pending any more, what was said of them, and what is stuck on its way there.
     pub(in crate::peer) fn forget_fetched(&mut self) -> Result<(), StoreError> {
         let mut over = Vec::new();
         for path in self.fetching.retries.paths.keys() {
@@ -217,7 +219,7 @@ impl<D: Disk> Peer<D> {
             self.fetching.retries.paths.remove(&path);
             self.errors.clear(&error_key(&path));
         }
-        Ok(())
+        self.end_unwanted()
     }
 }
 
