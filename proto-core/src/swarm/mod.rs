@@ -20,24 +20,10 @@ pub use table::Swarms;
 const TELL_PAUSE: Duration = Duration::from_millis(2);
 /// ... and with many of them: shorter than who fetches waits for what others may have (`engine/swarms.rs`).
 const LONGEST_TELL_PAUSE: Duration = Duration::from_millis(16);
-/// The same while none come: what was lost is repaired by the next. As long as none has come already, since many contents
-/// may wait for their turn at once, and what is told of these would be most of all that is told.
-const TELL_AGAIN: Duration = Duration::from_millis(250);
-const TELL_SELDOM: Duration = Duration::from_secs(8);
-/// At least between two questions to a peer that has not said whether it has any of it.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Without a new chunk for this long, who says nothing of the content is asked for it too.
 const FORSAKEN: Duration = Duration::from_secs(1);
 /// ... and if all refuse that, twice as long before the next time, up to so long.
 const LONGEST_FORSAKEN: Duration = Duration::from_secs(64);
-/// Who fetches it too says so at least each [`TELL_SELDOM`]; without two of these it fetches it no more.
-const HEARD: Duration = Duration::from_secs(20);
-/// Who refused a chunk that it told to have is not asked for so long, ...
-const FIRST_DOUBT: Duration = Duration::from_millis(50);
-/// ... twice as long each time, up to 51 s, ...
-const DOUBTS: u8 = 10;
-/// ... unless it gave what it was asked for meanwhile, for twice the pause or so long.
-const GOOD: Duration = Duration::from_secs(2);
 
 /// A chunk to ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,8 +1,24 @@
 //! What one peer told of one content, and when it is told of ours.
 
-use super::{ASK_AGAIN, ChunkWindow, DOUBTS, FIRST_DOUBT, GOOD, HEARD, TELL_AGAIN, TELL_SELDOM};
+use super::ChunkWindow;
 use crate::time::{Duration, Instant};
 use crate::wire::have::Have;
+
+/// Between two HAVEs about one content to one peer while no chunk comes: what was lost is repaired by the next. As long as
+/// none has come already, between these two limits: many contents may wait for their turn at once, and what is told of
+/// these would be most of all that is told.
+const TELL_AGAIN: Duration = Duration::from_millis(250);
+const TELL_SELDOM: Duration = Duration::from_secs(8);
+/// At least between two questions to a peer that has not said whether it has any of it.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Who fetches it too says so at least each [`TELL_SELDOM`]; without two of these it fetches it no more.
+const HEARD: Duration = Duration::from_secs(20);
+/// Who refused a chunk that it told to have is not asked for so long, ...
+const FIRST_DOUBT: Duration = Duration::from_millis(50);
+/// ... twice as long each time, up to 51 s, ...
+const DOUBTS: u8 = 10;
+/// ... unless it gave what it was asked for meanwhile, for twice the pause or so long.
+const GOOD: Duration = Duration::from_secs(2);
 
 /// One peer as a source of one content.
 #[derive(Debug)]
