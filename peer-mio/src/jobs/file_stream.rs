@@ -1,5 +1,6 @@
 //! An open file as the streams that the zip crate reads and writes.
 
+use super::fill;
 use crate::disk::DiskFile;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -89,10 +90,53 @@ impl<F: DiskFile> Seek for FileWriter<F> {
     }
 }
 
-/// Reads a file.
+/// Bytes that a [`FileReader`] reads at once: the heads of some small members, which lie some KB apart.
+const READ: usize = 32 * 1024;
+
+/// What was read of a file last: several small reads near each other are one.
+#[derive(Debug, Default)]
+pub struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// Up to `len` bytes at `at`, always of the same file; if none of them is here, `reads` bytes are read from there on. Empty only at
+    /// the end of the file.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn read<F: DiskFile>(
+        &mut self,
+        file: &F,
+        at: u64,
+        len: usize,
+        reads: usize,
+    ) -> io::Result<&[u8]> {
+        let has = |from: usize| len == 0 || from < self.bytes.len();
+        let mut from = at
+            .checked_sub(self.start)
+            .and_then(|from| usize::try_from(from).ok());
+        if !from.is_some_and(has) {
+            self.bytes.resize(reads.max(len), 0);
+            let filled = fill(file, at, &mut self.bytes);
+            self.bytes.truncate(*filled.as_ref().unwrap_or(&0));
+            filled?;
+            self.start = at;
+            from = Some(0);
+        }
+        let rest = from
+            .and_then(|from| self.bytes.get(from..))
+            .unwrap_or_default();
+        Ok(rest.get(..len).unwrap_or(rest))
+    }
+}
+
+/// Reads a file, some of it at once. Memory: 32 KiB.
 #[derive(Debug)]
 pub struct FileReader<F> {
     file: F,
+    window: Window,
     len: u64,
     at: u64,
 }
@@ -100,7 +144,12 @@ pub struct FileReader<F> {
 impl<F: DiskFile> FileReader<F> {
     /// A reader of the first `len` bytes of a file.
     pub fn new(file: F, len: u64) -> Self {
-        Self { file, len, at: 0 }
+        Self {
+            file,
+            window: Window::default(),
+            len,
+            at: 0,
+        }
     }
 
     /// The file alone.
@@ -112,11 +161,17 @@ impl<F: DiskFile> FileReader<F> {
 impl<F: DiskFile> Read for FileReader<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let rest = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let most = buffer.len().min(rest);
-        let Some(part) = buffer.get_mut(..most).filter(|part| !part.is_empty()) else {
+        let most = buffer.len().min(rest).min(READ);
+        if most == 0 {
             return Ok(0);
-        };
-        let read = self.file.read_at(self.at, part)?;
+        }
+        let read = self
+            .window
+            .read(&self.file, self.at, most, READ.min(rest))?;
+        if let Some(part) = buffer.get_mut(..read.len()) {
+            part.copy_from_slice(read);
+        }
+        let read = read.len();
         self.at = self.at.saturating_add(read as u64);
         Ok(read)
     }
@@ -137,4 +192,42 @@ fn place(to: SeekFrom, at: u64, len: u64) -> io::Result<u64> {
     };
     base.checked_add_signed(offset)
         .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory_file::{MemoryFile, random};
+    use super::*;
+
+    #[test]
+    fn a_window_gives_what_lies_at_a_place_wherever_it_is() {
+        let bytes = random(1, 10_000);
+        let (file, mut window) = (MemoryFile::new(&bytes), Window::default());
+        for (at, len, reads) in [
+            (5000, 10, 100),
+            (5090, 10, 100),
+            (5095, 20, 100),
+            (4999, 3, 3),
+            (0, 100, 10),
+            (9990, 10, 1000),
+            (9995, 10, 1000),
+        ] {
+            let read = window.read(&file, at as u64, len, reads).unwrap();
+            assert!(!read.is_empty() && bytes[at..].starts_with(read), "{at}");
+        }
+        for at in [10_000, 20_000] {
+            assert_eq!(window.read(&file, at, 10, 100).unwrap(), [0; 0]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_what_was_read_before() {
+        let bytes = random(2, 10_000);
+        let (file, mut window) = (MemoryFile::new(&bytes), Window::default());
+        assert_eq!(window.read(&file, 0, 10, 100).unwrap(), &bytes[..10]);
+        file.fail_reads_from(5000);
+        assert!(window.read(&file, 5000, 10, 100).is_err());
+        assert!(window.read(&file, 5000, 10, 100).is_err());
+        assert_eq!(window.read(&file, 5, 10, 100).unwrap(), &bytes[5..15]);
+    }
 }

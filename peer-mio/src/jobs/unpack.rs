@@ -40,7 +40,7 @@ impl<F: DiskFile> UnpackJob<F> {
         Ok(Self {
             file,
             waiting: members.into_iter(),
-            unpacker: Unpacker::default(),
+            unpacker: Unpacker::of_many(),
         })
     }
 
@@ -140,6 +140,26 @@ mod tests {
             for size in [1, 4, 6, 1000] {
                 assert_eq!(unpack(&zip, &[("a/b", size)]).unwrap(), []);
             }
+        }
+    }
+
+    #[test]
+    fn members_come_out_however_they_lie_to_what_is_read_at_once() {
+        let names: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let lengths = (0..100).map(|number| 1 + number * 7919 % 40_000);
+        let files: Vec<Vec<u8>> = lengths.map(|len| random(len as u64, len)).collect();
+        let members: Vec<(&str, &[u8])> = names
+            .iter()
+            .zip(&files)
+            .map(|(name, file)| (&name[..], &file[..]))
+            .collect();
+        let wanted: Vec<(&str, u64)> = members
+            .iter()
+            .map(|(name, file)| (*name, file.len() as u64))
+            .collect();
+        for method in [STORED, DEFLATED] {
+            let unpacked = unpack(&zip(&members, method), &wanted).unwrap();
+            assert!(unpacked.iter().map(|(_, file)| file).eq(&files));
         }
     }
 
