@@ -157,7 +157,7 @@ impl<D: Disk> Peer<D> {
         if self.plan.pass == Pass::Idle && std::mem::take(&mut self.plan.changed) {
             self.forget_failures();
         }
-        if !self.plan.is_walking() || !self.is_scanned() {
+        if !self.has_to_walk() || !self.is_scanned() {
             return false;
         }
         if !self.is_share_usable() {
@@ -272,6 +272,17 @@ impl<D: Disk> Peer<D> {
             }
         }
         Ok(more)
+    }
+
+    /// Whether there is something to walk over, and not only backlogs for which there is no room.
+    fn has_to_walk(&self) -> bool {
+        let mut slots = (0..self.config.peers.len()).filter_map(PeerSlot::new);
+        self.plan.pass != Pass::Idle
+            || !self.plan.backlogs.is_empty()
+                && slots.any(|peer| {
+                    let first = self.plan.backlogs.first(peer);
+                    first.is_some_and(|(place, _)| self.has_room_for(peer, place))
+                })
     }
 
     /// Whether a peer may have one more under way.
