@@ -144,8 +144,19 @@ pub trait Disk: 'static {
     fn create(&self, at: At<'_>) -> io::Result<Self::File>;
     /// The same, but fails with `AlreadyExists` if there is anything.
     fn create_new(&self, at: At<'_>) -> io::Result<Self::File>;
+    /// Opens for reading what [`Self::stat`] has just found to be a regular file: as [`Self::open`] without `follow`, but
+    /// without looking at it again. Should something else have come to the path in between, reading may fail or give what is
+    /// of no use; so what was read counts only if [`DiskFile::stat`] says after it that it is of what was meant.
+    fn open_seen(&self, at: At<'_>) -> io::Result<Self::File> {
+        self.open(at, false)
+    }
     /// Names in a directory, in any order, without `.` and `..`.
-    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>>;
+    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
+        let names = self.list_kinds(at)?;
+        Ok(names.into_iter().map(|(name, _)| name).collect())
+    }
+    /// The same, each with the kind of what was there, as far as the file system tells it with the name.
+    fn list_kinds(&self, at: At<'_>) -> io::Result<Vec<(Vec<u8>, Option<FileKind>)>>;
     /// Target of a symlink.
     fn read_link(&self, at: At<'_>) -> io::Result<Vec<u8>>;
     /// mkdir, with exactly these permission bits whatever the umask; bits beyond

@@ -4,14 +4,14 @@ use super::birth::birth;
 use super::chmod::change_mode;
 use super::folders::{RealDisk, explain};
 use super::preflight::file_system;
-use super::real_file::{RealFile, describe, kind, modified, permissions, unsigned};
+use super::real_file::{RealFile, describe, kind, kind_of, modified, permissions, unsigned};
 use super::rename::{self, Name};
 use super::root::Directory;
 use super::syncer::Syncer;
 use super::{At, Birth, Disk, FileKind, FlushId, Place, RenameMode, Space, Stat};
 use crate::stalls::FLUSHES;
 use proto_core::index::entry::Timestamp;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
 use std::mem::MaybeUninit;
@@ -119,7 +119,13 @@ impl Disk for RealDisk {
         Ok(self.create_in(&directory, name)?)
     }
 
-    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
+    fn open_seen(&self, at: At<'_>) -> io::Result<RealFile> {
+        let (directory, name) = self.locate_below(at)?;
+        let flags = OPEN | OFlags::NOFOLLOW | OFlags::RDONLY;
+        Ok(RealFile::new(open_fd(&directory, name, flags)?))
+    }
+
+    fn list_kinds(&self, at: At<'_>) -> io::Result<Vec<(Vec<u8>, Option<FileKind>)>> {
         let (directory, name) = self.locate(at)?;
         let fd = open_fd(
             &directory,
@@ -133,7 +139,7 @@ impl Disk for RealDisk {
             match entry {
                 Ok(entry) => match entry.file_name().to_bytes() {
                     b"." | b".." => {}
-                    name => names.push(name.to_vec()),
+                    name => names.push((name.to_vec(), told_kind(entry.file_type()))),
                 },
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -318,6 +324,11 @@ fn regular(fd: OwnedFd) -> io::Result<RealFile> {
         FileKind::File => Ok(RealFile::new(fd)),
         _ => Err(not_regular()),
     }
+}
+
+/// What a directory tells of a name in it, which not every file system does.
+fn told_kind(told: FileType) -> Option<FileKind> {
+    (told != FileType::Unknown).then(|| kind_of(told))
 }
 
 fn not_regular() -> io::Error {

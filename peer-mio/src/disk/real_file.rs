@@ -18,7 +18,7 @@ const READ_AHEAD: u64 = 128 * 1024;
 pub struct RealFile(OwnedFd);
 
 impl RealFile {
-    /// Takes a descriptor that is known to be a regular file's.
+    /// Takes a descriptor that is known, or was just seen, to be a regular file's.
     pub(super) fn new(fd: OwnedFd) -> Self {
         Self(fd)
     }
@@ -148,7 +148,12 @@ pub(super) fn permissions(mode: u16) -> Mode {
 
 /// What kind of thing a stat speaks of.
 pub(super) fn kind(stat: &rustix::fs::Stat) -> FileKind {
-    match FileType::from_raw_mode(stat.st_mode) {
+    kind_of(FileType::from_raw_mode(stat.st_mode))
+}
+
+/// The kernel's kind of thing as ours.
+pub(super) fn kind_of(found: FileType) -> FileKind {
+    match found {
         FileType::RegularFile => FileKind::File,
         FileType::Directory => FileKind::Directory,
         FileType::Symlink => FileKind::Symlink,

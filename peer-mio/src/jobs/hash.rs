@@ -2,7 +2,7 @@
 
 use super::piece_reader::PieceReader;
 use super::{CHUNK_COST, Progress};
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, Stat};
 use proto_core::content::cut::{Cutter, Params, cut};
 use proto_core::content::recipe::{self, ChunkHasher, ContentIdHasher, MAX_RECIPE_BLOCK};
 use proto_core::content::{ChunkRef, ContentId};
@@ -13,9 +13,8 @@ use std::io;
 pub struct Hashed {
     /// Its content.
     pub content: ContentId,
-    /// Bytes that were read. If these are not as many as the job was told, the file has changed (a
-    /// longer one is read only to where that shows) and the rest of this is of no use: it must be
-    /// hashed anew.
+    /// Bytes that were read; of a file that is longer than the job was told, more than that. If these are not as
+    /// many as it was told, the file has changed and the rest of this is of no use: it must be hashed anew.
     pub size: u64,
     /// Chunks in its recipe.
     pub chunks: u32,
@@ -34,6 +33,7 @@ pub struct HashJob<F> {
     /// The recipe block under way and its number.
     block: Vec<u8>,
     blocks: u32,
+    after: Option<Stat>,
 }
 
 impl<F: DiskFile> HashJob<F> {
@@ -49,7 +49,13 @@ impl<F: DiskFile> HashJob<F> {
             chunks: 0,
             block: Vec::with_capacity(MAX_RECIPE_BLOCK),
             blocks: 0,
+            after: None,
         }
+    }
+
+    /// What the open file was after all of it was read.
+    pub fn after(&self) -> Option<Stat> {
+        self.after
     }
 
     /// From now on a long file is read without waiting for the disk ([`Self::waits`]).
@@ -74,6 +80,10 @@ impl<F: DiskFile> HashJob<F> {
     ) -> io::Result<Progress<Hashed>> {
         let mut budget = budget_bytes.max(1);
         while budget > 0 {
+            // Whether it goes on is seen by its length; only one that says to have none is read to where it ends.
+            if self.read == self.size && self.size > 0 {
+                return self.finish(recipe).map(Progress::Done);
+            }
             let piece = match self.reader.peek() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Progress::More);
@@ -132,9 +142,16 @@ impl<F: DiskFile> HashJob<F> {
         if !self.block.is_empty() {
             self.end_block(recipe)?;
         }
+        let after = self.reader.file().stat()?;
+        self.after = Some(after);
+        let size = if self.read == self.size {
+            self.read.max(after.size)
+        } else {
+            self.read
+        };
         Ok(Hashed {
             content: self.content.finish(),
-            size: self.read,
+            size,
             chunks: self.chunks,
         })
     }
@@ -232,7 +249,7 @@ mod tests {
     fn pieces_are_read_at_their_boundaries() {
         let file = MemoryFile::new(&random(1, 1_000_000));
         hash(file.clone(), 1_000_000, 70_000);
-        assert_eq!(file.reads(), [0, 262_144, 524_288, 786_432, 1_000_000]);
+        assert_eq!(file.reads(), [0, 262_144, 524_288, 786_432]);
     }
 
     #[test]
@@ -259,6 +276,32 @@ mod tests {
             file.reads().len() <= 2,
             "a file that grows is not read for ever"
         );
+    }
+
+    #[test]
+    fn one_that_grows_after_its_last_read_shows() {
+        let bytes = random(1, 600_000);
+        let file = MemoryFile::new(&bytes);
+        let mut job = HashJob::new(file.clone(), 600_000);
+        // All is read, but the job has not ended.
+        assert_eq!(
+            job.step(600_000, &mut |_, _| Ok(())).unwrap(),
+            Progress::More
+        );
+        assert_eq!(job.after(), None);
+        file.write_all_at(600_000, &[1]).unwrap();
+        let Progress::Done(hashed) = job.step(1 << 20, &mut |_, _| Ok(())).unwrap() else {
+            panic!("all was read");
+        };
+        assert_eq!(hashed.size, 600_001);
+        assert_eq!(job.after().unwrap().size, 600_001);
+    }
+
+    #[test]
+    fn what_says_to_be_empty_is_read_nevertheless() {
+        let file = MemoryFile::new(&random(1, 1000));
+        assert!(hash(file.clone(), 0, 1 << 20).0.size > 0);
+        assert!(!file.reads().is_empty());
     }
 
     #[test]

@@ -20,10 +20,9 @@ pub struct PieceReader<F> {
 }
 
 impl<F: DiskFile> PieceReader<F> {
-    /// Reads a file that is thought to have `size` bytes: a small one needs only as large a buffer, and
-    /// one byte more to see its end. It may have more or fewer.
+    /// Reads a file that is thought to have `size` bytes: a small one needs only as large a buffer. It may have more or fewer.
     pub fn new(file: F, size: u64) -> Self {
-        let room = usize::try_from(size).map_or(PIECE, |size| size.saturating_add(1).min(PIECE));
+        let room = usize::try_from(size).map_or(PIECE, |size| size.clamp(1, PIECE));
         Self {
             file,
             buffer: vec![0; room],
@@ -34,6 +33,11 @@ impl<F: DiskFile> PieceReader<F> {
             patience: Patience::default(),
             ended: false,
         }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &F {
+        &self.file
     }
 
     /// From now on a long file is read without waiting for the disk: [`Self::peek`] says `WouldBlock` instead.
@@ -60,6 +64,10 @@ impl<F: DiskFile> PieceReader<F> {
         let piece = PIECE - (self.next % PIECE as u64) as usize;
         let room = piece.min(self.buffer.len());
         while self.filled < room {
+            if self.next == self.size && self.filled > 0 {
+                // All that is thought to be there; who asks for more finds out whether there is.
+                break;
+            }
             let Some(rest) = self.buffer.get_mut(self.filled..room) else {
                 break;
             };

@@ -18,7 +18,7 @@ use proto_core::time::Instant;
 use std::io;
 
 /// Bytes hashed in one slice: about half a millisecond, so that what others ask for meanwhile does not wait.
-const HASH_SLICE: usize = 512 * 1024;
+pub(super) const HASH_SLICE: usize = 512 * 1024;
 
 /// Which of the two files that are hashed at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,6 +110,8 @@ struct Hashing<F> {
     racy: bool,
     mode: u16,
     job: HashJob<F>,
+    /// Nothing else was done since its path was looked at.
+    at_once: bool,
     /// The first recipe block; further ones gather in the store ([`Lane::unnamed`]).
     first_block: Vec<u8>,
     blocks: u32,
@@ -167,6 +169,7 @@ impl<D: Disk> Peer<D> {
             racy,
             mode,
             job,
+            at_once: true,
             not_before: Instant::ZERO,
             first_block: Vec::new(),
             blocks: 0,
@@ -247,6 +250,7 @@ impl<D: Disk> Peer<D> {
         });
         match progress {
             Ok(Progress::More) => {
+                hashing.at_once = false;
                 hashing.not_before = if hashing.job.waits() {
                     now.mono + DISK_PAUSE
                 } else {
@@ -283,8 +287,16 @@ impl<D: Disk> Peer<D> {
             place: Place::Share,
             path: &hashing.path,
         };
+        // The open file, and what is at its path.
+        let as_before = |stat: &Stat| {
+            stat.kind == FileKind::File && fingerprint(stat, hashing.before.link) == hashing.before
+        };
+        let read = hashing.job.after();
         let after = if hashing.before.link {
             self.disk.open(at, true).and_then(|file| file.stat())
+        } else if hashing.at_once {
+            // What comes to its path instead of it tells of itself later.
+            read.ok_or_else(|| io::ErrorKind::NotFound.into())
         } else {
             self.disk.stat(at)
         };
@@ -301,9 +313,8 @@ impl<D: Disk> Peer<D> {
             );
             return Ok(());
         }
-        let unchanged = after.is_ok_and(|stat| {
-            stat.kind == FileKind::File && fingerprint(&stat, hashing.before.link) == hashing.before
-        });
+        let unchanged =
+            after.is_ok_and(|stat| as_before(&stat)) && read.is_some_and(|stat| as_before(&stat));
         if !unchanged || size != hashing.before.size {
             // Somebody writes: when it is quiet, again.
             self.leave_hashing(now, hashing)?;

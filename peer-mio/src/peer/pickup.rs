@@ -2,7 +2,7 @@
 //! (docs/architecture.md, "Picking up a change").
 
 use super::errors::unread_sentence;
-use super::hashing::Lane;
+use super::hashing::{HASH_SLICE, Lane};
 use super::{AT_ONCE, Peer};
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, FileKind, Place, Stat, is_absent};
@@ -221,9 +221,10 @@ impl<D: Disk> Peer<D> {
     ) -> Result<Looked, StoreError> {
         let mode = stat.mode & MODE_MASK;
         let known = row.is_some_and(|row| row.entry.kind == Kind::Directory);
+        let came = self.came.take(dirty);
+        let is_walked = self.dirty.took_listed() && !came;
         // Perhaps it is another one, with something else in it, or can be read by now.
-        let other = self.came.take(dirty) && known;
-        if other || self.errors.is_unread(dirty) {
+        if came && known || self.errors.is_unread(dirty) {
             self.scans.add(Scan::new(dirty));
         }
         if row.is_some_and(|row| row.entry.kind == Kind::Directory && row.entry.mode == mode) {
@@ -237,7 +238,7 @@ impl<D: Disk> Peer<D> {
             content: ContentId::default(),
         };
         self.record(now, dirty, row, state, Vec::new(), None)?;
-        if !known {
+        if !known && !is_walked {
             // What came with it (moved in, or made before the watch was set).
             self.scans.add(Scan::new(dirty));
         }
@@ -270,12 +271,20 @@ impl<D: Disk> Peer<D> {
             place: Place::Share,
             path: dirty,
         };
-        match self.disk.open(at, link) {
-            // A link that was turned elsewhere between the two looks.
+        let opened = if link {
+            self.disk.open(at, true)
+        } else {
+            self.disk.open_seen(at)
+        };
+        // What is hashed at once is looked at right after it.
+        let looks = link || stat.size > HASH_SLICE as u64;
+        match opened {
+            // A link that was turned elsewhere between the two looks, or another file by now.
             Ok(file)
-                if !file
-                    .stat()
-                    .is_ok_and(|stat| fingerprint(&stat, link) == before) =>
+                if looks
+                    && !file
+                        .stat()
+                        .is_ok_and(|stat| fingerprint(&stat, link) == before) =>
             {
                 self.dirty.mark(now.mono, dirty, SETTLED_PAUSE);
                 Ok(Looked::Later)

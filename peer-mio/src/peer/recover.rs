@@ -194,7 +194,7 @@ pub(super) fn holds<D: Disk>(disk: &D, at: At<'_>, stem: &[u8]) -> io::Result<bo
         file => file?,
     };
     let hashed = hash(file, stat.size, &mut |_, _| Ok(()))?;
-    Ok(is_it(hashed.content))
+    Ok(hashed.size == stat.size && is_it(hashed.content))
 }
 
 /// Hashes all of a file.

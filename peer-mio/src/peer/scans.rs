@@ -133,13 +133,17 @@ impl ScanSink for Findings<'_> {
         }
     }
 
-    fn differs(&mut self, path: &[u8]) {
+    fn differs(&mut self, path: &[u8], listed: bool) {
         if path::check(path).is_err() {
             return self.unreadable(path, &io::ErrorKind::InvalidFilename.into());
         }
         self.errors.scan_meets(path);
-        self.dirty
-            .mark_if_clean(self.now.mono, path, Duration::ZERO);
+        if listed {
+            self.dirty.mark_listed(self.now.mono, path);
+        } else {
+            self.dirty
+                .mark_if_clean(self.now.mono, path, Duration::ZERO);
+        }
     }
 
     fn unreadable(&mut self, path: &[u8], error: &io::Error) {

@@ -4,7 +4,7 @@
 use super::Peer;
 use super::read_ahead::{PieceAt, ReadAhead};
 use super::transfer::least_free;
-use crate::disk::{At, Disk, DiskFile, Place, RenameMode, Stat};
+use crate::disk::{At, Disk, DiskFile, FileKind, Place, RenameMode, Stat};
 use crate::jobs::pack::{Member, PackJob};
 use crate::jobs::{Progress, fill};
 use crate::store::{Fingerprint, Row, StoreError};
@@ -383,14 +383,22 @@ fn read_member<D: Disk>(disk: &D, member: &Member, bytes: &mut Vec<u8>) -> io::R
         place: Place::Share,
         path: member.path.as_bytes(),
     };
-    let file = disk.open(at, indexed.link)?;
+    let is_it = |stat: &Stat| {
+        let now = fingerprint(stat, indexed.link);
+        stat.kind == FileKind::File
+            && (now.size, now.mtime, now.inode) == (indexed.size, indexed.mtime, indexed.inode)
+    };
+    let file = if indexed.link {
+        disk.open(at, true)?
+    } else if is_it(&disk.stat(at)?) {
+        disk.open_seen(at)?
+    } else {
+        return Ok(false);
+    };
     bytes.resize(usize::try_from(indexed.size).unwrap_or(0), 0);
     let read = fill(&file, 0, bytes)?;
     // Looked at after the read: what was read is what the index means.
-    let stat: Stat = file.stat()?;
-    let now = fingerprint(&stat, indexed.link);
-    Ok(read == bytes.len()
-        && (now.size, now.mtime, now.inode) == (indexed.size, indexed.mtime, indexed.inode))
+    Ok(read == bytes.len() && is_it(&file.stat()?))
 }
 
 /// At the start nobody waits for what an earlier run had built.

@@ -28,6 +28,10 @@ const FEW_PARKED: usize = MAX_PARKED / 2;
 #[derive(Debug, Default)]
 pub struct Dirty {
     paths: BTreeMap<Vec<u8>, Instant>,
+    /// Of these, directories that were marked only because a scan listed them, ...
+    listed: BTreeSet<Vec<u8>>,
+    /// ... and whether the one that was taken last is one.
+    took_listed: bool,
     /// Those that wait for something else to be done.
     parked: BTreeSet<Vec<u8>>,
     overflowed: bool,
@@ -57,6 +61,7 @@ impl Dirty {
         let due = now + pause;
         let key = key(marked);
         self.parked.remove(&key);
+        self.listed.remove(&key);
         if self.len() >= MAX_DIRTY && !self.paths.contains_key(&key) {
             self.overflowed = true;
             return;
@@ -101,6 +106,24 @@ impl Dirty {
         }
     }
 
+    /// Marks a directory, unless it is marked already: a scan has just listed it and goes on to all that is in it.
+    pub fn mark_listed(&mut self, now: Instant, marked: &[u8]) {
+        if self.contains(marked) {
+            return;
+        }
+        self.mark(now, marked, Duration::ZERO);
+        let key = key(marked);
+        if self.paths.contains_key(&key) {
+            self.listed.insert(key);
+        }
+    }
+
+    /// Whether the path that was taken last is a directory of which nothing was heard but that a scan listed it.
+    #[must_use]
+    pub fn took_listed(&self) -> bool {
+        self.took_listed
+    }
+
     /// Takes the first path in tree order that is due.
     pub fn take_due(&mut self, now: Instant) -> Option<Vec<u8>> {
         let due = self
@@ -109,6 +132,7 @@ impl Dirty {
             .find(|(_, due)| **due <= now)
             .map(|(key, _)| key.clone())?;
         self.paths.remove(&due);
+        self.took_listed = self.listed.remove(&due);
         Some(path(&due))
     }
 
@@ -194,6 +218,25 @@ mod tests {
         assert_eq!(dirty.take_due(at(1_019_999)), None);
         dirty.mark_closed(at(1_020_000), b"z");
         assert!(dirty.take_due(at(1_020_000)).is_some());
+    }
+
+    #[test]
+    fn what_is_heard_of_a_listed_directory_counts_more_than_its_list() {
+        let mut dirty = Dirty::default();
+        let now = Instant::ZERO;
+        dirty.mark_listed(now, b"a");
+        assert!(dirty.take_due(now).is_some() && dirty.took_listed());
+        dirty.mark_listed(now, b"a");
+        dirty.mark(now, b"a", Duration::ZERO);
+        assert!(dirty.take_due(now).is_some() && !dirty.took_listed());
+        dirty.mark(now, b"a", Duration::ZERO);
+        dirty.mark_listed(now, b"a");
+        dirty.mark_listed(now, b"b");
+        assert!(dirty.take_due(now).is_some() && !dirty.took_listed());
+        assert!(dirty.take_due(now).is_some() && dirty.took_listed());
+        dirty.park(b"c");
+        dirty.mark_listed(now, b"c");
+        assert!(dirty.take_due(now).is_none());
     }
 
     #[test]

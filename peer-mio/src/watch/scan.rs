@@ -28,8 +28,8 @@ pub enum Symlinks {
 pub trait ScanSink {
     /// A directory is about to be listed: watch it first, so that nothing new in it is missed.
     fn directory(&mut self, path: &[u8]);
-    /// Tree and store differ here.
-    fn differs(&mut self, path: &[u8]);
+    /// Tree and store differ here. `listed`: a directory is there, and this scan goes on to all that is in it.
+    fn differs(&mut self, path: &[u8], listed: bool);
     /// Something could not be read; what the index says of it and below it stays as it is.
     fn unreadable(&mut self, path: &[u8], error: &io::Error);
     /// The index has this file or directory, and the tree something at its path.
@@ -45,8 +45,8 @@ pub trait ScanSink {
 pub struct Scan {
     /// Where it began; empty for all of `share/`.
     root: Vec<u8>,
-    /// Paths still to visit, the next one last.
-    stack: Vec<Vec<u8>>,
+    /// Paths still to visit, the next one last, and what was there by the list of their directory.
+    stack: Vec<(Vec<u8>, Option<FileKind>)>,
     /// Live rows of the store ahead of the walk.
     rows: VecDeque<(Vec<u8>, Row)>,
     /// The row that was read last.
@@ -62,7 +62,7 @@ impl Scan {
     pub fn new(root: &[u8]) -> Self {
         Self {
             root: root.to_vec(),
-            stack: vec![root.to_vec()],
+            stack: vec![(root.to_vec(), None)],
             rows: VecDeque::new(),
             row_cursor: None,
             rows_ended: false,
@@ -95,14 +95,14 @@ impl Scan {
             if !sink.has_room() {
                 return Ok(false);
             }
-            let Some(path) = self.stack.pop() else {
+            let Some((path, told)) = self.stack.pop() else {
                 return self.missing_before(store, None, budget, sink);
             };
             if !path.is_empty() && !self.missing_before(store, Some(&path), budget, sink)? {
-                self.stack.push(path);
+                self.stack.push((path, told));
                 return Ok(false);
             }
-            self.visit(disk, store, symlinks, path, sink)?;
+            self.visit(disk, store, symlinks, (path, told), sink)?;
         }
         Ok(false)
     }
@@ -112,13 +112,19 @@ impl Scan {
         disk: &D,
         store: &Store,
         symlinks: Symlinks,
-        path: Vec<u8>,
+        (path, told): (Vec<u8>, Option<FileKind>),
         sink: &mut dyn ScanSink,
     ) -> Result<(), StoreError> {
         let at = At {
             place: Place::Share,
             path: &path,
         };
+        if told == Some(FileKind::File) && !self.has_row(store, &path)? {
+            // It is looked at anyhow.
+            sink.differs(&path, false);
+            return Ok(());
+        }
+        let mut is_other = false;
         let stat = if path.is_empty() {
             None
         } else {
@@ -137,22 +143,27 @@ impl Scan {
             if let Some(row) = &row {
                 sink.indexed(row);
             }
-            if row.as_ref().is_some_and(|row| sink.doubts(row))
-                || differs(disk, at, &stat, row.as_ref(), symlinks)
-            {
-                sink.differs(&path);
-            }
+            is_other = row.as_ref().is_some_and(|row| sink.doubts(row))
+                || differs(disk, at, &stat, row.as_ref(), symlinks);
             if stat.kind != FileKind::Directory {
+                if is_other {
+                    sink.differs(&path, false);
+                }
                 return Ok(());
             }
         }
         sink.directory(&path);
-        match disk.list(at) {
+        let listed = disk.list_kinds(at);
+        if is_other {
+            sink.differs(&path, listed.is_ok());
+        }
+        match listed {
             Ok(mut names) => {
                 // Reversed: the stack is popped from its end.
-                names.sort_unstable_by(|a, b| b.cmp(a));
+                names.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+                let names = names.into_iter();
                 self.stack
-                    .extend(names.into_iter().map(|name| join(&path, &name)));
+                    .extend(names.map(|(name, told)| (join(&path, &name), told)));
             }
             Err(error) if is_absent(&error) && !path.is_empty() => {}
             Err(error) => {
@@ -187,21 +198,25 @@ impl Scan {
                     dir.is_empty() || row_path == *dir || proto_core::path::is_below(&row_path, dir)
                 });
                 if !hidden {
-                    sink.differs(&row_path);
+                    sink.differs(&row_path, false);
                 }
             }
         }
         Ok(false)
     }
 
+    /// Whether the next row is that of just this path.
+    fn has_row(&mut self, store: &Store, path: &[u8]) -> Result<bool, StoreError> {
+        let row = self.peek_row(store)?;
+        Ok(row.is_some_and(|(row_path, _)| row_path == path))
+    }
+
     /// Takes the row of just this path, if there is one.
     fn take_row(&mut self, store: &Store, path: &[u8]) -> Result<Option<Row>, StoreError> {
-        match self.peek_row(store)? {
-            Some((row_path, _)) if row_path == path => {
-                Ok(self.rows.pop_front().map(|(_, row)| row))
-            }
-            _ => Ok(None),
+        if !self.has_row(store, path)? {
+            return Ok(None);
         }
+        Ok(self.rows.pop_front().map(|(_, row)| row))
     }
 
     /// The next live row within the root.

@@ -1,9 +1,9 @@
 //! The peer's side of the simulated disk.
 
 use super::tree::code::EINVAL;
-use super::tree::{Body, errno};
+use super::tree::{Body, Ino, errno};
 use super::{READ, SimDisk, SimFile, WRITE};
-use peer_mio::disk::{At, Birth, Disk, FlushId, Place, RenameMode, Space, Stat};
+use peer_mio::disk::{At, Birth, Disk, FileKind, FlushId, Place, RenameMode, Space, Stat};
 use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
@@ -69,11 +69,19 @@ impl Disk for SimDisk {
         })
     }
 
-    fn list(&self, at: At<'_>) -> io::Result<Vec<Vec<u8>>> {
+    /// The kinds of each other thing are not told: who relies on them is wrong.
+    fn list_kinds(&self, at: At<'_>) -> io::Result<Vec<(Vec<u8>, Option<FileKind>)>> {
         self.lock().listed += u64::from(at.place == Place::Share);
         self.reading(|state| {
             let ino = state.find(at)?;
-            let names = state.tree.names(ino)?.keys().cloned().collect();
+            let kind = |ino: Ino| {
+                let found = state.tree.stat(ino).map(|stat| stat.kind);
+                found.ok().filter(|_| ino.is_multiple_of(2))
+            };
+            let names = state.tree.names(ino)?.iter();
+            let names = names
+                .map(|(name, ino)| (name.clone(), kind(*ino)))
+                .collect();
             state.allow(ino, READ)?;
             Ok(names)
         })
