@@ -142,8 +142,9 @@ pub trait Disk: 'static {
     /// Opens a regular file for reading and writing, creating it with mode 0600 if it is missing;
     /// never through a symlink.
     fn create(&self, at: At<'_>) -> io::Result<Self::File>;
-    /// The same, but fails with `AlreadyExists` if there is anything.
-    fn create_new(&self, at: At<'_>) -> io::Result<Self::File>;
+    /// The same, but fails with `AlreadyExists` if there is anything. It gets this mode; the umask, or a default ACL of the
+    /// directory, may take bits of it for the group and for others away.
+    fn create_new(&self, at: At<'_>, mode: u16) -> io::Result<Self::File>;
     /// Opens for reading what [`Self::stat`] has just found to be a regular file: as [`Self::open`] without `follow`, but
     /// without looking at it again. Should something else have come to the path in between, reading may fail or give what is
     /// of no use; so what was read counts only if [`DiskFile::stat`] says after it that it is of what was meant.

@@ -100,7 +100,7 @@ impl Disk for RealDisk {
     fn create(&self, at: At<'_>) -> io::Result<RealFile> {
         let (directory, name) = self.locate_below(at)?;
         for _ in 0..CREATE_TRIES {
-            match self.create_in(&directory, name) {
+            match self.create_in(&directory, name, PRIVATE) {
                 Err(Errno::EXIST) => {}
                 done => return Ok(done?),
             }
@@ -114,9 +114,9 @@ impl Disk for RealDisk {
         Err(Errno::AGAIN.into())
     }
 
-    fn create_new(&self, at: At<'_>) -> io::Result<RealFile> {
+    fn create_new(&self, at: At<'_>, mode: u16) -> io::Result<RealFile> {
         let (directory, name) = self.locate_below(at)?;
-        Ok(self.create_in(&directory, name)?)
+        Ok(self.create_in(&directory, name, permissions(mode))?)
     }
 
     fn open_seen(&self, at: At<'_>) -> io::Result<RealFile> {
@@ -279,12 +279,17 @@ impl Disk for RealDisk {
 }
 
 impl RealDisk {
-    /// A new file that only we can read and write.
-    fn create_in(&self, directory: &Directory<'_>, name: &[u8]) -> Result<RealFile, Errno> {
+    /// A new file with this mode, or one that others may do less with.
+    fn create_in(
+        &self,
+        directory: &Directory<'_>,
+        name: &[u8],
+        mode: Mode,
+    ) -> Result<RealFile, Errno> {
         let flags = READ_WRITE | OFlags::CREATE | OFlags::EXCL;
-        let fd = retry_on_intr(|| openat(directory, name, flags, PRIVATE))?;
+        let fd = retry_on_intr(|| openat(directory, name, flags, mode))?;
         if self.umask.intersects(PRIVATE) {
-            rustix::fs::fchmod(&fd, PRIVATE)?;
+            rustix::fs::fchmod(&fd, mode)?;
         }
         Ok(RealFile::new(fd))
     }

@@ -2,7 +2,7 @@
 //! others can be fetched (docs/architecture.md, "Landing").
 
 use super::Peer;
-use super::landing::Ready;
+use super::ready::Ready;
 use crate::clock::Now;
 use crate::disk::{Disk, DiskFile, FlushId};
 use proto_core::path::Escaped;

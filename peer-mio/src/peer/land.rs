@@ -2,7 +2,7 @@
 
 use super::Peer;
 use super::in_the_way::There;
-use super::landing::Ready;
+use super::ready::Ready;
 use super::touched::Touched;
 use crate::clock::Now;
 use crate::disk::{At, Disk, Place};

@@ -3,7 +3,7 @@
 use super::Peer;
 use super::land::{NotLanded, Target};
 use super::landed_as::is_untouched;
-use super::landing::Ready;
+use super::ready::Ready;
 use super::landing_name::{in_download, land_name};
 use super::touched::Touched;
 use crate::clock::Now;
@@ -26,7 +26,11 @@ impl<D: Disk> Peer<D> {
         if self.hashings.is_at(path) {
             return Ok(false);
         }
-        let readied = make_ready(&ready.file, entry)?;
+        // If that is known already, no look is needed.
+        let readied = match ready.is_readied(entry) {
+            true => None,
+            false => Some(make_ready(&ready.file, entry)?),
+        };
         let to = At {
             place: Place::Share,
             path,
@@ -38,7 +42,10 @@ impl<D: Disk> Peer<D> {
         }
         // Asked of the file itself: no path to look up. Who replaces it meanwhile makes an event.
         let stat = ready.file.stat().ok();
-        let local = self.known_as(now, path, false, stat, |stat| is_untouched(stat, &readied));
+        let local = self.known_as(now, path, false, stat, |stat| match &readied {
+            Some(readied) => is_untouched(stat, readied),
+            None => ready.is_untouched(stat),
+        });
         self.adopt_landed(path, local, entry.clone())?;
         Ok(true)
     }

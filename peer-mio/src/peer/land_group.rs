@@ -1,7 +1,8 @@
 //! Complete contents land in groups: one flush, one commit for many (docs/architecture.md, "Landing").
 
 use super::Peer;
-use super::landing::{FLUSH_EACH, Flushing, Group, Ready, Uncommitted};
+use super::landing::{FLUSH_EACH, Flushing, Group, Uncommitted};
+use super::ready::{Kept, Ready};
 use super::touched::Touched;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place, Stat};
@@ -31,11 +32,13 @@ impl<D: Disk> Peer<D> {
         if self.landing.syncing.is_some() {
             return self.look_at_sync(now);
         }
+        // What was so in an earlier turn may have been changed since.
+        let mut kept = Kept::default();
         for _ in 0..PREPARED {
             if self.landing.prepared == self.landing.ready.len() {
                 break;
             }
-            if self.prepare_next() {
+            if self.prepare_next(&mut kept) {
                 // It was flushed, which may have taken its time.
                 return true;
             }
@@ -131,7 +134,7 @@ impl<D: Disk> Peer<D> {
 
     /// Sets mode and time of the next file, and flushes it if there are few: a group of small ones is
     /// flushed at once. True if it was.
-    fn prepare_next(&mut self) -> bool {
+    fn prepare_next(&mut self, kept: &mut Kept) -> bool {
         let place = self.landing.prepared;
         let Some(ready) = self.landing.ready.get(place) else {
             return false;
@@ -154,8 +157,11 @@ impl<D: Disk> Peer<D> {
         };
         // One that is not pending now is not flushed by itself; perhaps it is pending again when the group lands.
         let flushed = alone && entry.is_some();
+        let Some(ready) = self.landing.ready.get_mut(place) else {
+            return false;
+        };
         let prepared = entry.map_or(Ok(()), |entry| {
-            ready.set_attributes(&entry)?;
+            ready.complete_attributes(&entry, kept)?;
             if alone {
                 ready.file.sync_data()
             } else {
@@ -169,9 +175,7 @@ impl<D: Disk> Peer<D> {
             self.errors.set_path(&ready.path, sentence);
             self.plan.retry_later();
         } else {
-            if let Some(ready) = self.landing.ready.get_mut(place) {
-                ready.alone = flushed;
-            }
+            ready.alone = flushed;
             self.landing.prepared += 1;
         }
         alone

@@ -1,14 +1,12 @@
 //! Complete contents that wait to be landed together (docs/architecture.md, "Landing").
 
 use super::flushing::{Flushes, LOOK};
+use super::ready::Ready;
 use super::touched::Touched;
 use super::transfer::Transfer;
 use crate::clock::Now;
-use crate::disk::DiskFile;
 use proto_core::content::ContentId;
-use proto_core::index::entry::Entry;
 use proto_core::time::{Duration, Instant};
-use std::io;
 
 /// Up to so many files are flushed one by one, more by one flush of the file system.
 pub(super) const FLUSH_EACH: usize = 2;
@@ -136,33 +134,6 @@ fn has_bit(bits: &[u64; 64], hash: u32) -> bool {
     bits.get(place).is_some_and(|bits| bits & bit != 0)
 }
 
-/// A complete content.
-#[derive(Debug)]
-pub(super) struct Ready<F> {
-    pub path: Vec<u8>,
-    /// Its name in `download/`.
-    pub name: Vec<u8>,
-    /// What.
-    pub content: ContentId,
-    pub size: u64,
-    pub fetched: u64,
-    pub started: Instant,
-    /// The file itself.
-    pub file: F,
-    /// Its bytes are on the disk, and it has its mode and time.
-    pub flushed: bool,
-    /// It was flushed by itself, as there were few.
-    pub alone: bool,
-}
-
-impl<F: DiskFile> Ready<F> {
-    /// What it is to have at its path.
-    pub fn set_attributes(&self, entry: &Entry) -> io::Result<()> {
-        self.file.set_mode(entry.mode)?;
-        self.file.set_mtime(entry.mtime)
-    }
-}
-
 impl<F> Default for Landing<F> {
     fn default() -> Self {
         Self {
@@ -197,6 +168,8 @@ impl<F> Landing<F> {
             fetched,
             started,
             file: transfer.into_file(),
+            made_with: None,
+            readied: None,
             flushed: false,
             alone: false,
         };
@@ -305,30 +278,8 @@ impl<F> Landing<F> {
             fetched: size,
             started: now.mono,
             file,
-            flushed: false,
-            alone: false,
-        };
-        self.add_ready(now, ready);
-    }
-
-    /// Adds a file that came in a bundle.
-    pub fn add_unpacked(
-        &mut self,
-        now: Now,
-        path: Vec<u8>,
-        name: Vec<u8>,
-        (content, size): (ContentId, u64),
-        started: Instant,
-        file: F,
-    ) {
-        let ready = Ready {
-            path,
-            name,
-            content,
-            size,
-            fetched: size,
-            started,
-            file,
+            made_with: None,
+            readied: None,
             flushed: false,
             alone: false,
         };

@@ -38,6 +38,7 @@ mod pickup;
 mod pickup_links;
 mod plan;
 mod read_ahead;
+mod ready;
 mod recheck;
 mod record;
 mod recover;

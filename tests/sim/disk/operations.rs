@@ -62,9 +62,17 @@ impl Disk for SimDisk {
         })
     }
 
-    fn create_new(&self, at: At<'_>) -> io::Result<SimFile> {
+    /// In each other life with a umask.
+    fn create_new(&self, at: At<'_>, mode: u16) -> io::Result<SimFile> {
+        let umask = if self.life.is_multiple_of(2) {
+            0
+        } else {
+            0o027
+        };
         self.changing(|state| {
-            let ino = state.add(at, |tree| tree.make(Body::File(Vec::new()), 0o600))?;
+            let ino = state.add(at, |tree| {
+                tree.make(Body::File(Vec::new()), mode & 0o777 & !umask)
+            })?;
             Ok(self.opened(at.place, ino, state))
         })
     }

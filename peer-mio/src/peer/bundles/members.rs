@@ -5,6 +5,8 @@ use crate::disk::{Disk, DiskFile};
 use crate::jobs::hash::content_of;
 use crate::jobs::unpack::{UnpackJob, Unpacked};
 use crate::peer::Peer;
+use crate::peer::land_group::PRIVATE;
+use crate::peer::ready::Ready;
 use crate::peer::landing_name::in_download;
 use crate::peer::transfer::part_name;
 use crate::peer::zips::MAX_MEMBER;
@@ -104,7 +106,8 @@ impl<D: Disk> Peer<D> {
                 if content == pending.entry.content {
                     let sequence = pending.entry.sequence;
                     coming.arrived.push(sequence);
-                    if !self.take_member(now, started, path, (content, recipe), bytes)? {
+                    let mode = pending.entry.mode;
+                    if !self.take_member(now, started, (path, mode), (content, recipe), bytes)? {
                         // The next bundle would not help it.
                         self.take_apart(now, run.id.index, std::iter::once(sequence));
                     }
@@ -128,7 +131,7 @@ impl<D: Disk> Peer<D> {
         &mut self,
         now: Now,
         started: Instant,
-        path: Vec<u8>,
+        (path, mode): (Vec<u8>, u16),
         (content, recipe): (ContentId, Vec<u8>),
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
@@ -136,14 +139,28 @@ impl<D: Disk> Peer<D> {
         if self.landing.has_path(&path) {
             return Ok(true);
         }
-        match self.write_member(&name, bytes) {
-            Ok(file) => {
+        match self.write_member(&name, mode, bytes) {
+            Ok((file, made_with)) => {
                 if bytes.len() as u64 > u64::from(cut::SMALLEST_CHUNK) {
                     self.store.put_recipe_block(content, 0, &recipe)?;
                 }
                 let size = bytes.len() as u64;
-                self.landing
-                    .add_unpacked(now, path, name, (content, size), started, file);
+                self.landing.add_ready(
+                    now,
+                    Ready {
+                        path,
+                        name,
+                        content,
+                        size,
+                        fetched: size,
+                        started,
+                        file,
+                        made_with,
+                        readied: None,
+                        flushed: false,
+                        alone: false,
+                    },
+                );
                 Ok(true)
             }
             Err(error) => {
@@ -153,12 +170,20 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    pub(super) fn write_member(&self, name: &[u8], bytes: &[u8]) -> io::Result<D::File> {
+    /// Writes it; if it could be made with its mode, says so.
+    pub(super) fn write_member(
+        &self,
+        name: &[u8],
+        mode: u16,
+        bytes: &[u8],
+    ) -> io::Result<(D::File, Option<u16>)> {
         let at = in_download(name);
-        match self.disk.create_new(at) {
+        // What stays in download/ must let us open it again.
+        let made_with = (mode & PRIVATE == PRIVATE).then_some(mode);
+        match self.disk.create_new(at, made_with.unwrap_or(PRIVATE)) {
             Ok(file) => {
                 file.write_all_at(0, bytes)?;
-                return Ok(file);
+                return Ok((file, made_with));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -175,6 +200,6 @@ impl<D: Disk> Peer<D> {
             file.set_len(bytes.len() as u64)?;
         }
         file.write_all_at(0, bytes)?;
-        Ok(file)
+        Ok((file, None))
     }
 }
