@@ -30,6 +30,7 @@ mod landed_before;
 mod landing;
 mod landing_name;
 pub mod legacy_files;
+mod new_file;
 mod objects;
 mod open_files;
 mod open_way;

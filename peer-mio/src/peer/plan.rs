@@ -7,10 +7,9 @@ use super::land::NotLanded;
 use super::touched::Touched;
 use super::transfer::Begun;
 use crate::clock::Now;
-use crate::disk::{self, At, Disk, is_absent};
+use crate::disk::Disk;
 use crate::store::{Pending, PendingWalk, StoreError};
 use proto_core::boundary::PeerSlot;
-use proto_core::content::ContentId;
 use proto_core::index::entry::{IndexId, Kind};
 use proto_core::limits::MAX_PEERS;
 use proto_core::time::{Duration, Instant};
@@ -34,6 +33,8 @@ pub struct Plan {
     again: bool,
     /// Something could not land in this pass.
     unfinished: bool,
+    /// Something could not land since a pass ended in which all could: paths are looked at before anything is fetched for them.
+    careful: bool,
     /// A path waits for a content that comes for another path.
     waits: bool,
     /// Passes in a row in which something could not land, without anything new between them.
@@ -41,6 +42,8 @@ pub struct Plan {
     /// When something is to be tried again, as far as this pass has seen.
     due: Option<Instant>,
     retry_at: Option<Instant>,
+    /// In this slice `share/` was found to be the folder that it was.
+    share_seen: bool,
     /// Something landed or is not pending any more since failures were last looked over.
     changed: bool,
 }
@@ -74,6 +77,7 @@ impl Plan {
     /// Something could not land: walk again after a pause.
     pub fn retry_later(&mut self) {
         self.unfinished = true;
+        self.careful = true;
     }
 
     /// Something is to be tried again then.
@@ -87,6 +91,11 @@ impl Plan {
         if std::mem::take(&mut self.waits) {
             self.restart();
         }
+    }
+
+    /// Whether something could not land lately.
+    pub(super) fn is_careful(&self) -> bool {
+        self.careful
     }
 
     /// When the walk begins again by itself.
@@ -106,6 +115,7 @@ impl Plan {
     }
 
     fn end_pass(&mut self, now: Instant) {
+        self.careful = self.unfinished;
         let again = std::mem::take(&mut self.again);
         self.pass = if again && self.backlogs.is_empty() {
             Pass::Creating(None)
@@ -160,10 +170,7 @@ impl<D: Disk> Peer<D> {
         if !self.has_to_walk() || !self.is_scanned() {
             return false;
         }
-        if !self.is_share_usable() {
-            self.plan.pass = Pass::Idle;
-            return false;
-        }
+        self.plan.share_seen = false;
         let mut touched = Touched::default();
         let before = self.changes.count();
         let walked = self
@@ -223,6 +230,9 @@ impl<D: Disk> Peer<D> {
                     if pending.entry.kind == Kind::Tombstone
                         && !self.waits_for_creations(pending.told_by)
                     {
+                        if !self.share_is_seen() {
+                            return Ok(false);
+                        }
                         let result = self.land_path(now, &path, None, touched).map(|_| ());
                         self.landed(now, &path, result);
                     }
@@ -272,6 +282,18 @@ impl<D: Disk> Peer<D> {
             }
         }
         Ok(more)
+    }
+
+    /// Whether `share/` is the folder that it was, looked at once in a slice, before the first thing that is done. If not, the
+    /// walk ends.
+    fn share_is_seen(&mut self) -> bool {
+        if !self.plan.share_seen {
+            self.plan.share_seen = self.is_share_usable();
+        }
+        if !self.plan.share_seen {
+            self.plan.pass = Pass::Idle;
+        }
+        self.plan.share_seen
     }
 
     /// Whether there is something to walk over, and not only backlogs for which there is no room.
@@ -333,6 +355,9 @@ impl<D: Disk> Peer<D> {
         if self.is_coming(path) || self.bundles.has(pending) {
             return Ok(Step::Next);
         }
+        if !self.share_is_seen() {
+            return Ok(Step::Stay);
+        }
         if !self.is_new_file(path, pending)? {
             let result = self.land_path(now, path, None, touched).map(|_| ());
             let needs_content = matches!(result, Err(NotLanded::Blocked))
@@ -384,44 +409,5 @@ impl<D: Disk> Peer<D> {
         if let Err(error) = self.forget_fetched() {
             self.store_failed(&error);
         }
-    }
-
-    /// Whether a file is to land where nothing is or was, neither by our index nor by the disk: of most of many files no
-    /// more need be known before their contents are fetched.
-    fn is_new_file(&self, path: &[u8], pending: &Pending) -> Result<bool, StoreError> {
-        if pending.entry.kind != Kind::File
-            || self.store.get(path)?.is_some()
-            || !self.may_fetch(path)?
-        {
-            return Ok(false);
-        }
-        let at = At {
-            place: disk::Place::Share,
-            path,
-        };
-        Ok(self.disk.stat(at).is_err_and(|error| is_absent(&error)))
-    }
-
-    /// Whether only the content keeps a file from landing: its parent is there and its path is as indexed.
-    pub(super) fn may_fetch(&self, path: &[u8]) -> Result<bool, StoreError> {
-        let Some(parent) = proto_core::path::parent(path) else {
-            return Ok(true);
-        };
-        Ok(self
-            .store
-            .get(parent)?
-            .is_some_and(|row| row.entry.kind == Kind::Directory))
-    }
-
-    /// Whether a content is being fetched or waits to be landed.
-    pub(super) fn is_under_way(&self, content: ContentId) -> bool {
-        self.transfers
-            .iter()
-            .any(|transfer| transfer.fetches(content))
-            || self.landing.has(content)
-    }
-
-    pub(super) fn is_coming(&self, path: &[u8]) -> bool {
-        self.transfers.iter().any(|transfer| transfer.path == path) || self.landing.has_path(path)
     }
 }
