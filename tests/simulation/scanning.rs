@@ -81,6 +81,33 @@ fn a_start_with_unchanged_files_reads_none_of_them() {
 }
 
 #[test]
+fn each_folder_of_a_tree_that_a_scan_finds_is_listed_once() {
+    let mut cluster = two(10);
+    let disk = &cluster.machines[0].disk;
+    let before = disk.listed();
+    disk.user_mkdir(b"new").unwrap();
+    for folder in 0..100 {
+        disk.user_mkdir(format!("new/{folder}").as_bytes()).unwrap();
+        for file in 0..20 {
+            let path = format!("new/{folder}/{file}");
+            disk.user_write(path.as_bytes(), path.as_bytes()).unwrap();
+        }
+    }
+    // A scan finds it.
+    let _unseen = disk.take_events();
+    cluster.machines[0].peer.as_mut().unwrap().handle_overflow();
+    assert!(cluster.drive_until(SOON, |cluster| is_on_both(
+        cluster,
+        b"new/99/19",
+        b"new/99/19"
+    )));
+    assert!(cluster.drive_until(SOON, Cluster::in_sync));
+    let listed = cluster.machines[0].disk.listed() - before;
+    let folders = 1 + 10 + 101;
+    assert!((folders..=folders + 2).contains(&listed), "{listed}");
+}
+
+#[test]
 fn a_lost_event_costs_a_scan() {
     let mut cluster = two(100);
     cluster.machines[0].missed_events = 1000;

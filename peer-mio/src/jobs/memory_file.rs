@@ -22,6 +22,12 @@ struct State {
     is_never_cached: bool,
     /// How often the bytes were looked for in memory, if they are there only now and then and in parts.
     looks: Option<usize>,
+    mode: u16,
+    mtime: Timestamp,
+    /// What times are multiples of, in nanoseconds.
+    tick: u32,
+    /// How often it was asked what it is.
+    asked: usize,
 }
 
 impl MemoryFile {
@@ -34,6 +40,10 @@ impl MemoryFile {
             fail_reads_from: u64::MAX,
             is_never_cached: false,
             looks: None,
+            mode: 0o644,
+            mtime: Timestamp::default(),
+            tick: 1,
+            asked: 0,
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -46,6 +56,19 @@ impl MemoryFile {
     /// From now on the disk has to be waited for, however often it is asked to read ahead.
     pub fn never_cache(&self) {
         self.state().is_never_cached = true;
+    }
+
+    /// It has this mode, and keeps times that are multiples of so many nanoseconds.
+    pub fn on_disk_with(self, mode: u16, tick: u32) -> Self {
+        let mut state = self.state();
+        (state.mode, state.tick) = (mode, tick);
+        drop(state);
+        self
+    }
+
+    /// How often it was asked what it is.
+    pub fn asked(&self) -> usize {
+        self.state().asked
     }
 
     /// From now on each second look finds something in memory, which ends anywhere.
@@ -82,15 +105,16 @@ const READ_PART: usize = 100_000;
 
 impl DiskFile for MemoryFile {
     fn stat(&self) -> io::Result<Stat> {
-        let time = Timestamp::default();
-        let size = self.state().bytes.len() as u64;
+        let mut state = self.state();
+        state.asked += 1;
+        let (size, mode, mtime) = (state.bytes.len() as u64, state.mode, state.mtime);
         Ok(Stat {
             kind: FileKind::File,
             size,
             allocated: size,
-            mode: 0o644,
-            mtime: time,
-            ctime: time,
+            mode,
+            mtime,
+            ctime: Timestamp::default(),
             inode: 1,
             links: 1,
         })
@@ -163,11 +187,15 @@ impl DiskFile for MemoryFile {
         Ok(())
     }
 
-    fn set_mode(&self, _mode: u16) -> io::Result<()> {
+    fn set_mode(&self, mode: u16) -> io::Result<()> {
+        self.state().mode = mode;
         Ok(())
     }
 
-    fn set_mtime(&self, _mtime: Timestamp) -> io::Result<()> {
+    fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
+        let mut state = self.state();
+        let nsec = mtime.nsec - mtime.nsec % state.tick;
+        state.mtime = Timestamp { nsec, ..mtime };
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use super::Peer;
 use super::land::{NotLanded, Target};
 use super::landed_as::is_untouched;
-use super::ready::Ready;
 use super::landing_name::{in_download, land_name};
+use super::ready::Ready;
 use super::touched::Touched;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place, RenameMode, Stat};

@@ -91,3 +91,124 @@ impl<F: DiskFile> Ready<F> {
             && self.readied == Some((now.mode, now.mtime))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::memory_file::MemoryFile;
+    use proto_core::index::entry::{IndexId, Kind};
+
+    fn entry(mode: u16, nsec: u32) -> Entry {
+        Entry {
+            kind: Kind::File,
+            mode,
+            size: 5,
+            mtime: Timestamp { sec: 1000, nsec },
+            content: ContentId::default(),
+            version: Default::default(),
+            sequence: 1,
+            modified_by: IndexId(1),
+        }
+    }
+
+    /// A file that was to be made with `mode`, and how often it was asked what it is while it got what `entry` says.
+    fn complete(
+        file: MemoryFile,
+        made_with: Option<u16>,
+        entry: &Entry,
+        kept: &mut Kept,
+    ) -> (Ready<MemoryFile>, usize) {
+        let mut ready = Ready {
+            path: b"a".to_vec(),
+            name: b"a.part".to_vec(),
+            content: ContentId::default(),
+            size: 5,
+            fetched: 5,
+            started: Instant::ZERO,
+            file,
+            made_with,
+            readied: None,
+            flushed: false,
+            alone: false,
+        };
+        ready.complete_attributes(entry, kept).unwrap();
+        let asked = ready.file.asked();
+        (ready, asked)
+    }
+
+    fn file(mode: u16, tick: u32) -> MemoryFile {
+        MemoryFile::new(b"hello").on_disk_with(mode, tick)
+    }
+
+    #[test]
+    fn of_files_that_keep_what_they_get_one_is_asked() {
+        let mut kept = Kept::default();
+        for (number, mode) in [0o664, 0o664, 0o644, 0o600].into_iter().enumerate() {
+            let wanted = entry(mode, 123_456_789);
+            let (ready, asked) = complete(file(mode, 1), Some(mode), &wanted, &mut kept);
+            assert_eq!(
+                (asked, ready.is_readied(&wanted)),
+                (usize::from(number == 0), true)
+            );
+            assert!(ready.is_untouched(&ready.file.stat().unwrap()));
+            assert!(
+                !ready.is_readied(&entry(mode, 1)) && !ready.is_readied(&entry(0o640, 123_456_789))
+            );
+        }
+        // More bits than any had yet.
+        let wanted = entry(0o755, 1);
+        assert_eq!(
+            complete(file(0o755, 1), Some(0o755), &wanted, &mut kept).1,
+            1
+        );
+        // A time that some file systems cannot hold.
+        let mut late = entry(0o644, 1);
+        late.mtime.sec = 1 << 33;
+        assert_eq!(complete(file(0o644, 1), Some(0o644), &late, &mut kept).1, 1);
+    }
+
+    #[test]
+    fn bits_that_were_taken_from_a_mode_are_given_back() {
+        let mut kept = Kept::default();
+        for _ in 0..3 {
+            let wanted = entry(0o664, 123_456_789);
+            let (ready, asked) = complete(file(0o644, 1), Some(0o664), &wanted, &mut kept);
+            assert_eq!((asked, ready.is_readied(&wanted)), (1, false));
+            assert_eq!(ready.file.stat().unwrap().mode, 0o664);
+        }
+        // One that was not made with it, or is to have another by now.
+        for made_with in [None, Some(0o600)] {
+            let wanted = entry(0o664, 123_456_789);
+            let (ready, asked) = complete(file(0o600, 1), made_with, &wanted, &mut kept);
+            assert_eq!((asked, ready.is_readied(&wanted)), (0, false));
+            assert_eq!(ready.file.stat().unwrap().mode, 0o664);
+        }
+    }
+
+    #[test]
+    fn where_times_are_coarse_each_file_is_asked() {
+        let mut kept = Kept::default();
+        for nsec in [0, 500_000_000, 123_456_789, 0, 1] {
+            let wanted = entry(0o644, nsec);
+            let (ready, asked) =
+                complete(file(0o644, 1_000_000_000), Some(0o644), &wanted, &mut kept);
+            assert_eq!((asked, ready.is_readied(&wanted)), (1, nsec == 0));
+        }
+    }
+
+    #[test]
+    fn what_was_written_to_or_got_another_mode_since_is_not_untouched() {
+        let wanted = entry(0o644, 5);
+        let touches: [fn(&MemoryFile); 3] = [
+            |file| file.set_len(6).unwrap(),
+            |file| file.set_mode(0o600).unwrap(),
+            |file| file.set_mtime(Timestamp { sec: 1000, nsec: 6 }).unwrap(),
+        ];
+        for touch in touches {
+            let (ready, _) = complete(file(0o644, 1), Some(0o644), &wanted, &mut Kept::default());
+            assert!(ready.is_untouched(&ready.file.stat().unwrap()));
+            touch(&ready.file);
+            assert!(!ready.is_untouched(&ready.file.stat().unwrap()));
+        }
+    }
+}

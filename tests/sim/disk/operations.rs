@@ -47,6 +47,20 @@ impl Disk for SimDisk {
         Ok(self.opened(at.place, found?, &mut state))
     }
 
+    /// A user may write to it just before, or before it is read.
+    fn open_seen(&self, at: At<'_>) -> io::Result<SimFile> {
+        let meddle = || {
+            self.changing(|state| {
+                state.meddle(at);
+                Ok(())
+            })
+        };
+        meddle()?;
+        let file = self.open(at, false)?;
+        meddle()?;
+        Ok(file)
+    }
+
     fn create(&self, at: At<'_>) -> io::Result<SimFile> {
         self.changing(|state| {
             let ino = match state.find(at) {

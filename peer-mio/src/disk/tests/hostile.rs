@@ -27,6 +27,7 @@ pub(super) fn attempt_all(disk: &impl Disk, path: &[u8]) -> Vec<(&'static str, i
             "create",
             disk.create(at).and_then(|file| file.write_all_at(0, b"in")),
         ),
+        ("open_seen", disk.open_seen(at).map(drop)),
         ("list", disk.list(at).map(drop)),
         ("read_link", disk.read_link(at).map(drop)),
         ("set_mode", disk.set_mode(at, 0o711)),
@@ -221,6 +222,12 @@ fn fifos_sockets_and_devices_are_never_opened() {
                 bench.disk.list(share(name)).unwrap_err().kind(),
                 ErrorKind::NotADirectory
             );
+            // What came in place of a file that was seen: nothing waits for it, and nothing is read of what a user sends there.
+            if name != b"device" {
+                let read = bench.disk.open_seen(share(name));
+                let read = read.and_then(|file| file.read_at(0, &mut [0; 8]));
+                read.unwrap_err();
+            }
         }
     });
 }
