@@ -178,7 +178,7 @@ fn what_had_landed_when_its_peer_was_killed_is_no_change_of_its_own() {
             // Some of more than one chunk.
             write(&cluster, 0, path.as_bytes(), &random(100 + 100 * number));
         }
-        cluster.machines[1].disk.stop_after(1250 + 15 * stop);
+        cluster.machines[1].disk.stop_after(950 + 15 * stop);
         cluster.drive_until(Duration::from_secs(5), |cluster| {
             cluster.machines[1].disk.is_stopped()
         });
