@@ -146,8 +146,8 @@ pub trait Disk: 'static {
     /// directory, may take bits of it for the group and for others away.
     fn create_new(&self, at: At<'_>, mode: u16) -> io::Result<Self::File>;
     /// Opens for reading what [`Self::stat`] has just found to be a regular file: as [`Self::open`] without `follow`, but
-    /// without looking at it again. Should something else have come to the path in between, reading may fail or give what is
-    /// of no use; so what was read counts only if [`DiskFile::stat`] says after it that it is of what was meant.
+    /// without another look at the path before. Another regular file may have come there in between, so what was read counts
+    /// only if [`DiskFile::stat`] says after it that it is of what was meant.
     fn open_seen(&self, at: At<'_>) -> io::Result<Self::File> {
         self.open(at, false)
     }

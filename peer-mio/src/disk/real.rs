@@ -122,7 +122,7 @@ impl Disk for RealDisk {
     fn open_seen(&self, at: At<'_>) -> io::Result<RealFile> {
         let (directory, name) = self.locate_below(at)?;
         let flags = OPEN | OFlags::NOFOLLOW | OFlags::RDONLY;
-        Ok(RealFile::new(open_fd(&directory, name, flags)?))
+        regular(open_fd(&directory, name, flags)?)
     }
 
     fn list_kinds(&self, at: At<'_>) -> io::Result<Vec<(Vec<u8>, Option<FileKind>)>> {

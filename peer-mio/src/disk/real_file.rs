@@ -18,7 +18,7 @@ const READ_AHEAD: u64 = 128 * 1024;
 pub struct RealFile(OwnedFd);
 
 impl RealFile {
-    /// Takes a descriptor that is known, or was just seen, to be a regular file's.
+    /// Takes a descriptor that is known to be a regular file's.
     pub(super) fn new(fd: OwnedFd) -> Self {
         Self(fd)
     }
