@@ -4,6 +4,7 @@
 mod cold;
 mod file;
 mod loss;
+mod meddling;
 mod operations;
 mod state;
 mod tree;
@@ -12,6 +13,7 @@ mod user;
 use crate::rng::Rng;
 use cold::ColdDisk;
 pub use file::SimFile;
+use meddling::{Meddled, Meddling};
 use peer_mio::disk::Place;
 use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
@@ -32,17 +34,6 @@ pub struct SimEvent {
     pub directory: bool,
 }
 
-/// What a user wrote between two operations of the peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meddled {
-    /// Below `share/`.
-    pub path: Vec<u8>,
-    /// The bytes that were there.
-    pub before: Vec<u8>,
-    /// The bytes that are there now.
-    pub after: Vec<u8>,
-}
-
 #[derive(Clone, Debug)]
 struct State {
     tree: Tree,
@@ -59,8 +50,7 @@ struct State {
     /// What of the files in `share/` and `download/` is in memory, if not everything is.
     cold: Option<ColdDisk>,
     share_gone: bool,
-    /// Permille of renames and the like within which a user writes to the same file, and their generator.
-    meddling: Option<(u64, Rng)>,
+    meddling: Option<Meddling>,
     meddled: Vec<Meddled>,
     /// Whether modes keep the peer out: it does not run as root.
     enforcing: bool,

@@ -2,8 +2,7 @@
 
 use super::tree::code::EINVAL;
 use super::tree::{Body, Ino, Tree, errno};
-use super::{Meddled, SimDisk, State};
-use crate::rng::Rng;
+use super::{SimDisk, State};
 use peer_mio::disk::{At, Place, RenameMode};
 use proto_core::index::entry::Timestamp;
 use std::collections::BTreeMap;
@@ -57,19 +56,6 @@ impl SimDisk {
         let root = state.root(Place::Download)?;
         let ino = state.tree.make(Body::File(bytes.to_vec()), 0o600);
         state.tree.set_name(root, name, Some(ino))
-    }
-
-    /// From now on a user overwrites the file that the peer is just renaming into, out of or within
-    /// `share/`, or whose attributes it sets, in so many of 1000 cases; 0: never. The length stays
-    /// the same, so that only the times tell.
-    pub fn user_meddles(&self, permille: u64, rng: Rng) {
-        self.lock().meddling = (permille > 0).then_some((permille, rng));
-    }
-
-    /// What was written so since the last call, in order.
-    #[must_use]
-    pub fn take_meddled(&self) -> Vec<Meddled> {
-        std::mem::take(&mut self.lock().meddled)
     }
 
     /// Makes a directory.
@@ -168,33 +154,6 @@ impl SimDisk {
         let mut state = self.lock();
         if let Ok(ino) = state.find(share(path)) {
             state.tree.rot(ino, at);
-        }
-    }
-}
-
-impl State {
-    /// Perhaps a user overwrites the file at a path of `share/` right now.
-    pub(super) fn meddle(&mut self, at: At<'_>) {
-        let Some((permille, rng)) = self.meddling.as_mut() else {
-            return;
-        };
-        if at.place != Place::Share || !rng.chance(*permille) {
-            return;
-        }
-        let mut after = format!("meddled {:016x}", rng.bits()).into_bytes();
-        let Ok(ino) = self.find(at) else { return };
-        let Ok(before) = self.tree.bytes(ino).map(<[u8]>::to_vec) else {
-            return;
-        };
-        after.resize(before.len().max(after.len()), b'.');
-        if self.tree.write(ino, 0, &after).is_ok() {
-            self.tell(at, true);
-            let path = at.path.to_vec();
-            self.meddled.push(Meddled {
-                path,
-                before,
-                after,
-            });
         }
     }
 }

@@ -71,7 +71,7 @@ impl Story {
                 machine.disk.enforce_modes(place.is_multiple_of(2));
             }
             if self.rng.chance(850) {
-                self.cluster.start(place);
+                self.start(place);
             }
         }
     }
@@ -93,7 +93,7 @@ impl Story {
             67..=73 => self.crash(place, false),
             74..=79 => self.crash(place, true),
             80..=89 => {
-                self.cluster.start(place);
+                self.start(place);
             }
             90..=92 => self.partition(),
             93..=94 => self.cluster.network.heal(),
@@ -108,20 +108,32 @@ impl Story {
                 }
             }
         }
-        for machine in &self.cluster.machines {
-            self.model.meddle(&machine.disk);
-        }
         self.collect_stopped();
         let pause = match self.rng.below(10) {
             0..=3 => self.rng.below(3_000),
             4..=7 => self.rng.below(300_000),
             _ => self.rng.below(8_000_000),
         };
-        self.cluster.drive(Duration::from_micros(pause));
+        self.drive(Duration::from_micros(pause));
+        self.collect_stopped();
+    }
+
+    fn drive(&mut self, time: Duration) {
+        self.cluster.drive(time);
+        self.note_meddled();
+    }
+
+    fn start(&mut self, place: usize) -> bool {
+        let started = self.cluster.start(place);
+        self.note_meddled();
+        started
+    }
+
+    /// What users wrote while peers ran came before all that is done next.
+    fn note_meddled(&mut self) {
         for machine in &self.cluster.machines {
             self.model.meddle(&machine.disk);
         }
-        self.collect_stopped();
     }
 
     fn crash(&mut self, place: usize, power: bool) {
@@ -136,7 +148,7 @@ impl Story {
             self.model.forget_lost(&self.cluster);
         }
         if self.rng.chance(700) {
-            self.cluster.start(place);
+            self.start(place);
         }
     }
 
@@ -196,7 +208,7 @@ impl Story {
         if let Some(machine) = self.cluster.machines.get(place) {
             machine.disk.fail(permille, rng);
         }
-        self.cluster.drive(Duration::from_secs(2));
+        self.drive(Duration::from_secs(2));
         let rng = self.rng.fork();
         if let Some(machine) = self.cluster.machines.get(place) {
             machine.disk.fail(0, rng);
@@ -208,7 +220,7 @@ impl Story {
         if let Some(machine) = self.cluster.machines.get(place) {
             machine.disk.set_capacity(capacity);
         }
-        self.cluster.drive(Duration::from_secs(3));
+        self.drive(Duration::from_secs(3));
         if let Some(machine) = self.cluster.machines.get(place) {
             machine.disk.set_capacity(u64::MAX);
         }
@@ -228,13 +240,13 @@ impl Story {
                 machine.disk.fail(0, rng);
                 machine.disk.go_on();
             }
-            if !self.cluster.start(place) {
+            if !self.start(place) {
                 return Err(format!("peer {place} cannot start"));
             }
         }
         self.cluster.trace(|| "all is healed".to_owned());
         // Longer than a scan interval: what no event told of is found.
-        self.cluster.drive(Duration::from_secs(70));
+        self.drive(Duration::from_secs(70));
         let settled = self.cluster.drive_until(SETTLE, Cluster::in_sync);
         let status: Vec<_> = self
             .cluster
