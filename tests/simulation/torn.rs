@@ -1,8 +1,9 @@
 //! `--durability none`: what had not reached the disk when the power was cut lands again, and is told to nobody
 //! (docs/architecture.md, "Durability").
 
-use crate::fetching::{random, write};
+use crate::fetching::{holds, random, write};
 use peer_mio::disk::Place;
+use peer_mio::jobs::hash::content_of;
 use peer_mio::peer::Flushing;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
@@ -129,5 +130,42 @@ fn a_run_that_flushes_again_settles_what_one_left_that_did_not() {
         assert!(cluster.start(1));
         assert!(cluster.drive_until(Duration::from_secs(60), Cluster::in_sync));
         assert_eq!(trees(&cluster)[0], trees(&cluster)[1], "seed {seed}");
+    }
+}
+
+#[test]
+fn what_nobody_has_any_more_makes_way_for_what_somebody_has() {
+    let (one, other) = (random(5_000), random(5_001));
+    // The greater content wins while nothing else tells the two apart.
+    let (winner, loser) = if content_of(&one) > content_of(&other) {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    let mut cluster = Cluster::new(3, &mut Rng::new(1));
+    cluster.flushing = Flushing::Never;
+    assert!(cluster.start(0) && cluster.start(2));
+    write(&cluster, 2, b"f", &winner);
+    assert!(cluster.drive_until(Duration::from_secs(30), |cluster| {
+        holds(cluster, 0, b"f", &winner)
+    }));
+    cluster.drive(Duration::from_secs(5));
+    cluster.crash(2, false);
+    cluster.crash(0, true);
+    let _ = cluster.machines[0].disk.user_remove_all(b"f");
+    write(&cluster, 1, b"f", &loser);
+    assert!(cluster.start(1));
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(Duration::from_secs(30), |cluster| {
+        holds(cluster, 0, b"f", &loser)
+    }));
+    // Whoever has it after all brings it back, and both are kept.
+    assert!(cluster.start(2));
+    assert!(cluster.drive_until(Duration::from_secs(30), |cluster| {
+        cluster.in_sync() && (0..3).all(|place| holds(cluster, place, b"f", &winner))
+    }));
+    for tree in trees(&cluster) {
+        let is_loser = |node: &Node| matches!(node, Node::File(_, _, bytes) if *bytes == loser);
+        assert!(tree.values().any(is_loser), "{tree:?}");
     }
 }

@@ -168,7 +168,8 @@ impl<D: Disk> Peer<D> {
     }
 
     /// What is pending at a path, unless this entry contains it, or who told of it tells another one now: that
-    /// may lose against ours, and nobody may have the content any more.
+    /// may lose against ours, and nobody may have the content any more. So it is with what a power cut took and nobody
+    /// has told of since: who has it still, settles which of the two wins.
     fn drop_superseded(
         &mut self,
         path: &[u8],
@@ -177,8 +178,11 @@ impl<D: Disk> Peer<D> {
     ) -> Result<Option<Pending>, StoreError> {
         let pending = self.store.pending(path)?;
         let superseded = pending.as_ref().is_some_and(|pending| {
-            pending.told_by == told_by
-                || told.entry.version.compare(&pending.entry.version) == Order::After
+            match told.entry.version.compare(&pending.entry.version) {
+                Order::After => true,
+                Order::Concurrent if pending.told_by == IndexId::NOBODY => true,
+                _ => pending.told_by == told_by,
+            }
         });
         if !superseded {
             return Ok(pending);
