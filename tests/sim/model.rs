@@ -4,6 +4,7 @@
 use crate::cluster::Cluster;
 use crate::disk::{Node, SimDisk};
 use peer_mio::disk::Place;
+use peer_mio::jobs::hash::content_of;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The users' account.
@@ -55,6 +56,23 @@ impl Model {
         }
     }
 
+    /// What the trash of a full disk gave up may have been the last copy of it (docs/operations.md, "Trash").
+    pub fn forget_made_room(&mut self, cluster: &Cluster) {
+        let machines = cluster.machines.iter();
+        let gone: Vec<_> = machines
+            .flat_map(|machine| machine.disk.take_made_room())
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        let found = everything(cluster);
+        for bytes in gone {
+            if !found.contains(&bytes) {
+                self.live.remove(&bytes);
+            }
+        }
+    }
+
     /// After a power cut: what was only on that disk and not flushed is nobody's fault.
     pub fn forget_lost(&mut self, cluster: &Cluster) {
         let found = everything(cluster);
@@ -69,8 +87,11 @@ impl Model {
             .live
             .iter()
             .filter(|(bytes, _)| !found.contains(*bytes));
-        lost.map(|(bytes, what)| format!("{what}: {} bytes", bytes.len()))
-            .collect()
+        lost.map(|(bytes, what)| {
+            let (content, _) = content_of(bytes);
+            format!("{what}: {} bytes of content {content}", bytes.len())
+        })
+        .collect()
     }
 }
 

@@ -52,6 +52,7 @@ struct State {
     share_gone: bool,
     meddling: Option<Meddling>,
     meddled: Vec<Meddled>,
+    made_room: Vec<Vec<u8>>,
     /// Whether modes keep the peer out: it does not run as root.
     enforcing: bool,
     /// Whether it is the peer who does something now.
@@ -127,6 +128,7 @@ impl SimDisk {
             share_gone: false,
             meddling: None,
             meddled: Vec::new(),
+            made_room: Vec::new(),
             enforcing: false,
             acting: false,
             copied: 0,
@@ -273,6 +275,12 @@ impl SimDisk {
     /// Bytes that all files may have.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().tree.capacity = bytes;
+    }
+
+    /// The contents that went from the trash while the disk was small, since the last call.
+    #[must_use]
+    pub fn take_made_room(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.lock().made_room)
     }
 
     /// Directories of `share/` that the peer has listed so far.

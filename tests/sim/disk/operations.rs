@@ -129,7 +129,10 @@ impl Disk for SimDisk {
     }
 
     fn remove_file(&self, at: At<'_>) -> io::Result<()> {
-        self.changing(|state| state.remove(at, false))
+        self.changing(|state| {
+            state.note_made_room(at);
+            state.remove(at, false)
+        })
     }
 
     fn make_symlink(&self, target: &[u8], at: At<'_>) -> io::Result<()> {

@@ -84,6 +84,17 @@ impl State {
         Ok(ino)
     }
 
+    /// What the trash of a full disk gives up is noted: nobody promised to keep it.
+    pub(super) fn note_made_room(&mut self, at: At<'_>) {
+        if at.place != Place::Trash || self.tree.capacity == u64::MAX {
+            return;
+        }
+        let bytes = self.find(at).and_then(|ino| self.tree.bytes(ino));
+        if let Ok(bytes) = bytes.map(<[u8]>::to_vec) {
+            self.made_room.push(bytes);
+        }
+    }
+
     pub(super) fn remove(&mut self, at: At<'_>, directory_wanted: bool) -> io::Result<()> {
         let (directory, name) = self.parent(at)?;
         let ino = self

@@ -221,6 +221,7 @@ impl Story {
             machine.disk.set_capacity(capacity);
         }
         self.drive(Duration::from_secs(3));
+        self.model.forget_made_room(&self.cluster);
         if let Some(machine) = self.cluster.machines.get(place) {
             machine.disk.set_capacity(u64::MAX);
         }
