@@ -97,6 +97,49 @@ fn a_machine_that_goes_back_to_a_snapshot_catches_up_without_a_conflict() {
     assert_ne!(index_id(&cluster, 0), before);
 }
 
+/// The first machine goes back to before it wrote a new version of a file, once others know of it and so many bytes came.
+fn goes_back_while_others_fetch(until: u64) {
+    let mut cluster = three();
+    let snapshot = cluster.machines[0].disk.snapshot();
+    let source = cluster.machines[0].address;
+    cluster.network.uplink_of = Some((source, 100_000));
+    let sent = cluster.network.bytes;
+    let numbers: Vec<String> = (0..200_000).map(|number| format!("{number:x}")).collect();
+    write(&cluster, 0, "f1", &numbers.concat());
+    assert!(cluster.drive_until(SETTLE, |cluster| {
+        let knows = |place: usize| pending(cluster, place) > 0;
+        knows(1) && knows(2) && cluster.network.bytes - sent >= until
+    }));
+    cluster.crash(0, false);
+    cluster.network.uplink_of = None;
+    cluster.machines[0].disk = snapshot;
+    cluster.drive(Duration::from_secs(100));
+    // Nothing is given up while the one who told of it is away.
+    assert_eq!((pending(&cluster, 1), pending(&cluster, 2)), (1, 1));
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(SETTLE, Cluster::in_sync));
+    assert_eq!(text(&texts(&cluster), "f1"), "first");
+    // All still hear of one another.
+    write(&cluster, 1, "f1", "second");
+    settle(&mut cluster);
+    assert_eq!(text(&texts(&cluster), "f1"), "second");
+}
+
+fn pending(cluster: &Cluster, place: usize) -> u64 {
+    let peer = cluster.machines[place].peer.as_ref();
+    peer.map_or(0, |peer| peer.status().pending)
+}
+
+#[test]
+fn what_nobody_has_any_more_is_not_waited_for() {
+    goes_back_while_others_fetch(0);
+}
+
+#[test]
+fn what_nobody_has_all_of_any_more_is_not_waited_for() {
+    goes_back_while_others_fetch(300_000);
+}
+
 #[test]
 fn what_was_changed_after_going_back_is_told_and_conflicts_with_what_was_lost() {
     let mut cluster = three();

@@ -4,6 +4,7 @@
 //! A driver calls [`Peer::handle_datagrams`], [`Peer::handle_change`] and [`Peer::work`], drains
 //! [`Peer::poll_transmit`], and waits until [`Peer::next_wake`].
 
+mod abandoned;
 mod act;
 pub mod assembly;
 mod backlog;

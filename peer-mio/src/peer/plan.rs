@@ -165,7 +165,7 @@ impl<D: Disk> Peer<D> {
             self.plan.begin();
         }
         if self.plan.pass == Pass::Idle && std::mem::take(&mut self.plan.changed) {
-            self.forget_failures();
+            self.end_failures(now);
         }
         if !self.has_to_walk() || !self.is_scanned() {
             return false;
@@ -404,9 +404,10 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// What was said of paths that are not pending any more is over.
-    fn forget_failures(&mut self) {
-        if let Err(error) = self.forget_fetched() {
+    /// What nobody has any more is not waited for, and what was said of paths that are not pending any more is over.
+    fn end_failures(&mut self, now: Now) {
+        let ended = self.drop_abandoned(now);
+        if let Err(error) = ended.and_then(|()| self.forget_fetched()) {
             self.store_failed(&error);
         }
     }

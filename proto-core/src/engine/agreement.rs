@@ -18,6 +18,13 @@ impl<K: CipherKey> Engine<K> {
             .all(|remote| remote.in_sync_with(self.config.session.index_id, self.own.sequence))
     }
 
+    /// Whether every configured peer is connected.
+    #[must_use]
+    pub fn are_all_connected(&self) -> bool {
+        let mut others = self.remotes.iter().flatten();
+        others.all(|remote| remote.is_self() || remote.is_connected())
+    }
+
     /// Whether the journals of all connected peers have been read as far as they told of them.
     #[must_use]
     pub fn is_caught_up(&self) -> bool {

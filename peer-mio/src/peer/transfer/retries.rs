@@ -43,6 +43,8 @@ struct Retry {
     content: ContentId,
     cause: Cause,
     failures: u32,
+    /// Of the first failure of this content.
+    since: Instant,
     failed_at: Instant,
     not_before: Instant,
     /// Who sent bytes that do not verify, the last time.
@@ -62,6 +64,7 @@ impl Retries {
             content,
             cause: Cause::Gone,
             failures: 0,
+            since: now,
             failed_at: now,
             not_before: Instant::ZERO,
             wrong: PeerSet::EMPTY,
@@ -80,17 +83,16 @@ impl Retries {
 
     fn failed(&mut self, now: Instant, path: &[u8], content: ContentId, cause: Cause) {
         self.make_room(path);
-        let failures = self
-            .paths
-            .get(path)
-            .filter(|retry| retry.content == content)
-            .map_or(0, |retry| retry.failures);
+        let before = self.paths.get(path);
+        let before = before.filter(|retry| retry.content == content);
+        let (failures, since) = before.map_or((0, now), |retry| (retry.failures, retry.since));
         self.paths.insert(
             path.to_vec(),
             Retry {
                 content,
                 cause,
                 failures: failures.saturating_add(1),
+                since,
                 failed_at: now,
                 not_before: now + FIRST_PAUSE * (1 << failures.min(DOUBLINGS)),
                 wrong: PeerSet::EMPTY,
@@ -104,6 +106,13 @@ impl Retries {
         let retry = self.paths.get(path)?;
         (retry.content == content && now < retry.not_before)
             .then_some((retry.not_before, retry.cause))
+    }
+
+    /// Whether something that nobody has is waited for so long.
+    #[must_use]
+    pub fn waits_since(&self, now: Instant, long: Duration) -> bool {
+        let mut all = self.paths.values();
+        all.any(|it| it.cause == Cause::Gone && now.saturating_since(it.since) >= long)
     }
 
     /// Who sent wrong bytes when it failed.
