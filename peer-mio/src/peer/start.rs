@@ -91,6 +91,7 @@ impl<D: Disk> Peer<D> {
         let mut entropy = Entropy::new(&config.seed);
         let fresh = IndexId(entropy.u64().max(1));
         let (mut store, new_index) = open_store(&disk, fresh)?;
+        let begun = store.sequence();
         guard_index(&disk, &mut store, fresh)?;
         let spare_id = IndexId(entropy.u64().max(1));
         let run = recheck::this_run(&disk, &mut store, entropy.u32())?;
@@ -124,6 +125,7 @@ impl<D: Disk> Peer<D> {
             session,
             receive_buffer: config.receive_buffer,
             datagram: config.datagram,
+            begun,
             limits: config.limits,
         };
         let mut engine = Box::new(Engine::new(engine_config, entropy));

@@ -213,9 +213,10 @@ impl Store {
         self.set_meta(AGREED_KEY, &agreed.to_be_bytes())
     }
 
-    /// Writes another id, of which nobody has read anything. What is held in memory stays.
+    /// Writes another id, of which nobody has read anything and which has read nothing. What is held in memory stays.
     pub(super) fn set_index_id(&mut self, id: IndexId) -> Result<(), StoreError> {
         self.set_meta(INDEX_KEY, &id.0.to_be_bytes())?;
+        self.change(|changing| Ok(changing.table(Table::Cursors)?.retain(|_, _| false)?))?;
         self.set_agreed(0)
     }
 

@@ -17,6 +17,7 @@ mod drafts;
 mod event;
 mod journals;
 mod poll_event;
+mod readers;
 mod receive;
 mod remote;
 mod sources;
@@ -37,8 +38,9 @@ pub use config::{Config, Limits, Own};
 use demand::Demand;
 use drafts::Drafts;
 pub use event::Event;
+use readers::Readers;
 pub use receive::Delivery;
-pub use remote::PeerStatus;
+use remote::PeerStatus;
 use remote::Remote;
 pub use trouble::Trouble;
 
@@ -70,6 +72,7 @@ pub struct Engine<K = PureRust> {
     /// Who may be asked for one more chunk, as long as nothing has happened since.
     askable: Option<(Instant, Sources)>,
     own: Own,
+    readers: Readers,
     up: Option<Limit>,
     down: Option<Limit>,
     /// Whose turn it is to send.
@@ -87,6 +90,7 @@ impl<K: CipherKey> Engine<K> {
         Self {
             up: config.limits.up.map(Limit::new),
             down: config.limits.down.map(Limit::new),
+            readers: Readers::new(config.begun),
             config,
             entropy,
             remotes: core::array::from_fn(|_| None),

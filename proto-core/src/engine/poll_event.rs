@@ -99,6 +99,9 @@ impl<K: CipherKey> Engine<K> {
             // It may be another index that comes next to this address.
             piece.ended = true;
         }
+        if let Some(reader) = remote.reader {
+            self.readers.note(reader, self.own.sequence);
+        }
         remote.forget_connection();
         self.demand.forget(peer);
         self.forget_source(peer);

@@ -1,7 +1,6 @@
 //! What comes in: one datagram from one configured peer.
 
 use super::Engine;
-use super::Trouble;
 use super::remote::Announced;
 use crate::boundary::{Arrival, Mark, PeerSlot};
 use crate::content::ContentId;
@@ -15,6 +14,7 @@ use crate::wire::block::Block;
 use crate::wire::draft::Draft;
 use crate::wire::page::Page;
 use crate::wire::refuse::{Refuse, RefuseReason};
+use crate::wire::request::Request;
 use crate::wire::{Message, ObjectId};
 
 /// What a datagram brought for the driver, borrowing the datagram.
@@ -86,8 +86,7 @@ impl<K: CipherKey> Engine<K> {
         match message {
             Message::Announce(announce) => self.handle_announce(now, peer, &announce),
             Message::Request(request) => {
-                remote.serve.request(&request);
-                self.demand.note(now, peer, &request);
+                self.handle_request(now, peer, &request);
                 None
             }
             Message::Block(block, payload) => {
@@ -124,6 +123,19 @@ impl<K: CipherKey> Engine<K> {
         }
     }
 
+    fn handle_request(&mut self, now: Instant, peer: PeerSlot, request: &Request<'_>) {
+        if request.object() == ObjectId::Journal(self.config.session.index_id) {
+            let mut pages = request.items();
+            if pages.any(|page| self.knows_what_was_lost(peer, page.start)) {
+                return;
+            }
+        }
+        if let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) {
+            remote.serve.request(request);
+            self.demand.note(now, peer, request);
+        }
+    }
+
     fn handle_announce<'a>(
         &mut self,
         now: Instant,
@@ -155,12 +167,12 @@ impl<K: CipherKey> Engine<K> {
             bridge: announce.bridge,
             leads: announce.leads,
         });
-        if remote.has_seen(self.config.session.index_id) > self.own.sequence {
-            remote.troubles.note(Trouble::IndexWentBack);
-            // It may tell of what we did and do not know of.
+        let (read, cursor) = (remote.has_seen(self.config.session.index_id), remote.cursor);
+        // It may tell of what we did and do not know of.
+        if self.knows_what_was_lost(peer, read) {
             return None;
         }
-        let cursor = remote.cursor?;
+        let cursor = cursor?;
         let page = Page::parse(announce.page).ok().filter(|page| {
             page.index_id == announce.index_id && page.after <= cursor && page.through > cursor
         });

@@ -52,6 +52,8 @@ pub(super) struct Remote<K> {
     /// Whether it wants BLOCKs that say ECT(0).
     pub ecn: bool,
     pub announced: Option<Announced>,
+    /// The index that may read our journal over this connection.
+    pub reader: Option<IndexId>,
     /// How far we have read its journal.
     pub cursor: Option<Sequence>,
     /// The page being read.
@@ -135,6 +137,7 @@ impl<K: CipherKey> Remote<K> {
             paddings: 0,
             ecn: false,
             announced: None,
+            reader: None,
             cursor: None,
             journal: None,
             reading: Reading::new(),
@@ -212,6 +215,7 @@ impl<K: CipherKey> Remote<K> {
         self.probes.clear();
         self.ecn = false;
         self.announced = None;
+        self.reader = None;
         self.cursor = None;
         self.journal = None;
         self.reading = Reading::new();

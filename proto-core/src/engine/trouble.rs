@@ -13,7 +13,7 @@ pub enum Trouble {
     /// Another program there has our index id: one of the two indexes is a copy. Begin a new id
     /// (docs/architecture.md, section 2).
     IndexCopied,
-    /// It has read more of our journal than there is: our index went back to an older state. Begin a
+    /// It has read more of our journal than it can have: our index went back to an older state. Begin a
     /// new id.
     IndexWentBack,
 }

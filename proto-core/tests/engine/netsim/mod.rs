@@ -97,7 +97,7 @@ impl Sim {
         sim
     }
 
-    fn engine(&self, index: IndexId, host: usize, boot: u32) -> Box<Engine> {
+    fn engine(&self, index: IndexId, host: usize, boot: u32, begun: u64) -> Box<Engine> {
         let config = Config {
             session: SessionConfig {
                 key: KEY,
@@ -107,6 +107,7 @@ impl Sim {
             },
             receive_buffer: self.receive_buffer,
             datagram: self.datagram,
+            begun,
             limits: self.limits,
         };
         Box::new(Engine::new(config, entropy(self.seed, host, boot)))
@@ -115,7 +116,7 @@ impl Sim {
     /// Adds a host with these nodes as configured peers; its number.
     pub fn add_host(&mut self, peers: impl IntoIterator<Item = usize>) -> usize {
         let host = self.nodes.len();
-        let mut engine = self.engine(index_of(host), host, 1);
+        let mut engine = self.engine(index_of(host), host, 1, 0);
         for peer in peers {
             assert!(engine.add_peer(slot(peer), self.now, None));
         }
@@ -213,8 +214,8 @@ impl Sim {
     /// Starts a host that was killed; its library and cursors are as they were.
     pub fn restart(&mut self, host: usize, peers: &[usize]) {
         let boot = self.host(host).boot + 1;
-        let index = self.host(host).library.index;
-        let mut engine = self.engine(index, host, boot);
+        let (index, begun) = (self.host(host).library.index, self.host(host).own.sequence);
+        let mut engine = self.engine(index, host, boot, begun);
         for peer in peers {
             assert!(engine.add_peer(slot(*peer), self.now, None));
         }
