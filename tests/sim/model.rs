@@ -73,7 +73,7 @@ impl Model {
         }
     }
 
-    /// After a power cut: what was only on that disk and not flushed is nobody's fault.
+    /// After a power cut, or on a machine that goes back: what was only on that disk and not flushed, or newer, is nobody's fault.
     pub fn forget_lost(&mut self, cluster: &Cluster) {
         let found = everything(cluster);
         self.live.retain(|bytes, _| found.contains(bytes));

@@ -170,6 +170,40 @@ fn what_was_changed_after_going_back_is_told_and_conflicts_with_what_was_lost() 
 }
 
 #[test]
+fn what_is_new_after_going_back_comes_to_those_who_had_read_further() {
+    for lives in 1..4 {
+        let mut cluster = three();
+        let snapshot = cluster.machines[0].disk.snapshot();
+        write(&cluster, 0, "lost", "later");
+        settle(&mut cluster);
+        for place in 0..3 {
+            cluster.crash(place, false);
+        }
+        for place in [1, 2] {
+            cluster.machines[place]
+                .disk
+                .user_remove_all(b"lost")
+                .unwrap();
+        }
+        cluster.machines[0].disk = snapshot;
+        // Counted as what was lost, and more, before anybody is met.
+        for life in 0..lives {
+            assert!(cluster.start(0));
+            for number in 0..3 {
+                write(&cluster, 0, &format!("new {life} {number}"), "new");
+            }
+            cluster.drive(Duration::from_secs(3));
+            cluster.crash(0, false);
+        }
+        for place in 0..3 {
+            assert!(cluster.start(place));
+        }
+        settle(&mut cluster);
+        assert_eq!(texts(&cluster).len(), 11 + 3 * lives, "{lives} lives");
+    }
+}
+
+#[test]
 fn an_index_that_went_back_and_wrote_more_than_it_had_lost_is_found_out() {
     let mut cluster = three();
     let before = index_id(&cluster, 0);

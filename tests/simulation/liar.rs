@@ -242,7 +242,7 @@ impl<S: Shelf> Liar<S> {
             },
             receive_buffer: 1_000_000,
             datagram: 1200,
-            begun: 0,
+            told: 0,
             limits: Limits::default(),
         };
         let seed = [u8::try_from(place).unwrap() + 1; 32];

@@ -5,6 +5,7 @@ use super::hashing::Lane;
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::{Durability, StoreError};
+use proto_core::index::entry::Sequence;
 use proto_core::time::{Duration, Instant};
 
 /// Local changes since the last commit.
@@ -151,13 +152,31 @@ impl<D: Disk> Peer<D> {
     }
 
     fn commit_fingerprints(&mut self) {
-        match self.store.commit(Durability::Eventual) {
+        match self.commit_store(Durability::Eventual) {
             Ok(()) => {
                 self.changes.fingerprints = false;
                 self.changes.since = None;
             }
             Err(error) => self.store_failed(&error),
         }
+    }
+
+    /// Commits, and with it that whoever is connected may read all of our journal from now on.
+    pub(super) fn commit_store(&mut self, durability: Durability) -> Result<(), StoreError> {
+        let newest = self.store.sequence();
+        let may_be_read = self.renewal.is_none() && self.engine.is_any_connected();
+        let told = if may_be_read { newest } else { self.told };
+        if told != self.told {
+            self.store.set_told(told)?;
+        }
+        self.store.commit(durability)?;
+        self.told = told;
+        Ok(())
+    }
+
+    /// How far others may read our journal now.
+    pub(super) fn readable(&self) -> Sequence {
+        self.committed.min(self.told)
     }
 
     pub(super) fn commit_changes(&mut self, durability: Durability) -> bool {
@@ -167,7 +186,7 @@ impl<D: Disk> Peer<D> {
         }
         let committed = self
             .note_agreed()
-            .and_then(|()| self.store.commit(durability));
+            .and_then(|()| self.commit_store(durability));
         match committed {
             Ok(()) => {
                 let full = self.changes.is_full();

@@ -160,6 +160,8 @@ pub struct Peer<D: Disk> {
     forget_below: (u64, Instant),
     /// How far all peers have read our journal, as the store knows it.
     agreed: Sequence,
+    /// Up to which sequence somebody may have read our journal, as was committed.
+    told: Sequence,
     /// Our index is to take a new id; changes of ours up to this sequence stay.
     renewal: Option<Sequence>,
     /// It has done so.
@@ -252,6 +254,7 @@ impl<D: Disk> Peer<D> {
 
     /// Builds datagrams for one peer into `buffer`: where they go, how many bytes, and the length of each.
     pub fn poll_transmit(&mut self, now: Now, buffer: &mut [u8]) -> Option<(SocketAddr, Transmit)> {
+        let readable = self.readable();
         let mut serving = Serving {
             disk: &self.disk,
             store: &self.store,
@@ -262,7 +265,7 @@ impl<D: Disk> Peer<D> {
             drafts: &self.drafts,
             unflushed: &self.unflushed,
             recheck: &self.recheck,
-            committed: self.committed,
+            readable,
         };
         let transmit = self.engine.poll_transmit(now.mono, buffer, &mut serving)?;
         Some((*self.config.peers.get(transmit.peer.place())?, transmit))

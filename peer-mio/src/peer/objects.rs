@@ -38,8 +38,8 @@ pub struct Serving<'a, D: Disk> {
     pub served: &'a mut Served<D::File>,
     /// Bundles of our small files.
     pub zips: &'a mut Zips<D::File>,
-    /// Nothing newer is told: it is not durable yet.
-    pub committed: u64,
+    /// Nothing newer is told: it is not durable yet, or not that it may be read.
+    pub readable: u64,
 }
 
 impl<D: Disk> Objects for Serving<'_, D> {
@@ -169,7 +169,7 @@ impl<D: Disk> Serving<'_, D> {
             }
             ObjectId::Journal(index) if index == self.store.index_id() => {
                 let bytes = &mut self.served.piece.bytes;
-                match journal::build_page(self.store, start, self.committed, length, bytes) {
+                match journal::build_page(self.store, start, self.readable, length, bytes) {
                     Ok(()) => Read::Ready(bytes.len()),
                     Err(error) => {
                         log::warn!("journal page after {start}: {error}");

@@ -91,7 +91,7 @@ impl<D: Disk> Peer<D> {
         self.engine.set_own(
             now.mono,
             Own {
-                sequence: self.committed,
+                sequence: self.readable(),
                 pending,
                 busy: self.is_busy() || self.errors.any_unread(),
                 bridge: self.bridge.number,

@@ -91,8 +91,8 @@ impl<D: Disk> Peer<D> {
         let mut entropy = Entropy::new(&config.seed);
         let fresh = IndexId(entropy.u64().max(1));
         let (mut store, new_index) = open_store(&disk, fresh)?;
-        let begun = store.sequence();
         guard_index(&disk, &mut store, fresh)?;
+        let told = store.told()?;
         let spare_id = IndexId(entropy.u64().max(1));
         let run = recheck::this_run(&disk, &mut store, entropy.u32())?;
         guard_share(&disk, &mut store)?;
@@ -125,7 +125,7 @@ impl<D: Disk> Peer<D> {
             session,
             receive_buffer: config.receive_buffer,
             datagram: config.datagram,
-            begun,
+            told,
             limits: config.limits,
         };
         let mut engine = Box::new(Engine::new(engine_config, entropy));
@@ -175,6 +175,7 @@ impl<D: Disk> Peer<D> {
             housekeeping_at: now.mono + HOUSEKEEPING,
             forget_below: (0, now.mono),
             agreed: 0,
+            told,
             renewal: None,
             renewed: false,
             spare_id,

@@ -14,6 +14,7 @@ const LAYOUT_KEY: &str = "layout";
 const INDEX_KEY: &str = "index id";
 const COUNTERS_KEY: &str = "counters";
 const AGREED_KEY: &str = "agreed";
+const TOLD_KEY: &str = "told";
 
 /// What is counted rather than searched for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -199,10 +200,12 @@ impl Store {
     /// # Errors
     /// Those of the disk.
     pub fn agreed(&self) -> Result<Sequence, StoreError> {
-        let bytes = self
-            .meta(AGREED_KEY)?
-            .and_then(|bytes| bytes.try_into().ok());
-        Ok(bytes.map_or(0, u64::from_be_bytes))
+        Ok(self.sequence_of(AGREED_KEY)?.unwrap_or(0))
+    }
+
+    fn sequence_of(&self, name: &str) -> Result<Option<Sequence>, StoreError> {
+        let bytes = self.meta(name)?.and_then(|bytes| bytes.try_into().ok());
+        Ok(bytes.map(u64::from_be_bytes))
     }
 
     /// Every configured peer has read our journal up to this sequence.
@@ -213,11 +216,28 @@ impl Store {
         self.set_meta(AGREED_KEY, &agreed.to_be_bytes())
     }
 
+    /// Up to which sequence somebody may have read our journal (docs/architecture.md, section 2).
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn told(&self) -> Result<Sequence, StoreError> {
+        Ok(self.sequence_of(TOLD_KEY)?.unwrap_or(self.sequence()))
+    }
+
+    /// Somebody may read our journal up to this sequence.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn set_told(&mut self, told: Sequence) -> Result<(), StoreError> {
+        self.set_meta(TOLD_KEY, &told.to_be_bytes())
+    }
+
     /// Writes another id, of which nobody has read anything and which has read nothing. What is held in memory stays.
     pub(super) fn set_index_id(&mut self, id: IndexId) -> Result<(), StoreError> {
         self.set_meta(INDEX_KEY, &id.0.to_be_bytes())?;
         self.change(|changing| Ok(changing.table(Table::Cursors)?.retain(|_, _| false)?))?;
-        self.set_agreed(0)
+        self.set_agreed(0)?;
+        self.set_told(0)
     }
 
     /// The value of this name.

@@ -13,8 +13,8 @@ pub struct Config {
     /// Bytes of UDP payload of the longest datagrams to ask for, [`crate::limits::MIN_DATAGRAM`] to
     /// [`crate::limits::MAX_DATAGRAM`]; how long they are, the path decides.
     pub datagram: usize,
-    /// Newest sequence of our index when this life of the program began.
-    pub begun: Sequence,
+    /// Up to which sequence somebody may have read our journal in earlier lives of the program.
+    pub told: Sequence,
     /// What the user allows.
     pub limits: Limits,
 }

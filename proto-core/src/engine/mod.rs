@@ -90,7 +90,7 @@ impl<K: CipherKey> Engine<K> {
         Self {
             up: config.limits.up.map(Limit::new),
             down: config.limits.down.map(Limit::new),
-            readers: Readers::new(config.begun),
+            readers: Readers::new(config.told),
             config,
             entropy,
             remotes: core::array::from_fn(|_| None),

@@ -15,7 +15,7 @@ const MOST: usize = 2 * MAX_PEERS;
 /// How far each index may have read, in this life of our program and in those before.
 #[derive(Debug)]
 pub(super) struct Readers {
-    /// In the lives before: what they committed is what was there when this one began.
+    /// In the lives before.
     before: Sequence,
     now: LinearMap<IndexId, Sequence, MOST>,
     forgot: bool,

@@ -51,7 +51,7 @@ fn engine(number: u8) -> Engine {
         session,
         receive_buffer: 1 << 20,
         datagram: 1200,
-        begun: 0,
+        told: 0,
         limits: Limits::default(),
     };
     Engine::new(config, Entropy::new(&[number; 32]))

@@ -4,12 +4,14 @@
 mod users;
 
 use crate::cluster::Cluster;
+use crate::disk::SimDisk;
 use crate::model::{Model, difference};
 use crate::network::Weather;
 use crate::rng::Rng;
 use peer_mio::disk::Place;
 use peer_mio::peer::Flushing;
 use proto_core::time::Duration;
+use std::collections::BTreeMap;
 
 /// Simulated time within which all must be the same at the end.
 const SETTLE: Duration = Duration::from_secs(600);
@@ -20,6 +22,8 @@ struct Story {
     cluster: Cluster,
     model: Model,
     written: u64,
+    /// Of some machines.
+    snapshots: BTreeMap<usize, SimDisk>,
 }
 
 /// Plays a seed.
@@ -40,6 +44,7 @@ pub fn play(seed: u64) -> Result<(), String> {
         cluster,
         model: Model::default(),
         written: 0,
+        snapshots: BTreeMap::new(),
     };
     story.begin();
     let steps = 10 + story.rng.below(40);
@@ -95,7 +100,8 @@ impl Story {
             80..=89 => {
                 self.start(place);
             }
-            90..=92 => self.partition(),
+            90..=91 => self.partition(),
+            92 => self.snapshot(place),
             93..=94 => self.cluster.network.heal(),
             95 => self.jump_clock(place),
             96 => self.stop_soon(place),
@@ -147,6 +153,28 @@ impl Story {
         if power {
             self.model.forget_lost(&self.cluster);
         }
+        if self.rng.chance(700) {
+            self.start(place);
+        }
+    }
+
+    /// The machine goes back to a snapshot, or one is made.
+    fn snapshot(&mut self, place: usize) {
+        let kept = self.snapshots.remove(&place);
+        let Some(machine) = self.cluster.machines.get_mut(place) else {
+            return;
+        };
+        let Some(disk) = kept else {
+            self.snapshots.insert(place, machine.disk.snapshot());
+            return;
+        };
+        self.cluster
+            .trace(|| format!("machine {place}: back to a snapshot"));
+        self.cluster.crash(place, false);
+        if let Some(machine) = self.cluster.machines.get_mut(place) {
+            machine.disk = disk;
+        }
+        self.model.forget_lost(&self.cluster);
         if self.rng.chance(700) {
             self.start(place);
         }

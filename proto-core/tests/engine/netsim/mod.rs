@@ -97,7 +97,7 @@ impl Sim {
         sim
     }
 
-    fn engine(&self, index: IndexId, host: usize, boot: u32, begun: u64) -> Box<Engine> {
+    fn engine(&self, index: IndexId, host: usize, boot: u32, told: u64) -> Box<Engine> {
         let config = Config {
             session: SessionConfig {
                 key: KEY,
@@ -107,7 +107,7 @@ impl Sim {
             },
             receive_buffer: self.receive_buffer,
             datagram: self.datagram,
-            begun,
+            told,
             limits: self.limits,
         };
         Box::new(Engine::new(config, entropy(self.seed, host, boot)))
@@ -214,8 +214,8 @@ impl Sim {
     /// Starts a host that was killed; its library and cursors are as they were.
     pub fn restart(&mut self, host: usize, peers: &[usize]) {
         let boot = self.host(host).boot + 1;
-        let (index, begun) = (self.host(host).library.index, self.host(host).own.sequence);
-        let mut engine = self.engine(index, host, boot, begun);
+        let (index, told) = (self.host(host).library.index, self.host(host).own.sequence);
+        let mut engine = self.engine(index, host, boot, told);
         for peer in peers {
             assert!(engine.add_peer(slot(*peer), self.now, None));
         }
