@@ -5,6 +5,7 @@ use peer_mio::disk::{At, Disk, DiskFile, Place};
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
 use sim::disk::Node;
+use std::collections::BTreeSet;
 
 const FILES: u64 = 100;
 
@@ -45,6 +46,25 @@ fn sync(cluster: &mut Cluster, bound: Duration) -> bool {
     }));
     assert!(files(cluster, 0) == files(cluster, 1), "other bytes");
     seen
+}
+
+#[test]
+fn small_files_are_made_with_their_modes_only_where_nobody_else_gets_at_them() {
+    for (folder, made_with) in [
+        (0o700, 0o644),
+        (0o755, 0o600),
+        (0o711, 0o600),
+        (0o710, 0o600),
+    ] {
+        let mut cluster = cluster(2, Duration::from_millis(5));
+        cluster.crash(1, false);
+        let disk = cluster.machines[1].disk.handle();
+        disk.chmod_download(folder).unwrap();
+        assert!(cluster.start(1));
+        write_many(&cluster);
+        sync(&mut cluster, Duration::from_secs(60));
+        assert_eq!(disk.made_with(), BTreeSet::from([made_with]), "{folder:o}");
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl RealDisk {
             .map_err(|errno| explain(errno, "cannot open the folder", directory))?;
         let full = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_path_buf());
         let (share, made_share) = folder(&base, "share", 0o777, &full)?;
-        let (download, _) = folder(&base, "download", 0o777, &full)?;
+        let (download, _) = folder(&base, "download", 0o700, &full)?;
         let (zip, _) = folder(&base, "zip", 0o777, &full)?;
         let (state, _) = folder(&base, ".tinypeer", 0o700, &full)?;
         let (trash, _) = folder(&state, "trash", 0o700, &full.join(".tinypeer"))?;

@@ -118,6 +118,8 @@ pub struct Peer<D: Disk> {
     engine: Box<Engine<FastKey>>,
     watch: WatchDirectory,
     served: Served<D::File>,
+    /// Whether nobody else gets at what is in `download/`.
+    private_downloads: bool,
     assembly: Assembly,
     decoder: Decoder,
     uses: Uses,

@@ -138,7 +138,8 @@ impl ScanSink for Findings<'_> {
             return self.unreadable(path, &io::ErrorKind::InvalidFilename.into());
         }
         self.errors.scan_meets(path);
-        if listed {
+        // Where changes make no events, it may be another folder by the time it is looked at.
+        if listed && *self.unwatched == 0 {
             self.dirty.mark_listed(self.now.mono, path);
         } else {
             self.dirty

@@ -26,6 +26,8 @@ const INITIATION: &str = "initiation";
 const HOME: &str = "home";
 /// Name of the stored birth of `share/`.
 const SHARE: &str = "share";
+/// Bits of the mode of a folder that let others get at what is in it.
+const SEARCH_BY_OTHERS: u16 = 0o011;
 /// By how much the initiation counter grows at each start at least, in microseconds: more than one
 /// run uses up, at one for each initiation.
 const START_STEP: u64 = 1 << 32;
@@ -134,6 +136,7 @@ impl<D: Disk> Peer<D> {
                 engine.add_peer(peer, initiation, last_initiation(&store, *address)?);
             }
         }
+        let private_downloads = is_private(&disk)?;
         let committed = store.sequence();
         let recheck = Recheck::load(&store, run, now.mono)?;
         let mut peer = Self {
@@ -143,6 +146,7 @@ impl<D: Disk> Peer<D> {
             engine,
             watch,
             served: super::Served::default(),
+            private_downloads,
             assembly: super::Assembly::default(),
             decoder: super::Decoder::default(),
             uses: super::Uses::default(),
@@ -205,6 +209,15 @@ fn open_store<D: Disk>(disk: &D, fresh: IndexId) -> Result<(Store, bool), StartE
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether nobody else gets at what is in `download/`. One that an ACL lets in counts in the bits of the group.
+fn is_private<D: Disk>(disk: &D) -> io::Result<bool> {
+    let root = At {
+        place: Place::Download,
+        path: b"",
+    };
+    Ok(disk.stat(root)?.mode & SEARCH_BY_OTHERS == 0)
 }
 
 /// An unmounted `share/` must not look like a mass deletion.

@@ -16,7 +16,7 @@ pub use file::SimFile;
 use meddling::{Meddled, Meddling};
 use peer_mio::disk::Place;
 use proto_core::index::entry::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tree::code::EIO;
@@ -53,6 +53,7 @@ struct State {
     meddling: Option<Meddling>,
     meddled: Vec<Meddled>,
     made_room: Vec<Vec<u8>>,
+    made_with: BTreeSet<u16>,
     /// Whether modes keep the peer out: it does not run as root.
     enforcing: bool,
     /// Whether it is the peer who does something now.
@@ -112,7 +113,14 @@ impl SimDisk {
     #[must_use]
     pub fn new() -> Self {
         let mut tree = Tree::default();
-        let roots = PLACES.map(|_| tree.make(Body::Directory(BTreeMap::new()), 0o755));
+        let roots = PLACES.map(|place| {
+            let mode = if place == Place::Download {
+                0o700
+            } else {
+                0o755
+            };
+            tree.make(Body::Directory(BTreeMap::new()), mode)
+        });
         for root in roots {
             tree.keep(root);
         }
@@ -129,6 +137,7 @@ impl SimDisk {
             meddling: None,
             meddled: Vec::new(),
             made_room: Vec::new(),
+            made_with: BTreeSet::new(),
             enforcing: false,
             acting: false,
             copied: 0,
@@ -281,6 +290,12 @@ impl SimDisk {
     #[must_use]
     pub fn take_made_room(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.lock().made_room)
+    }
+
+    /// The modes that the peer made files of a bundle with, before any umask.
+    #[must_use]
+    pub fn made_with(&self) -> BTreeSet<u16> {
+        self.lock().made_with.clone()
     }
 
     /// Directories of `share/` that the peer has listed so far.

@@ -84,6 +84,7 @@ impl Disk for SimDisk {
             0o027
         };
         self.changing(|state| {
+            state.made_with.insert(mode);
             let ino = state.add(at, |tree| {
                 tree.make(Body::File(Vec::new()), mode & 0o777 & !umask)
             })?;

@@ -103,6 +103,16 @@ impl SimDisk {
             .rename(share(from), share(to), RenameMode::Replace)
     }
 
+    /// `download/` has this mode.
+    ///
+    /// # Errors
+    /// None.
+    pub fn chmod_download(&self, mode: u16) -> io::Result<()> {
+        let mut state = self.lock();
+        let root = state.root(Place::Download)?;
+        state.tree.set_mode(root, mode)
+    }
+
     /// chmod.
     ///
     /// # Errors

@@ -178,8 +178,8 @@ impl<D: Disk> Peer<D> {
         bytes: &[u8],
     ) -> io::Result<(D::File, Option<u16>)> {
         let at = in_download(name);
-        // What stays in download/ must let us open it again.
-        let made_with = (mode & PRIVATE == PRIVATE).then_some(mode);
+        // What stays in download/ must let us open it again, and nobody else.
+        let made_with = (self.private_downloads && mode & PRIVATE == PRIVATE).then_some(mode);
         match self.disk.create_new(at, made_with.unwrap_or(PRIVATE)) {
             Ok(file) => {
                 file.write_all_at(0, bytes)?;
