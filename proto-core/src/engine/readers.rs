@@ -49,18 +49,24 @@ impl<K: CipherKey> Engine<K> {
     /// Whether a connected peer, which says to have read our journal so far, knows of changes that we lost. From its
     /// first word on it may read all that there is.
     pub(super) fn knows_what_was_lost(&mut self, peer: PeerSlot, read: Sequence) -> bool {
-        let Some(remote) = self.remotes.get_mut(peer.place()).and_then(Option::as_mut) else {
+        let remote = self.remote(peer);
+        let Some(index) = remote.and_then(|remote| remote.sessions.remote_index_id()) else {
             return false;
         };
-        let Some(index) = remote.sessions.remote_index_id() else {
-            return false;
+        // Over this connection, or over one to another address of the same machine.
+        let mut others = self.remotes.iter().flatten();
+        let reads = others.any(|remote| remote.reader == Some(index));
+        let may_have_read = match reads {
+            true => self.own.sequence,
+            false => self.readers.may_have_read(index).min(self.own.sequence),
         };
-        let reads = remote.reader == Some(index);
-        let lost = read > self.own.sequence || !reads && read > self.readers.may_have_read(index);
-        if lost {
-            remote.troubles.note(Trouble::IndexWentBack);
-        } else {
-            remote.reader = Some(index);
+        let lost = read > may_have_read;
+        if let Some(remote) = self.remote_mut(peer) {
+            if lost {
+                remote.troubles.note(Trouble::IndexWentBack);
+            } else {
+                remote.reader = Some(index);
+            }
         }
         lost
     }
