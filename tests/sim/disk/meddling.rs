@@ -29,7 +29,7 @@ pub struct Meddled {
 
 impl SimDisk {
     /// From now on a user overwrites the file that the peer is just opening, renaming into, out of or
-    /// within `share/`, or whose attributes it sets, in so many of 1000 cases, at most [`MEDDLES`]
+    /// within `share/`, or whose attributes it sets, in so many of 1000 cases, at most `MEDDLES`
     /// times; 0: never. The length stays the same, so that only the times tell.
     pub fn user_meddles(&self, permille: u64, rng: Rng) {
         self.lock().meddling = (permille > 0).then_some(Meddling {
