@@ -113,6 +113,15 @@ impl SimDisk {
         state.tree.set_mode(root, mode)
     }
 
+    /// Removes the index, if there is one.
+    pub fn lose_index(&self) {
+        let at = At {
+            place: Place::State,
+            path: b"index.redb",
+        };
+        let _ = self.lock().remove(at, false);
+    }
+
     /// chmod.
     ///
     /// # Errors

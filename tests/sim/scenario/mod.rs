@@ -101,7 +101,7 @@ impl Story {
                 self.start(place);
             }
             90..=91 => self.partition(),
-            92 => self.snapshot(place),
+            92 => self.change_disk(place),
             93..=94 => self.cluster.network.heal(),
             95 => self.jump_clock(place),
             96 => self.stop_soon(place),
@@ -158,20 +158,26 @@ impl Story {
         }
     }
 
-    /// The machine goes back to a snapshot, or one is made.
-    fn snapshot(&mut self, place: usize) {
-        let kept = self.snapshots.remove(&place);
-        let Some(machine) = self.cluster.machines.get_mut(place) else {
+    /// The machine goes back to a snapshot, is copied to another disk, or loses its index; or a snapshot is made.
+    fn change_disk(&mut self, place: usize) {
+        let Some(machine) = self.cluster.machines.get(place) else {
             return;
         };
-        let Some(disk) = kept else {
-            self.snapshots.insert(place, machine.disk.snapshot());
-            return;
+        let (what, disk) = match (self.rng.below(4), self.snapshots.remove(&place)) {
+            (0, _) => ("is copied to another disk", Some(machine.disk.copy())),
+            (1, _) => {
+                machine.disk.lose_index();
+                ("loses its index", None)
+            }
+            (_, Some(snapshot)) => ("goes back to a snapshot", Some(snapshot)),
+            (_, None) => {
+                self.snapshots.insert(place, machine.disk.snapshot());
+                return;
+            }
         };
-        self.cluster
-            .trace(|| format!("machine {place}: back to a snapshot"));
+        self.cluster.trace(|| format!("machine {place} {what}"));
         self.cluster.crash(place, false);
-        if let Some(machine) = self.cluster.machines.get_mut(place) {
+        if let (Some(machine), Some(disk)) = (self.cluster.machines.get_mut(place), disk) {
             machine.disk = disk;
         }
         self.model.forget_lost(&self.cluster);
