@@ -1,8 +1,8 @@
 //! Folders that are not what they were: removed, copied with their index, put back from a backup.
 
-use crate::harness::{Group, seconds};
+use crate::harness::{Group, seconds, skip};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// `count` peers in sync over twenty files of peer 1.
@@ -116,4 +116,117 @@ fn a_folder_put_back_from_a_backup_is_told_and_brought_up_to_date() {
     group.wait_in_sync(seconds(20));
     let status = group[1].status_now();
     assert_eq!((status.files, status.conflicts), (35, 0));
+}
+
+/// A disk in a file, mounted at a folder: put back, not even the births of its files differ.
+struct Disk {
+    image: PathBuf,
+    folder: PathBuf,
+}
+
+impl Disk {
+    /// An error says why this machine cannot.
+    fn new(image: PathBuf, folder: PathBuf) -> Result<Self, String> {
+        let file = fs::File::create(&image).map_err(|error| error.to_string())?;
+        file.set_len(64 << 20).map_err(|error| error.to_string())?;
+        run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), &image])?;
+        let disk = Self { image, folder };
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        run(
+            "mount",
+            &["-o".as_ref(), "loop".as_ref(), &self.image, &self.folder],
+        )
+    }
+
+    fn unmount(&self) -> Result<(), String> {
+        run("umount", &[&self.folder])
+    }
+
+    fn snapshot(&self) -> PathBuf {
+        let snapshot = self.image.with_extension("snapshot");
+        self.unmount().unwrap();
+        fs::copy(&self.image, &snapshot).unwrap();
+        self.mount().unwrap();
+        snapshot
+    }
+
+    fn go_back(&self, snapshot: &Path) {
+        self.unmount().unwrap();
+        fs::copy(snapshot, &self.image).unwrap();
+        self.mount().unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // A peer that still runs after a failure holds it.
+        let _ = run("umount", &["-l".as_ref(), &self.folder]);
+    }
+}
+
+fn run(tool: &str, arguments: &[&Path]) -> Result<(), String> {
+    let output = Command::new(tool).args(arguments).output();
+    let output = output.map_err(|error| format!("{tool}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{tool}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
+#[test]
+fn what_a_machine_that_went_back_writes_then_comes_to_those_who_had_read_further() {
+    let mut group = Group::on_loopback("went-back", 3);
+    let image = group.scratch.path().join("disk");
+    let disk = match Disk::new(image, group[0].dir.clone()) {
+        Ok(disk) => disk,
+        Err(why) => return skip("went-back", &why),
+    };
+    fs::create_dir(group[0].share()).unwrap();
+    group.start();
+    group[0].write("first", b"first");
+    group.wait_equal_to(0, seconds(20));
+    group.wait_in_sync(seconds(20));
+    group[0].terminate(seconds(10));
+    let snapshot = disk.snapshot();
+    group[0].start();
+    group[0].write("lost", b"lost");
+    group.wait_equal_to(0, seconds(20));
+    for place in 0..3 {
+        group[place].terminate(seconds(10));
+    }
+    disk.go_back(&snapshot);
+    // More than was lost, in two lives that meet nobody.
+    for life in 0..2 {
+        group[0].start();
+        for number in 0..5 {
+            group[0].write(&format!("new {life} {number}"), b"new");
+        }
+        group.wait_until("they are indexed", seconds(10), |group| {
+            group[0]
+                .status()
+                .is_ok_and(|status| status.files == 1 + 5 * (life + 1))
+        });
+        group[0].terminate(seconds(10));
+    }
+    for place in 0..3 {
+        group[place].start();
+    }
+    group.wait_until("all have all", seconds(30), |group| {
+        (0..3).all(|place| {
+            group[place]
+                .status()
+                .is_ok_and(|status| status.files == 12 && status.pending == 0)
+        })
+    });
+    group.wait_in_sync(seconds(20));
+    group.wait_equal_to(0, seconds(20));
+    assert_eq!(group[0].read("lost"), Some(b"lost".to_vec()));
+    assert_eq!(group[0].status_now().conflicts, 0);
 }
