@@ -40,7 +40,7 @@ use drafts::Drafts;
 pub use event::Event;
 use readers::Readers;
 pub use receive::Delivery;
-use remote::PeerStatus;
+pub use remote::PeerStatus;
 use remote::Remote;
 pub use trouble::Trouble;
 
