@@ -72,7 +72,7 @@ impl<D: Disk> Peer<D> {
             Event::Connected { peer, index } => {
                 log::info!("peer {} is connected (index {index})", self.address(peer));
                 self.check_peers(Some(peer));
-                match self.let_read().and_then(|()| self.store.cursor(index)) {
+                match self.store.cursor(index) {
                     Ok(cursor) => self.engine.set_cursor(now.mono, peer, cursor),
                     Err(error) => self.store_failed(&error),
                 }
@@ -136,16 +136,8 @@ impl<D: Disk> Peer<D> {
         if self.changes.any() {
             Ok(())
         } else {
-            self.commit_store(Durability::Durable)
+            self.store.commit(Durability::Durable)
         }
-    }
-
-    /// Who is connected may read all that is committed. If something else changes, that is committed first.
-    fn let_read(&mut self) -> Result<(), StoreError> {
-        if self.changes.any() || self.told >= self.committed {
-            return Ok(());
-        }
-        self.commit_store(Durability::Eventual)
     }
 
     fn page_complete(&mut self, now: Now, pull: PullId, want: Want) {

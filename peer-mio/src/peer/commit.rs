@@ -152,7 +152,7 @@ impl<D: Disk> Peer<D> {
     }
 
     fn commit_fingerprints(&mut self) {
-        match self.commit_store(Durability::Eventual) {
+        match self.store.commit(Durability::Eventual) {
             Ok(()) => {
                 self.changes.fingerprints = false;
                 self.changes.since = None;
@@ -161,10 +161,12 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// Commits, and with it that whoever is connected may read all of our journal from now on.
-    pub(super) fn commit_store(&mut self, durability: Durability) -> Result<(), StoreError> {
+    /// Commits. With a commit that outlives us whoever is connected may read all of our journal.
+    fn commit_store(&mut self, durability: Durability) -> Result<(), StoreError> {
         let newest = self.store.sequence();
-        let may_be_read = self.renewal.is_none() && self.engine.is_any_connected();
+        let may_be_read = durability == Durability::Durable
+            && self.renewal.is_none()
+            && self.engine.is_any_connected();
         let told = if may_be_read { newest } else { self.told };
         if told != self.told {
             self.store.set_told(told)?;
@@ -172,6 +174,16 @@ impl<D: Disk> Peer<D> {
         self.store.commit(durability)?;
         self.told = told;
         Ok(())
+    }
+
+    /// Who connects may read all that was committed while nobody was. If something else changes, that is committed first.
+    pub(super) fn let_read(&mut self) {
+        if self.changes.any() || self.told >= self.committed || !self.engine.is_any_connected() {
+            return;
+        }
+        if let Err(error) = self.commit_store(Durability::Durable) {
+            self.store_failed(&error);
+        }
     }
 
     /// How far others may read our journal now.

@@ -91,7 +91,7 @@ impl<D: Disk> Peer<D> {
         self.store.set_cursor(page.index_id, page.through)?;
         // Losing this commit loses the cursor with it: the page is asked for again.
         if !self.changes.any() {
-            self.commit_store(Durability::Eventual)?;
+            self.store.commit(Durability::Eventual)?;
         }
         Ok(())
     }

@@ -313,6 +313,7 @@ impl<D: Disk> Peer<D> {
             self.sweep_zips();
             more |= self.step_landing(now);
             self.commit_if_quiet(now);
+            self.let_read();
             self.note_flushed(now);
             self.keep_house(now);
         }
