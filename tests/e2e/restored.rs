@@ -1,5 +1,6 @@
 //! Folders that are not what they were: removed, copied with their index, put back from a backup.
 
+use crate::harness::program::tool;
 use crate::harness::{Group, seconds, skip};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -129,21 +130,19 @@ impl Disk {
     fn new(image: PathBuf, folder: PathBuf) -> Result<Self, String> {
         let file = fs::File::create(&image).map_err(|error| error.to_string())?;
         file.set_len(64 << 20).map_err(|error| error.to_string())?;
-        run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), &image])?;
+        tool(&format!("mkfs.ext4 -q -F {}", image.display()))?;
         let disk = Self { image, folder };
         disk.mount()?;
         Ok(disk)
     }
 
     fn mount(&self) -> Result<(), String> {
-        run(
-            "mount",
-            &["-o".as_ref(), "loop".as_ref(), &self.image, &self.folder],
-        )
+        let (image, folder) = (self.image.display(), self.folder.display());
+        tool(&format!("mount -o loop {image} {folder}")).map(drop)
     }
 
     fn unmount(&self) -> Result<(), String> {
-        run("umount", &[&self.folder])
+        tool(&format!("umount {}", self.folder.display())).map(drop)
     }
 
     fn snapshot(&self) -> PathBuf {
@@ -164,19 +163,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         // A peer that still runs after a failure holds it.
-        let _ = run("umount", &["-l".as_ref(), &self.folder]);
-    }
-}
-
-fn run(tool: &str, arguments: &[&Path]) -> Result<(), String> {
-    let output = Command::new(tool).args(arguments).output();
-    let output = output.map_err(|error| format!("{tool}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!(
-            "{tool}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )),
+        let _ = tool(&format!("umount -l {}", self.folder.display()));
     }
 }
 

@@ -4,7 +4,6 @@ use super::Peer;
 use crate::clock::Now;
 use crate::disk::Disk;
 use crate::store::StoreError;
-use proto_core::boundary::PeerSlot;
 use proto_core::path::Escaped;
 use proto_core::time::Duration;
 
@@ -31,17 +30,8 @@ impl<D: Disk> Peer<D> {
             after = Some(path);
         }
         if any {
-            self.read_journals_anew(now)?;
-        }
-        Ok(())
-    }
-
-    fn read_journals_anew(&mut self, now: Now) -> Result<(), StoreError> {
-        for peer in (0..self.config.peers.len()).filter_map(PeerSlot::new) {
-            if let Some(index) = self.engine.connected_index(peer) {
-                self.store.set_cursor(index, 0)?;
-                self.engine.set_cursor(now.mono, peer, 0);
-            }
+            self.store.forget_cursors()?;
+            self.reload_cursors();
         }
         Ok(())
     }

@@ -169,7 +169,7 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// After the store went back to its last commit, so do the cursors.
+    /// The store has other cursors than the engine: it went back to its last commit, or all is to be read anew.
     pub(super) fn reload_cursors(&mut self) {
         for place in 0..self.config.peers.len() {
             let Some(peer) = PeerSlot::new(place) else {
@@ -221,7 +221,7 @@ impl<D: Disk> Peer<D> {
             return;
         }
         if self.store.dirty() {
-            self.commit_changes(Durability::Durable);
+            self.commit_changes();
         }
     }
 

@@ -130,7 +130,7 @@ impl<D: Disk> Peer<D> {
         let may = quiet || self.changes.are_landed();
         if self.changes.is_full() || may && due.is_some_and(|due| now.mono >= due) {
             if self.changes.count > 0 || self.changes.taken_back {
-                self.commit_changes(Durability::Durable);
+                self.commit_changes();
             } else {
                 self.commit_fingerprints();
             }
@@ -161,17 +161,15 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// Commits. With a commit that outlives us whoever is connected may read all of our journal.
-    fn commit_store(&mut self, durability: Durability) -> Result<(), StoreError> {
+    /// Commits durably: whoever is connected may read all of our journal then.
+    fn commit_store(&mut self) -> Result<(), StoreError> {
         let newest = self.store.sequence();
-        let may_be_read = durability == Durability::Durable
-            && self.renewal.is_none()
-            && self.engine.is_any_connected();
+        let may_be_read = self.renewal.is_none() && self.engine.is_any_connected();
         let told = if may_be_read { newest } else { self.told };
         if told != self.told {
             self.store.set_told(told)?;
         }
-        self.store.commit(durability)?;
+        self.store.commit(Durability::Durable)?;
         self.told = told;
         Ok(())
     }
@@ -181,7 +179,7 @@ impl<D: Disk> Peer<D> {
         if self.changes.any() || self.told >= self.committed || !self.engine.is_any_connected() {
             return;
         }
-        if let Err(error) = self.commit_store(Durability::Durable) {
+        if let Err(error) = self.commit_store() {
             self.store_failed(&error);
         }
     }
@@ -191,14 +189,12 @@ impl<D: Disk> Peer<D> {
         self.committed.min(self.told)
     }
 
-    pub(super) fn commit_changes(&mut self, durability: Durability) -> bool {
+    pub(super) fn commit_changes(&mut self) -> bool {
         if let Err(error) = self.flush_landed() {
             self.landed_not_flushed(&error);
             return false;
         }
-        let committed = self
-            .note_agreed()
-            .and_then(|()| self.commit_store(durability));
+        let committed = self.note_agreed().and_then(|()| self.commit_store());
         match committed {
             Ok(()) => {
                 let full = self.changes.is_full();

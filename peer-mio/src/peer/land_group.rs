@@ -6,7 +6,6 @@ use super::ready::{Kept, Ready};
 use super::touched::Touched;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place, Stat};
-use crate::store::Durability;
 use proto_core::path::Escaped;
 use std::io;
 
@@ -117,7 +116,7 @@ impl<D: Disk> Peer<D> {
         let urgent = uncommitted.syncing.is_urgent() || uncommitted.touched.is_urgent();
         uncommitted.syncing.flushed();
         let worth = urgent || self.changes.is_commit_worth(now.mono);
-        let failed = worth && !self.commit_changes(Durability::Durable);
+        let failed = worth && !self.commit_changes();
         files.filter(|_| !failed)
     }
 
@@ -213,7 +212,7 @@ impl<D: Disk> Peer<D> {
             let many = group.landed == 0 && group.rest.len() > FLUSH_EACH;
             !(never || many) || self.store.is_pending_durable()
         });
-        if !noted && !self.commit_changes(Durability::Durable) {
+        if !noted && !self.commit_changes() {
             // It is tried again.
             return;
         }
@@ -267,7 +266,7 @@ impl<D: Disk> Peer<D> {
             self.plan.content_landed();
             self.finish_landing(&mut group.touched, true);
         } else if self.changes.any() || self.landing.uncommitted.touched.any() {
-            self.commit_changes(Durability::Durable);
+            self.commit_changes();
         }
     }
 
@@ -313,7 +312,7 @@ impl<D: Disk> Peer<D> {
         let urgent = !touched.opened.is_empty()
             || flushes && noted.is_urgent() && self.landing.syncing.is_none();
         if at_once || urgent || !self.is_more_coming() {
-            self.commit_changes(Durability::Durable);
+            self.commit_changes();
         }
         self.close_way(touched);
     }

@@ -63,7 +63,7 @@ use crate::clock::Now;
 use crate::disk::{At, Disk, FileKind, Place};
 use crate::jobs::encode::Decoder;
 use crate::net::cipher::FastKey;
-use crate::store::{Durability, Store};
+use crate::store::Store;
 use crate::watch::dirty::{Dirty, OPEN_PAUSE, SETTLED_PAUSE};
 use assembly::Assembly;
 use bridge::Bridge;
@@ -358,7 +358,7 @@ impl<D: Disk> Peer<D> {
     pub fn shut_down(&mut self) {
         self.engine.shut_down();
         self.break_off_landing();
-        self.commit_changes(Durability::Durable);
+        self.commit_changes();
     }
 
     /// Whether the index has a new id, or cannot be used any more: start a new peer on the same disk,

@@ -3,6 +3,7 @@
 use super::drafts::Drafts;
 use super::hashing::Hashings;
 use super::landed_before::find_landed;
+use super::landing_name::in_download;
 use super::recheck::{self, Recheck};
 use super::recover::recover_downloads;
 use super::torn::{self, Unflushed};
@@ -213,11 +214,7 @@ fn open_store<D: Disk>(disk: &D, fresh: IndexId) -> Result<(Store, bool), StartE
 
 /// Whether nobody else gets at what is in `download/`. One that an ACL lets in counts in the bits of the group.
 fn is_private<D: Disk>(disk: &D) -> io::Result<bool> {
-    let root = At {
-        place: Place::Download,
-        path: b"",
-    };
-    Ok(disk.stat(root)?.mode & SEARCH_BY_OTHERS == 0)
+    Ok(disk.stat(in_download(b""))?.mode & SEARCH_BY_OTHERS == 0)
 }
 
 /// An unmounted `share/` must not look like a mass deletion.

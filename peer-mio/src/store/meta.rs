@@ -186,6 +186,14 @@ impl Store {
         self.change(|changing| put_number(changing, Table::Cursors, index, cursor))
     }
 
+    /// All journals are to be read from the beginning.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn forget_cursors(&mut self) -> Result<(), StoreError> {
+        self.change(|changing| Ok(changing.table(Table::Cursors)?.retain(|_, _| false)?))
+    }
+
     /// What this table says of an index.
     fn number(&self, table: Table, index: IndexId) -> Result<Option<u64>, StoreError> {
         self.view(table)?
@@ -235,7 +243,7 @@ impl Store {
     /// Writes another id, of which nobody has read anything and which has read nothing. What is held in memory stays.
     pub(super) fn set_index_id(&mut self, id: IndexId) -> Result<(), StoreError> {
         self.set_meta(INDEX_KEY, &id.0.to_be_bytes())?;
-        self.change(|changing| Ok(changing.table(Table::Cursors)?.retain(|_, _| false)?))?;
+        self.forget_cursors()?;
         self.set_agreed(0)?;
         self.set_told(0)
     }

@@ -106,7 +106,7 @@ impl SimDisk {
     /// `download/` has this mode.
     ///
     /// # Errors
-    /// None.
+    /// There is no such folder.
     pub fn chmod_download(&self, mode: u16) -> io::Result<()> {
         let mut state = self.lock();
         let root = state.root(Place::Download)?;

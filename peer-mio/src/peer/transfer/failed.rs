@@ -43,45 +43,61 @@ impl<D: Disk> Peer<D> {
     }
 
     fn nobody_has(&mut self, place: usize, used: PullUse, why: &str) {
-        let Some(transfer) = self.transfers.get_mut(place) else {
+        let Some(transfer) = self.transfers.get(place) else {
             return;
         };
-        if transfer.wrong.is_empty() {
-            if let PullUse::Chunk { place: chunk, .. } = used
-                && !transfer.is_draft()
-                && self
-                    .engine
-                    .chunk_is_refused(self.now.mono, transfer.content, chunk)
-            {
-                transfer.in_flight = transfer.in_flight.saturating_sub(1);
-                transfer.is_stuck = true;
-                let (path, content) = (transfer.path.clone(), transfer.content);
-                let size = transfer.size;
-                return match self.is_here(content, size) {
-                    // A user brought it while it still came.
-                    Ok(true) => self.is_here_otherwise(content),
-                    Ok(false) => {
-                        let which = Fetched {
-                            path: &path,
-                            content,
-                        };
-                        self.fetch_is_stuck(&which, cannot_be_fetched(&path, why));
-                    }
-                    Err(error) => {
-                        self.end_transfer(place);
-                        self.store_failed(&error);
-                    }
-                };
-            }
-            return self.fail_transfer(place, Cause::Gone, why);
+        if !transfer.wrong.is_empty() {
+            let sentence = format!(
+                "{} sends wrong bytes of {}",
+                self.addresses(transfer.wrong),
+                Escaped(&transfer.path)
+            );
+            self.fail_saying(place, Cause::Wrong, sentence);
+        } else if self.is_now_stuck(place, used) {
+            self.wait_stuck(place, why);
+        } else {
+            self.fail_transfer(place, Cause::Gone, why);
         }
-        let (path, wrong) = (transfer.path.clone(), transfer.wrong);
-        let sentence = format!(
-            "{} sends wrong bytes of {}",
-            self.addresses(wrong),
-            Escaped(&path)
-        );
-        self.fail_saying(place, Cause::Wrong, sentence);
+    }
+
+    /// Whether a transfer stays though nobody has this piece: others fetch its content too.
+    fn is_now_stuck(&mut self, place: usize, used: PullUse) -> bool {
+        let (Some(transfer), PullUse::Chunk { place: chunk, .. }) =
+            (self.transfers.get_mut(place), used)
+        else {
+            return false;
+        };
+        let stays = !transfer.is_draft()
+            && self
+                .engine
+                .chunk_is_refused(self.now.mono, transfer.content, chunk);
+        if stays {
+            transfer.in_flight = transfer.in_flight.saturating_sub(1);
+            transfer.is_stuck = true;
+        }
+        stays
+    }
+
+    /// Says that a transfer is stuck, unless a user brought its content while it still came.
+    fn wait_stuck(&mut self, place: usize, why: &str) {
+        let Some(transfer) = self.transfers.get(place) else {
+            return;
+        };
+        let (path, content) = (transfer.path.clone(), transfer.content);
+        match self.is_here(content, transfer.size) {
+            Ok(true) => self.is_here_otherwise(content),
+            Ok(false) => {
+                let which = Fetched {
+                    path: &path,
+                    content,
+                };
+                self.fetch_is_stuck(&which, cannot_be_fetched(&path, why));
+            }
+            Err(error) => {
+                self.end_transfer(place);
+                self.store_failed(&error);
+            }
+        }
     }
 
     /// Notes who sent bytes that do not verify, if it is known; from now on another one is preferred.

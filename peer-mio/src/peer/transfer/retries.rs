@@ -60,15 +60,7 @@ impl Retries {
             return;
         }
         self.make_room(path);
-        let stuck = Retry {
-            content,
-            cause: Cause::Gone,
-            failures: 0,
-            since: now,
-            failed_at: now,
-            not_before: Instant::ZERO,
-            wrong: PeerSet::EMPTY,
-        };
+        let stuck = Retry::new(now, content, Cause::Gone);
         self.paths.insert(path.to_vec(), stuck);
     }
 
@@ -86,18 +78,13 @@ impl Retries {
         let before = self.paths.get(path);
         let before = before.filter(|retry| retry.content == content);
         let (failures, since) = before.map_or((0, now), |retry| (retry.failures, retry.since));
-        self.paths.insert(
-            path.to_vec(),
-            Retry {
-                content,
-                cause,
-                failures: failures.saturating_add(1),
-                since,
-                failed_at: now,
-                not_before: now + FIRST_PAUSE * (1 << failures.min(DOUBLINGS)),
-                wrong: PeerSet::EMPTY,
-            },
-        );
+        let retry = Retry {
+            failures: failures.saturating_add(1),
+            since,
+            not_before: now + FIRST_PAUSE * (1 << failures.min(DOUBLINGS)),
+            ..Retry::new(now, content, cause)
+        };
+        self.paths.insert(path.to_vec(), retry);
     }
 
     /// Until when this content is not tried for a path, and why.
@@ -160,6 +147,19 @@ impl Retries {
 }
 
 impl Retry {
+    /// One without a pause.
+    fn new(now: Instant, content: ContentId, cause: Cause) -> Self {
+        Self {
+            content,
+            cause,
+            failures: 0,
+            since: now,
+            failed_at: now,
+            not_before: Instant::ZERO,
+            wrong: PeerSet::EMPTY,
+        }
+    }
+
     fn end_pause(&mut self) {
         if self.cause != Cause::Fault {
             self.not_before = Instant::ZERO;
