@@ -16,7 +16,8 @@ pub enum Dropped {
     /// An INITIATION whose counter is not greater than one that was accepted: a replay, or a peer
     /// whose clock went back. (What it tells of our own counter is still believed.)
     OldInitiation,
-    /// An INITIATION of the connected peer that was meant for another.
+    /// An INITIATION of the connected peer that was meant for another, or for whoever is here: that one is
+    /// remembered, so it is never answered.
     NotForUs,
     /// An INITIATION of this program: from an address that sends back what it gets (then
     /// [`super::PeerSessions::is_echo`]) or thrown at us by a stranger who kept it.

@@ -1,6 +1,7 @@
 //! What comes from the peer.
 
 use super::{Config, Incoming, PeerSessions};
+use crate::index::entry::IndexId;
 use crate::session::cipher::CipherKey;
 use crate::session::cipher::CipherKind;
 use crate::session::dropped::Dropped;
@@ -63,6 +64,10 @@ impl<K: CipherKey> PeerSessions<K> {
             return Err(Dropped::SameIndex);
         }
         if self.is_connected() && self.remote == Some(life) && receiver != config.index_id {
+            // One that crossed ours: nobody shall have an answer to it later (section 3, rule 3).
+            if receiver == IndexId::default() {
+                self.memory.accept((life.index, counter));
+            }
             return Err(Dropped::NotForUs);
         }
         self.memory.accept((life.index, counter));

@@ -110,6 +110,28 @@ fn an_initiation_for_another_peer_does_not_disturb_a_connection() {
 }
 
 #[test]
+fn an_initiation_that_crossed_ours_and_came_late_is_never_answered() {
+    // Side 0 had sent it when the INITIATION of side 1 came, and what that began is there before it.
+    let mut network = Network::new(1, Weather::FINE);
+    let now = network.now;
+    let [late, from_1] = [0, 1].map(|place| network.sides[place].transmits(now).remove(0));
+    assert_eq!(network.sides[0].receive(now, &from_1), Ok(None));
+    for datagram in network.sides[0].transmits(now) {
+        assert_eq!(network.sides[1].receive(now, &datagram), Ok(None));
+    }
+    assert!(network.sides[1].sessions.is_connected());
+    assert_eq!(network.sides[1].receive(now, &late), Err(Dropped::NotForUs));
+    network.now = now + Duration::from_secs(100);
+    let now = network.now;
+    network.sides[1].sessions.handle_timeout(now);
+    assert!(!network.sides[1].sessions.is_connected());
+    assert_eq!(
+        network.sides[1].receive(now, &late),
+        Err(Dropped::OldInitiation)
+    );
+}
+
+#[test]
 fn a_doubled_datagram_is_delivered_once() {
     let mut network = Network::connected();
     let now = network.now;
