@@ -37,6 +37,16 @@ pub fn names(cluster: &Cluster, place: usize, folder: Place) -> Vec<Vec<u8>> {
     tree.into_keys().collect()
 }
 
+/// Modes of the files in a folder of a machine.
+fn modes(cluster: &Cluster, place: usize, folder: Place) -> BTreeSet<u16> {
+    let tree = cluster.machines[place].disk.tree(folder);
+    let modes = tree.into_values().filter_map(|node| match node {
+        Node::File(mode, ..) => Some(mode),
+        _ => None,
+    });
+    modes.collect()
+}
+
 /// Drives until all have all files; whether a bundle was seen meanwhile.
 fn sync(cluster: &mut Cluster, bound: Duration) -> bool {
     let mut seen = false;
@@ -65,6 +75,45 @@ fn small_files_are_made_with_their_modes_only_where_nobody_else_gets_at_them() {
         sync(&mut cluster, Duration::from_secs(60));
         assert_eq!(disk.made_with(), BTreeSet::from([made_with]), "{folder:o}");
     }
+}
+
+#[test]
+fn small_files_that_others_may_write_to_get_their_modes_when_they_land() {
+    for (mode, made_with) in [
+        (0o644, 0o644),
+        (0o755, 0o755),
+        (0o664, 0o600),
+        (0o646, 0o600),
+    ] {
+        let mut cluster = cluster(2, Duration::from_millis(5));
+        write_many(&cluster);
+        for number in 0..FILES {
+            let path = format!("file {number}");
+            let disk = &cluster.machines[0].disk;
+            disk.user_chmod(path.as_bytes(), mode).unwrap();
+        }
+        sync(&mut cluster, Duration::from_secs(60));
+        let made = cluster.machines[1].disk.made_with();
+        assert_eq!(made, BTreeSet::from([made_with]), "{mode:o}");
+        assert_eq!(modes(&cluster, 1, Place::Share), BTreeSet::from([mode]));
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_left_to_us_alone() {
+    let mut cluster = cluster(2, Duration::from_millis(5));
+    let disk = cluster.machines[1].disk.handle();
+    disk.refuse_bytes_in_downloads(Some(3077));
+    write_many(&cluster);
+    let last = (FILES - 1) as usize;
+    assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+        files(cluster, 1).len() == last
+    }));
+    cluster.drive(Duration::from_secs(1));
+    assert!(disk.made_with().contains(&0o644));
+    assert_eq!(modes(&cluster, 1, Place::Download), BTreeSet::from([0o600]));
+    disk.refuse_bytes_in_downloads(None);
+    sync(&mut cluster, Duration::from_secs(120));
 }
 
 #[test]

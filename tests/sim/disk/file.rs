@@ -1,7 +1,7 @@
 //! An open file of the simulated disk.
 
 use super::SimDisk;
-use super::tree::code::EINVAL;
+use super::tree::code::{EINVAL, EIO};
 use super::tree::{Ino, errno};
 use peer_mio::disk::{DiskFile, Place, Stat};
 use proto_core::index::entry::Timestamp;
@@ -92,6 +92,9 @@ impl DiskFile for SimFile {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(|_| errno(EINVAL))?;
         self.disk.changing(|state| {
+            if self.place == Place::Download && state.refuses_bytes == Some(bytes.len()) {
+                return Err(errno(EIO));
+            }
             let now = state.tree.now;
             if let Some(cold) = &mut state.cold {
                 cold.wrote(now, self.ino, offset, bytes.len() as u64);

@@ -47,6 +47,8 @@ struct State {
     failing: Option<(u64, Rng)>,
     /// Whether renames within `download/` fail.
     refuses_names: bool,
+    /// Writes of so many bytes to files in `download/` fail.
+    refuses_bytes: Option<usize>,
     /// What of the files in `share/` and `download/` is in memory, if not everything is.
     cold: Option<ColdDisk>,
     share_gone: bool,
@@ -132,6 +134,7 @@ impl SimDisk {
             stop_after: None,
             failing: None,
             refuses_names: false,
+            refuses_bytes: None,
             cold: None,
             share_gone: false,
             meddling: None,
@@ -279,6 +282,11 @@ impl SimDisk {
     /// Whether nothing in `download/` gets another name there.
     pub fn refuse_names_in_downloads(&self, refused: bool) {
         self.lock().refuses_names = refused;
+    }
+
+    /// Writes of just so many bytes to files in `download/` fail from now on; `None`: no more.
+    pub fn refuse_bytes_in_downloads(&self, bytes: Option<usize>) {
+        self.lock().refuses_bytes = bytes;
     }
 
     /// Bytes that all files may have.

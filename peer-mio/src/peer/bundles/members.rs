@@ -21,6 +21,8 @@ use std::io;
 pub(super) const SLICE: usize = 16;
 /// Bytes unpacked in one slice.
 const SLICE_BYTES: u64 = 1024 * 1024;
+/// Bits of a mode that let others write.
+const WRITE_BY_OTHERS: u16 = 0o022;
 
 impl<D: Disk> Peer<D> {
     /// Unpacks some files. True if nothing is left to unpack.
@@ -141,8 +143,11 @@ impl<D: Disk> Peer<D> {
         }
         match self.write_member(&name, mode, bytes) {
             Ok((file, made_with)) => {
-                if bytes.len() as u64 > u64::from(cut::SMALLEST_CHUNK) {
-                    self.store.put_recipe_block(content, 0, &recipe)?;
+                if bytes.len() as u64 > u64::from(cut::SMALLEST_CHUNK)
+                    && let Err(error) = self.store.put_recipe_block(content, 0, &recipe)
+                {
+                    leave_private(&file);
+                    return Err(error);
                 }
                 let size = bytes.len() as u64;
                 self.landing.add_ready(
@@ -178,12 +183,19 @@ impl<D: Disk> Peer<D> {
         bytes: &[u8],
     ) -> io::Result<(D::File, Option<u16>)> {
         let at = in_download(name);
-        // What stays in download/ must let us open it again, and nobody else.
-        let made_with = (self.private_downloads && mode & PRIVATE == PRIVATE).then_some(mode);
+        // What stays in download/ must let us open it again, and nobody else. If the folder is opened while we run, nobody is
+        // to write to what was verified.
+        let fits = mode & PRIVATE == PRIVATE && mode & WRITE_BY_OTHERS == 0;
+        let made_with = (self.private_downloads && fits).then_some(mode);
         match self.disk.create_new(at, made_with.unwrap_or(PRIVATE)) {
             Ok(file) => {
-                file.write_all_at(0, bytes)?;
-                return Ok((file, made_with));
+                return match file.write_all_at(0, bytes) {
+                    Ok(()) => Ok((file, made_with)),
+                    Err(error) => {
+                        leave_private(&file);
+                        Err(error)
+                    }
+                };
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -202,4 +214,11 @@ impl<D: Disk> Peer<D> {
         file.write_all_at(0, bytes)?;
         Ok((file, None))
     }
+}
+
+/// What stays in `download/` without waiting to land is for us alone.
+#[cold]
+fn leave_private(file: &impl DiskFile) {
+    // If it fails, the next start tries again.
+    let _ = file.set_mode(PRIVATE);
 }
