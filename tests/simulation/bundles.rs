@@ -2,6 +2,7 @@
 
 use crate::fetching::{cluster, random, write};
 use peer_mio::disk::{At, Disk, DiskFile, Place};
+use proto_core::index::entry::Timestamp;
 use proto_core::time::Duration;
 use sim::cluster::Cluster;
 use sim::disk::Node;
@@ -114,6 +115,36 @@ fn what_cannot_be_written_is_left_to_us_alone() {
     assert_eq!(modes(&cluster, 1, Place::Download), BTreeSet::from([0o600]));
     disk.refuse_bytes_in_downloads(None);
     sync(&mut cluster, Duration::from_secs(120));
+}
+
+#[test]
+fn modes_that_an_acl_narrows_from_some_file_on_are_not_taken_for_a_users_change() {
+    const MANY: u64 = 300;
+    for before in (1..MANY).step_by(16) {
+        let mut cluster = cluster(2, Duration::from_millis(5));
+        // So slow that some are made while others land.
+        cluster.slice = Duration::from_millis(5);
+        cluster.slices = 1;
+        let disk = cluster.machines[1].disk.handle();
+        disk.narrow_downloads_after(before);
+        for number in 0..MANY {
+            let path = format!("file {number}");
+            write(&cluster, 0, path.as_bytes(), &random(3000 + number));
+            // As exact as only some file systems keep it.
+            let nsec = 123_456_789;
+            let mtime = Timestamp { sec: 1000, nsec };
+            let disk = &cluster.machines[0].disk;
+            disk.user_touch(path.as_bytes(), mtime).unwrap();
+        }
+        assert!(cluster.drive_until(Duration::from_secs(60), |cluster| {
+            cluster.in_sync() && files(cluster, 1).len() as u64 == MANY
+        }));
+        cluster.drive(Duration::from_secs(5));
+        for place in [0, 1] {
+            let modes = modes(&cluster, place, Place::Share);
+            assert_eq!(modes, BTreeSet::from([0o644]), "{before} {place}");
+        }
+    }
 }
 
 #[test]

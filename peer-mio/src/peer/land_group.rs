@@ -2,7 +2,7 @@
 
 use super::Peer;
 use super::landing::{FLUSH_EACH, Flushing, Group, Uncommitted};
-use super::ready::{Kept, Ready};
+use super::ready::Ready;
 use super::touched::Touched;
 use crate::clock::Now;
 use crate::disk::{At, Disk, DiskFile, Place, Stat};
@@ -31,13 +31,11 @@ impl<D: Disk> Peer<D> {
         if self.landing.syncing.is_some() {
             return self.look_at_sync(now);
         }
-        // What was so in an earlier turn may have been changed since.
-        let mut kept = Kept::default();
         for _ in 0..PREPARED {
             if self.landing.prepared == self.landing.ready.len() {
                 break;
             }
-            if self.prepare_next(&mut kept) {
+            if self.prepare_next() {
                 // It was flushed, which may have taken its time.
                 return true;
             }
@@ -133,7 +131,7 @@ impl<D: Disk> Peer<D> {
 
     /// Sets mode and time of the next file, and flushes it if there are few: a group of small ones is
     /// flushed at once. True if it was.
-    fn prepare_next(&mut self, kept: &mut Kept) -> bool {
+    fn prepare_next(&mut self) -> bool {
         let place = self.landing.prepared;
         let Some(ready) = self.landing.ready.get(place) else {
             return false;
@@ -156,6 +154,7 @@ impl<D: Disk> Peer<D> {
         };
         // One that is not pending now is not flushed by itself; perhaps it is pending again when the group lands.
         let flushed = alone && entry.is_some();
+        let kept = &mut self.landing.kept_times;
         let Some(ready) = self.landing.ready.get_mut(place) else {
             return false;
         };

@@ -1,7 +1,7 @@
 //! Complete contents that wait to be landed together (docs/architecture.md, "Landing").
 
 use super::flushing::{Flushes, LOOK};
-use super::ready::Ready;
+use super::ready::{KeptTimes, Ready};
 use super::touched::Touched;
 use super::transfer::Transfer;
 use crate::clock::Now;
@@ -46,6 +46,7 @@ pub struct Landing<F> {
     pub(super) flushing: Flushes<F>,
     /// How many of them have their mode and time.
     pub(super) prepared: usize,
+    pub(super) kept_times: KeptTimes,
     /// What may be here: hundreds wait, and each file that comes asks for its path and its content.
     filter: Filter,
     since: Instant,
@@ -143,6 +144,7 @@ impl<F> Default for Landing<F> {
             uncommitted: Uncommitted::default(),
             flushing: Flushes::default(),
             prepared: 0,
+            kept_times: KeptTimes::default(),
             filter: Filter::default(),
             since: Instant::ZERO,
             landed_at: Instant::ZERO,

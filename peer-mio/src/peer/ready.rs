@@ -19,7 +19,7 @@ pub(super) struct Ready<F> {
     pub started: Instant,
     /// The file itself.
     pub file: F,
-    /// The mode that it was made with, from which bits may be missing.
+    /// The mode that it was made with and has.
     pub made_with: Option<u16>,
     /// Mode and time that it is known to have.
     pub readied: Option<(u16, Timestamp)>,
@@ -29,25 +29,36 @@ pub(super) struct Ready<F> {
     pub alone: bool,
 }
 
-/// What files that were made lately in `download/` turned out to keep: what one file has kept need not be asked of the next one.
+/// Bits of modes that files which were made in one slice have kept: neither the umask nor a default ACL of `download/` takes
+/// them away. Whether one does is asked anew in each slice, since an ACL may come and go.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
-    /// Bits of modes: neither the umask nor a default ACL takes them away.
-    mode: u16,
-    /// Times of modification as they are, to the nanosecond.
-    times: bool,
+pub(super) struct KeptModes(u16);
+
+impl KeptModes {
+    /// Whether a file that was just made with this mode has it; of most that is known from one before.
+    pub fn has(&mut self, file: &impl DiskFile, mode: u16) -> bool {
+        if mode & !self.0 != 0 {
+            if !file.stat().is_ok_and(|stat| stat.mode == mode) {
+                return false;
+            }
+            self.0 |= mode;
+        }
+        true
+    }
 }
 
-impl Kept {
-    fn has(&self, entry: &Entry) -> bool {
+/// Whether a file in `download/` has kept a time to the nanosecond: so do the others, for the folder stays on one file system.
+#[derive(Debug, Default)]
+pub(super) struct KeptTimes(bool);
+
+impl KeptTimes {
+    fn has(&self, mtime: Timestamp) -> bool {
         // What every file system with such times can hold.
-        let in_range = (0..=i64::from(i32::MAX)).contains(&entry.mtime.sec);
-        self.times && in_range && entry.mode & !self.mode == 0
+        self.0 && (0..=i64::from(i32::MAX)).contains(&mtime.sec)
     }
 
-    fn note(&mut self, entry: &Entry) {
-        self.mode |= entry.mode;
-        self.times |= !entry.mtime.nsec.is_multiple_of(10);
+    fn note(&mut self, mtime: Timestamp) {
+        self.0 |= !mtime.nsec.is_multiple_of(10);
     }
 }
 
@@ -58,22 +69,23 @@ impl<F: DiskFile> Ready<F> {
         self.file.set_mtime(entry.mtime)
     }
 
-    /// The same, but the mode is not set if it was made with it and has kept it.
-    pub fn complete_attributes(&mut self, entry: &Entry, kept: &mut Kept) -> io::Result<()> {
+    /// The same, but the mode is not set if it was made with it.
+    pub fn complete_attributes(&mut self, entry: &Entry, kept: &mut KeptTimes) -> io::Result<()> {
         self.readied = None;
         if self.made_with.take() != Some(entry.mode) {
             return self.set_attributes(entry);
         }
         self.file.set_mtime(entry.mtime)?;
-        if !kept.has(entry) {
+        if !kept.has(entry.mtime) {
             let stat = self.file.stat()?;
+            // Somebody has changed it since.
             if stat.mode != entry.mode {
                 return self.file.set_mode(entry.mode);
             }
             if stat.mtime != entry.mtime {
                 return Ok(());
             }
-            kept.note(entry);
+            kept.note(entry.mtime);
         }
         self.readied = Some((entry.mode, entry.mtime));
         Ok(())
@@ -111,12 +123,12 @@ mod tests {
         }
     }
 
-    /// A file that was to be made with `mode`, and how often it was asked what it is while it got what `entry` says.
+    /// A file that was made with a mode, and how often it was asked what it is while it got what `entry` says.
     fn complete(
         file: MemoryFile,
         made_with: Option<u16>,
         entry: &Entry,
-        kept: &mut Kept,
+        kept: &mut KeptTimes,
     ) -> (Ready<MemoryFile>, usize) {
         let mut ready = Ready {
             path: b"a".to_vec(),
@@ -141,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn of_files_that_keep_what_they_get_one_is_asked() {
-        let mut kept = Kept::default();
+    fn of_files_that_keep_their_times_one_is_asked() {
+        let mut kept = KeptTimes::default();
         for (number, mode) in [0o664, 0o664, 0o644, 0o600].into_iter().enumerate() {
             let wanted = entry(mode, 123_456_789);
             let (ready, asked) = complete(file(mode, 1), Some(mode), &wanted, &mut kept);
@@ -155,12 +167,6 @@ mod tests {
                 !ready.is_readied(&entry(mode, 1)) && !ready.is_readied(&entry(0o640, 123_456_789))
             );
         }
-        // More bits than any had yet.
-        let wanted = entry(0o755, 1);
-        assert_eq!(
-            complete(file(0o755, 1), Some(0o755), &wanted, &mut kept).1,
-            1
-        );
         // A time that some file systems cannot hold.
         let mut late = entry(0o644, 1);
         late.mtime.sec = 1 << 33;
@@ -168,14 +174,29 @@ mod tests {
     }
 
     #[test]
-    fn bits_that_were_taken_from_a_mode_are_given_back() {
-        let mut kept = Kept::default();
-        for _ in 0..3 {
-            let wanted = entry(0o664, 123_456_789);
-            let (ready, asked) = complete(file(0o644, 1), Some(0o664), &wanted, &mut kept);
-            assert_eq!((asked, ready.is_readied(&wanted)), (1, false));
-            assert_eq!(ready.file.stat().unwrap().mode, 0o664);
+    fn of_files_of_a_slice_that_keep_their_modes_one_is_asked() {
+        let mut kept = KeptModes::default();
+        // A mode that a file was made with, the one that it got, and how often it is asked.
+        for (mode, got, asks) in [
+            (0o644, 0o644, 1),
+            (0o644, 0o644, 0),
+            (0o600, 0o600, 0),
+            // More bits than any had yet.
+            (0o755, 0o744, 1),
+            (0o755, 0o755, 1),
+            (0o755, 0o755, 0),
+        ] {
+            let file = file(got, 1);
+            assert_eq!(kept.has(&file, mode), got == mode);
+            assert_eq!(file.asked(), asks);
         }
+        // In the next slice.
+        assert!(!KeptModes::default().has(&file(0o600, 1), 0o644));
+    }
+
+    #[test]
+    fn a_file_that_has_another_mode_gets_its_own() {
+        let mut kept = KeptTimes::default();
         // One that was not made with it, or is to have another by now.
         for made_with in [None, Some(0o600)] {
             let wanted = entry(0o664, 123_456_789);
@@ -187,7 +208,7 @@ mod tests {
 
     #[test]
     fn where_times_are_coarse_each_file_is_asked() {
-        let mut kept = Kept::default();
+        let mut kept = KeptTimes::default();
         for nsec in [0, 500_000_000, 123_456_789, 0, 1] {
             let wanted = entry(0o644, nsec);
             let (ready, asked) =
@@ -205,7 +226,12 @@ mod tests {
             |file| file.set_mtime(Timestamp { sec: 1000, nsec: 6 }).unwrap(),
         ];
         for touch in touches {
-            let (ready, _) = complete(file(0o644, 1), Some(0o644), &wanted, &mut Kept::default());
+            let (ready, _) = complete(
+                file(0o644, 1),
+                Some(0o644),
+                &wanted,
+                &mut KeptTimes::default(),
+            );
             assert!(ready.is_untouched(&ready.file.stat().unwrap()));
             touch(&ready.file);
             assert!(!ready.is_untouched(&ready.file.stat().unwrap()));

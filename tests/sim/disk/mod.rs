@@ -49,6 +49,9 @@ struct State {
     refuses_names: bool,
     /// Writes of so many bytes to files in `download/` fail.
     refuses_bytes: Option<usize>,
+    /// After so many more files of bundles, and in a later turn than the last, the default ACL of `download/` leaves those that are made there
+    /// to their owner.
+    narrows_after: Option<(u64, Timestamp)>,
     /// What of the files in `share/` and `download/` is in memory, if not everything is.
     cold: Option<ColdDisk>,
     share_gone: bool,
@@ -135,6 +138,7 @@ impl SimDisk {
             failing: None,
             refuses_names: false,
             refuses_bytes: None,
+            narrows_after: None,
             cold: None,
             share_gone: false,
             meddling: None,
@@ -287,6 +291,11 @@ impl SimDisk {
     /// Writes of just so many bytes to files in `download/` fail from now on; `None`: no more.
     pub fn refuse_bytes_in_downloads(&self, bytes: Option<usize>) {
         self.lock().refuses_bytes = bytes;
+    }
+
+    /// `download/` gets a default ACL between two turns, when so many more files of bundles were made there.
+    pub fn narrow_downloads_after(&self, files: u64) {
+        self.lock().narrows_after = Some((files, Timestamp::default()));
     }
 
     /// Bytes that all files may have.

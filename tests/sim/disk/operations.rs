@@ -85,8 +85,17 @@ impl Disk for SimDisk {
         };
         self.changing(|state| {
             state.made_with.insert(mode);
+            let now = state.tree.now;
+            let acl = match &mut state.narrows_after {
+                Some((0, last)) if *last != now => 0o077,
+                Some((files, last)) => {
+                    (*files, *last) = (files.saturating_sub(1), now);
+                    0
+                }
+                None => 0,
+            };
             let ino = state.add(at, |tree| {
-                tree.make(Body::File(Vec::new()), mode & 0o777 & !umask)
+                tree.make(Body::File(Vec::new()), mode & 0o777 & !umask & !acl)
             })?;
             Ok(self.opened(at.place, ino, state))
         })

@@ -7,7 +7,7 @@ use crate::jobs::unpack::{UnpackJob, Unpacked};
 use crate::peer::Peer;
 use crate::peer::land_group::PRIVATE;
 use crate::peer::landing_name::in_download;
-use crate::peer::ready::Ready;
+use crate::peer::ready::{KeptModes, Ready};
 use crate::peer::transfer::part_name;
 use crate::peer::zips::MAX_MEMBER;
 use crate::store::StoreError;
@@ -33,6 +33,7 @@ impl<D: Disk> Peer<D> {
         files: &mut usize,
     ) -> Result<bool, StoreError> {
         let mut budget = SLICE_BYTES;
+        self.bundles.kept_modes = KeptModes::default();
         let mut bytes = std::mem::take(&mut self.bundles.bytes);
         let done = loop {
             if *files == 0 || budget == 0 || self.is_landing_full() {
@@ -175,9 +176,9 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    /// Writes it; if it could be made with its mode, says so.
+    /// Writes it; if it was made with its mode and has kept it, says so.
     pub(super) fn write_member(
-        &self,
+        &mut self,
         name: &[u8],
         mode: u16,
         bytes: &[u8],
@@ -190,7 +191,11 @@ impl<D: Disk> Peer<D> {
         match self.disk.create_new(at, made_with.unwrap_or(PRIVATE)) {
             Ok(file) => {
                 return match file.write_all_at(0, bytes) {
-                    Ok(()) => Ok((file, made_with)),
+                    Ok(()) => {
+                        let kept = &mut self.bundles.kept_modes;
+                        let made_with = made_with.filter(|mode| kept.has(&file, *mode));
+                        Ok((file, made_with))
+                    }
                     Err(error) => {
                         leave_private(&file);
                         Err(error)

@@ -7,6 +7,7 @@ mod members;
 mod parts;
 mod shared;
 
+use super::ready::KeptModes;
 use super::runs::{Run, Runs};
 use crate::disk::DiskFile;
 use crate::jobs::unpack::UnpackJob;
@@ -29,6 +30,8 @@ pub struct Bundles<F: DiskFile> {
     shared: Shared,
     /// One unpacked member.
     bytes: Vec<u8>,
+    /// Of the members that this slice has written.
+    kept_modes: KeptModes,
 }
 
 /// A bundle on its way.
@@ -63,6 +66,7 @@ impl<F: DiskFile> Default for Bundles<F> {
             coming: Vec::new(),
             shared: Shared::default(),
             bytes: Vec::new(),
+            kept_modes: KeptModes::default(),
         }
     }
 }
