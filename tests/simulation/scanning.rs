@@ -108,6 +108,32 @@ fn each_folder_of_a_tree_that_a_scan_finds_is_listed_once() {
 }
 
 #[test]
+fn a_folder_that_nobody_watches_is_looked_into_when_it_is_another_one_than_was_listed() {
+    let mut cluster = two(10);
+    cluster.crash(0, false);
+    let machine = &mut cluster.machines[0];
+    (machine.max_watches, machine.missed_events) = (5, 1000);
+    assert!(cluster.start(0));
+    assert!(cluster.drive_until(SOON, Cluster::in_sync));
+    let disk = cluster.machines[0].disk.handle();
+    let ours = |cluster: &Cluster| is_on_both(cluster, b"new/b", b"b");
+    disk.user_mkdir(b"new").unwrap();
+    disk.user_write(b"new/a", b"a").unwrap();
+    let listed = disk.listed();
+    cluster.slices = 1;
+    cluster.machines[0].peer.as_mut().unwrap().handle_overflow();
+    // share/, ten folders, and this one.
+    while disk.listed() < listed + 12 {
+        cluster.step(cluster.now() + Duration::from_micros(50));
+    }
+    disk.user_remove_all(b"new").unwrap();
+    disk.user_mkdir(b"new").unwrap();
+    disk.user_write(b"new/b", b"b").unwrap();
+    // The next scan would come after five seconds.
+    assert!(cluster.drive_until(Duration::from_secs(3), ours));
+}
+
+#[test]
 fn a_lost_event_costs_a_scan() {
     let mut cluster = two(100);
     cluster.machines[0].missed_events = 1000;
