@@ -192,3 +192,34 @@ fn where_the_kernel_watches_too_little_scans_come_sooner_and_that_is_said() {
         assert!(errors.is_empty(), "{errors:?}");
     }
 }
+
+#[test]
+fn where_the_kernel_does_not_watch_what_lands_scans_come_sooner_too() {
+    for limit in [usize::MAX, 3] {
+        let mut cluster = Cluster::new(2, &mut Rng::new(1));
+        cluster.machines[0].max_watches = limit;
+        assert!(cluster.start(0) && cluster.start(1));
+        assert!(cluster.drive_until(SOON, Cluster::in_sync));
+        for number in 0..5 {
+            let folder = format!("{number}");
+            let disk = &cluster.machines[1].disk;
+            disk.user_mkdir(folder.as_bytes()).unwrap();
+        }
+        assert!(cluster.drive_until(SOON, |cluster| {
+            let tree = cluster.machines[0].disk.tree(Place::Share);
+            tree.len() == 5 && cluster.in_sync()
+        }));
+        let errors = cluster.machines[0].peer.as_ref().unwrap().status().errors;
+        assert_eq!(errors.len(), usize::from(limit == 3), "{errors:?}");
+        cluster.machines[0].missed_events = 1000;
+        for number in 0..5 {
+            let path = format!("{number}/f");
+            let disk = &cluster.machines[0].disk;
+            disk.user_write(path.as_bytes(), b"text").unwrap();
+        }
+        let arrived = cluster.drive_until(Duration::from_secs(12), |cluster| {
+            (0..5).all(|number| is_on_both(cluster, format!("{number}/f").as_bytes(), b"text"))
+        });
+        assert_eq!(arrived, limit == 3);
+    }
+}

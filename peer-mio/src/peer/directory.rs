@@ -48,7 +48,7 @@ impl<D: Disk> Peer<D> {
                     Err(error) => return Err(error.into()),
                 }
                 self.came.made(path);
-                (self.watch)(path);
+                self.watch_landed(path);
                 touched.name(path);
             }
         }

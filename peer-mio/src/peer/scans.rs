@@ -165,6 +165,14 @@ impl ScanSink for Findings<'_> {
 }
 
 impl<D: Disk> Peer<D> {
+    /// Has a folder watched that was made here.
+    pub(super) fn watch_landed(&mut self, path: &[u8]) {
+        if !(self.watch)(path) {
+            self.scans.unwatched += 1;
+            self.tell_unwatched();
+        }
+    }
+
     /// Says how many folders only scans see, and what to do about it.
     fn tell_unwatched(&mut self) {
         let unwatched = self.scans.unwatched_before + self.scans.unwatched;
