@@ -75,10 +75,15 @@ with_zig() {
     # are zig's. static: without position independence the binary needs no relocation at start.
     # location-detail=none: a panic says what, not where; 69 KB (docs/performance.md, "Size of the binary").
     # No features of std: without symbols a backtrace says nothing, but its code is 90 KB.
+    # What of it is not generic is small: it starts threads, formats, calls the system (33 KB).
+    local std_small=()
+    for package in core alloc std; do
+        std_small+=(--config "profile.release.package.$package.opt-level=\"s\"")
+    done
     env -u RUSTUP_TOOLCHAIN PATH="/usr/bin:$PATH:$zigbuild_folder" RUSTC_BOOTSTRAP=1 \
         RUSTFLAGS="$small -Z location-detail=none -C link-self-contained=no -C relocation-model=static" \
         /usr/bin/cargo zigbuild --release --package peer-mio --bin tinypeer \
-        -Z build-std=std,panic_abort -Z build-std-features= --target "$triple"
+        "${std_small[@]}" -Z build-std=std,panic_abort -Z build-std-features= --target "$triple"
 }
 
 if command -v rustup >/dev/null && rustup target list --installed 2>/dev/null | grep -qx "$triple"; then
