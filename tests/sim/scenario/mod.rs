@@ -92,7 +92,8 @@ impl Story {
             0..=33 => self.user_writes(place),
             34..=43 => self.user_removes(place),
             44..=51 => self.user_renames(place),
-            52..=57 => self.user_makes_directory(place),
+            52..=55 => self.user_makes_directory(place),
+            56..=57 => self.user_copies_folder(place),
             58..=61 => self.user_changes_attributes(place),
             62..=66 => self.same_content_everywhere(),
             67..=73 => self.crash(place, false),
@@ -282,6 +283,10 @@ impl Story {
         self.cluster.trace(|| "all is healed".to_owned());
         // Longer than a scan interval: what no event told of is found.
         self.drive(Duration::from_secs(70));
+        // Users who removed nearly all of a folder say that they meant it.
+        for machine in &mut self.cluster.machines {
+            machine.peer.as_mut().and_then(peer_mio::peer::Peer::resume);
+        }
         let settled = self.cluster.drive_until(SETTLE, Cluster::in_sync);
         let status: Vec<_> = self
             .cluster

@@ -156,6 +156,45 @@ impl Story {
         });
     }
 
+    /// So many small files that they travel in bundles and land in groups.
+    pub(super) fn user_copies_folder(&mut self, place: usize) {
+        let folder = self.path(place, false);
+        let files = 9 + self.rng.below(80);
+        self.cluster.set_clocks();
+        let Some(machine) = self.cluster.machines.get(place) else {
+            return;
+        };
+        let disk = machine.disk.handle();
+        let done = disk.user_mkdir(&folder);
+        self.cluster.trace(|| {
+            format!(
+                "user {place} copies {} with {files} files here: {done:?}",
+                String::from_utf8_lossy(&folder)
+            )
+        });
+        if done.is_err() {
+            return;
+        }
+        for number in 0..files {
+            self.written += 1;
+            let mut bytes = format!("{:06} ", self.written).into_bytes();
+            let len = 1 + self.rng.below(6_000);
+            let mut filler = Rng::new(self.written);
+            while (bytes.len() as u64) < len {
+                bytes.extend_from_slice(&filler.bits().to_be_bytes());
+            }
+            let path = [folder.as_slice(), format!("/{number}").as_bytes()].concat();
+            if disk.user_write(&path, &bytes).is_ok() {
+                let what = format!(
+                    "content {} of {} on {place}",
+                    self.written,
+                    String::from_utf8_lossy(&path)
+                );
+                self.model.write(&bytes, what);
+            }
+        }
+    }
+
     pub(super) fn user_changes_attributes(&mut self, place: usize) {
         let path = self.path(place, true);
         let mtime = Timestamp {
