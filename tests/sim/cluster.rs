@@ -60,6 +60,8 @@ pub struct Cluster {
     pub max_delete: u8,
     /// `--durability` of every peer.
     pub flushing: Flushing,
+    /// What its peers do with symlinks.
+    pub symlinks: Symlinks,
     /// Slices of work that a machine does before the others have their turn.
     pub slices: usize,
     /// What one costs in simulated time.
@@ -98,6 +100,7 @@ impl Cluster {
             busy: false,
             max_delete: guard::HALF,
             flushing: Flushing::default(),
+            symlinks: Symlinks::default(),
             limits: Limits::default(),
             now: Instant::from_micros(1_000_000),
             rng: rng.fork(),
@@ -167,7 +170,7 @@ impl Cluster {
         let config = Config {
             peers: others,
             key: [7; 32],
-            symlinks: Symlinks::Follow,
+            symlinks: self.symlinks,
             scan_interval: Duration::from_secs(60),
             max_delete: self.max_delete,
             flushing: self.flushing,

@@ -10,6 +10,7 @@ use crate::network::Weather;
 use crate::rng::Rng;
 use peer_mio::disk::Place;
 use peer_mio::peer::Flushing;
+use peer_mio::watch::scan::Symlinks;
 use proto_core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -39,6 +40,9 @@ pub fn play(seed: u64) -> Result<(), String> {
         1 | 6 => Flushing::Never,
         _ => Flushing::Group,
     };
+    if seed.is_multiple_of(3) {
+        cluster.symlinks = Symlinks::Keep;
+    }
     let mut story = Story {
         rng,
         cluster,
@@ -94,7 +98,8 @@ impl Story {
             44..=51 => self.user_renames(place),
             52..=55 => self.user_makes_directory(place),
             56..=57 => self.user_copies_folder(place),
-            58..=61 => self.user_changes_attributes(place),
+            58 => self.user_makes_symlink(place),
+            59..=61 => self.user_changes_attributes(place),
             62..=66 => self.same_content_everywhere(),
             67..=73 => self.crash(place, false),
             74..=79 => self.crash(place, true),

@@ -4,6 +4,7 @@ use super::Story;
 use crate::disk::Node;
 use crate::rng::Rng;
 use peer_mio::disk::Place;
+use peer_mio::watch::scan::Symlinks;
 use proto_core::index::entry::Timestamp;
 
 /// Names that users choose from: few, so that they meet.
@@ -125,7 +126,9 @@ impl Story {
             return;
         }
         let dying: Option<Vec<u8>> = match (tree.get(&from), tree.get(&to)) {
-            (Some(Node::File(..)), Some(Node::File(_, _, bytes))) => Some(bytes.clone()),
+            (Some(Node::File(..) | Node::Symlink(_)), Some(Node::File(_, _, bytes))) => {
+                Some(bytes.clone())
+            }
             _ => None,
         };
         let done = machine.disk.user_rename(&from, &to);
@@ -193,6 +196,26 @@ impl Story {
                 self.model.write(&bytes, what);
             }
         }
+    }
+
+    /// Where links are shared as such; else one to nothing would be on one machine alone.
+    pub(super) fn user_makes_symlink(&mut self, place: usize) {
+        if self.cluster.symlinks != Symlinks::Keep {
+            return;
+        }
+        let path = self.path(place, false);
+        let target = self.rng.pick(&NAMES).copied().unwrap_or(b"a");
+        self.cluster.set_clocks();
+        let Some(machine) = self.cluster.machines.get(place) else {
+            return;
+        };
+        let done = machine.disk.user_symlink(target, &path);
+        self.cluster.trace(|| {
+            format!(
+                "user {place} makes link {}: {done:?}",
+                String::from_utf8_lossy(&path)
+            )
+        });
     }
 
     pub(super) fn user_changes_attributes(&mut self, place: usize) {
