@@ -10,29 +10,45 @@ use proto_core::time::Duration;
 /// So long a content is waited for though nobody who is connected has it.
 const WAITED: Duration = Duration::from_secs(60);
 
+/// As much ceases to be pending in one turn; the rest after the journals were read anew.
+const MOST: usize = 4096;
+
 impl<D: Disk> Peer<D> {
     /// Ends the wait for what none of the configured peers told of under the index that it has now, and reads all
     /// journals anew: who has such a version tells of it again.
     pub(super) fn drop_abandoned(&mut self, now: Now) -> Result<(), StoreError> {
-        if !self.fetching.retries.waits_since(now.mono, WAITED)
-            || !self.engine.are_all_connected()
+        if !self.engine.are_all_connected()
             || !self.engine.is_caught_up()
+            || !self.is_any_abandoned(now)?
         {
             return Ok(());
         }
-        let (mut any, mut after) = (false, None::<Vec<u8>>);
-        while let Some((path, pending)) = self.store.next_pending(after.as_deref())? {
+        // All in one turn: else a kill in between could leave what nobody tells of again.
+        let (mut dropped, mut after) = (0, None::<Vec<u8>>);
+        while dropped < MOST
+            && let Some((path, pending)) = self.store.next_pending(after.as_deref())?
+        {
             if self.slot_of(pending.told_by).is_none() {
-                log::warn!("nobody has {} as it was told of any more", Escaped(&path));
+                log::debug!("nobody has {} as it was told of any more", Escaped(&path));
                 self.store.remove_pending(&path)?;
-                any = true;
+                dropped += 1;
             }
             after = Some(path);
         }
-        if any {
-            self.store.forget_cursors()?;
-            self.reload_cursors();
-        }
+        log::warn!("nobody has {dropped} of the changes any more that were waited for");
+        self.store.forget_cursors()?;
+        self.reload_cursors();
         Ok(())
+    }
+
+    /// Whether something has waited long enough that no index which is left told of.
+    fn is_any_abandoned(&self, now: Now) -> Result<bool, StoreError> {
+        for path in self.fetching.retries.waiting_since(now.mono, WAITED) {
+            let pending = self.store.pending(path)?;
+            if pending.is_some_and(|pending| self.slot_of(pending.told_by).is_none()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

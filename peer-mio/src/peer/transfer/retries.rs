@@ -95,11 +95,13 @@ impl Retries {
             .then_some((retry.not_before, retry.cause))
     }
 
-    /// Whether something that nobody has is waited for so long.
-    #[must_use]
-    pub fn waits_since(&self, now: Instant, long: Duration) -> bool {
-        let mut all = self.paths.values();
-        all.any(|it| it.cause == Cause::Gone && now.saturating_since(it.since) >= long)
+    /// Paths whose content nobody has and that have waited so long for it.
+    pub fn waiting_since(&self, now: Instant, long: Duration) -> impl Iterator<Item = &[u8]> {
+        let all = self.paths.iter();
+        let waiting = all.filter(move |(_, it)| {
+            it.cause == Cause::Gone && now.saturating_since(it.since) >= long
+        });
+        waiting.map(|(path, _)| path.as_slice())
     }
 
     /// Who sent wrong bytes when it failed.
