@@ -164,6 +164,9 @@ impl<D: Disk> Peer<D> {
                 Decision::Keep(entry) => Pending { entry, ..pending },
             },
         };
+        if wanted.entry.kind == Kind::Tombstone {
+            self.plan.has_deletion();
+        }
         self.store.put_pending(path, &wanted)
     }
 

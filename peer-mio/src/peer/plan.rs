@@ -35,6 +35,8 @@ pub struct Plan {
     unfinished: bool,
     /// Something could not land since a pass ended in which all could: paths are looked at before anything is fetched for them.
     careful: bool,
+    /// A deletion is pending, as far as this pass has seen or was told.
+    deletes: bool,
     /// A path waits for a content that comes for another path.
     waits: bool,
     /// Passes in a row in which something could not land, without anything new between them.
@@ -72,6 +74,11 @@ impl Plan {
         } else {
             self.again = true;
         }
+    }
+
+    /// A deletion is pending now.
+    pub(super) fn has_deletion(&mut self) {
+        self.deletes = true;
     }
 
     /// Something could not land: walk again after a pause.
@@ -199,6 +206,7 @@ impl<D: Disk> Peer<D> {
                     if after.is_none() {
                         self.plan.began = now.mono;
                         self.plan.backlogs.clear();
+                        self.plan.deletes = false;
                     }
                     let Some((path, pending)) = walk.next(&self.store, after.as_deref())? else {
                         if !self.begin_all_bundles(now, after.as_deref()) {
@@ -207,9 +215,9 @@ impl<D: Disk> Peer<D> {
                         self.plan.pass = Pass::Deleting(None);
                         continue;
                     };
-                    if pending.entry.kind != Kind::Tombstone
-                        && !self.is_left_to_backlog(&path, &pending)
-                    {
+                    if pending.entry.kind == Kind::Tombstone {
+                        self.plan.deletes = true;
+                    } else if !self.is_left_to_backlog(&path, &pending) {
                         match self.plan_creation(now, &path, &pending, touched)? {
                             Step::Next => {}
                             Step::Stay => return Ok(false),
@@ -221,8 +229,11 @@ impl<D: Disk> Peer<D> {
                     self.plan.pass = Pass::Creating(Some(path));
                 }
                 Pass::Deleting(before) => {
-                    let Some((path, pending)) = self.store.previous_pending(before.as_deref())?
-                    else {
+                    let next = match self.plan.deletes {
+                        true => self.store.previous_pending(before.as_deref())?,
+                        false => None,
+                    };
+                    let Some((path, pending)) = next else {
                         self.plan.end_pass(now.mono);
                         self.end_space_check();
                         continue;
