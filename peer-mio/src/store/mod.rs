@@ -34,9 +34,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tables::Table;
 
-/// Bytes of the database that are held in memory: with a fourth of it the pages of ten thousand entries that come at once are
-/// read and written again and again. redb's own default is 1 GiB.
-const CACHE: usize = 2 * 1024 * 1024;
+/// Bytes of the database that are held in memory: with less, pages of many entries that come at once are read and written again
+/// and again (docs/performance.md, "Where the time of small files goes"). redb's own default is 1 GiB.
+const CACHE: usize = 4 * 1024 * 1024;
 
 /// Records that are read at a time, before a visitor sees them.
 const BATCH: usize = 64;
