@@ -267,6 +267,18 @@ impl Story {
         }
     }
 
+    /// An empty folder on another disk is not the one that the index knows: its user removes that, as the peer says.
+    fn start_anew(&mut self, place: usize) -> bool {
+        let Some(machine) = self.cluster.machines.get(place) else {
+            return false;
+        };
+        if !machine.disk.tree(Place::Share).is_empty() {
+            return false;
+        }
+        machine.disk.lose_index();
+        self.start(place)
+    }
+
     /// All is healed; then everything must be the same, and nothing lost.
     fn end(mut self) -> Result<(), String> {
         self.collect_stopped();
@@ -281,7 +293,7 @@ impl Story {
                 machine.disk.fail(0, rng);
                 machine.disk.go_on();
             }
-            if !self.start(place) {
+            if !self.start(place) && !self.start_anew(place) {
                 return Err(format!("peer {place} cannot start"));
             }
         }
