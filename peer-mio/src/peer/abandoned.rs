@@ -3,7 +3,7 @@
 use super::Peer;
 use crate::clock::Now;
 use crate::disk::Disk;
-use crate::store::StoreError;
+use crate::store::{Pending, StoreError};
 use proto_core::path::Escaped;
 use proto_core::time::Duration;
 
@@ -28,7 +28,7 @@ impl<D: Disk> Peer<D> {
         while dropped < MOST
             && let Some((path, pending)) = self.store.next_pending(after.as_deref())?
         {
-            if self.slot_of(pending.told_by).is_none() {
+            if self.is_abandoned(&pending) {
                 log::debug!("nobody has {} as it was told of any more", Escaped(&path));
                 self.store.remove_pending(&path)?;
                 dropped += 1;
@@ -41,11 +41,16 @@ impl<D: Disk> Peer<D> {
         Ok(())
     }
 
-    /// Whether something has waited long enough that no index which is left told of.
+    /// Whether what told of it is no index that a connected peer has.
+    fn is_abandoned(&self, pending: &Pending) -> bool {
+        self.slot_of(pending.told_by).is_none()
+    }
+
+    /// Whether something abandoned has waited long enough.
     fn is_any_abandoned(&self, now: Now) -> Result<bool, StoreError> {
         for path in self.fetching.retries.waiting_since(now.mono, WAITED) {
             let pending = self.store.pending(path)?;
-            if pending.is_some_and(|pending| self.slot_of(pending.told_by).is_none()) {
+            if pending.is_some_and(|pending| self.is_abandoned(&pending)) {
                 return Ok(true);
             }
         }

@@ -165,7 +165,7 @@ impl<D: Disk> Peer<D> {
             },
         };
         if wanted.entry.kind == Kind::Tombstone {
-            self.plan.has_deletion();
+            self.plan.note_deletion();
         }
         self.store.put_pending(path, &wanted)
     }

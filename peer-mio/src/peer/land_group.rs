@@ -187,8 +187,7 @@ impl<D: Disk> Peer<D> {
         };
         let inode = |stat: io::Result<Stat>| stat.map(|stat| stat.inode).ok();
         if inode(self.disk.stat(at)).is_some_and(|there| inode(ready.file.stat()) == Some(there)) {
-            // If it fails, the next start tries again.
-            let _ = ready.file.set_mode(PRIVATE);
+            leave_private(&ready.file);
         }
     }
 
@@ -321,4 +320,11 @@ impl<D: Disk> Peer<D> {
         !(self.transfers.is_empty() && self.bundles.is_empty() && self.landing.is_empty())
             || self.plan.is_walking()
     }
+}
+
+/// What stays in `download/` without waiting to land is for us alone.
+#[cold]
+pub(super) fn leave_private(file: &impl DiskFile) {
+    // If it fails, the next start tries again.
+    let _ = file.set_mode(PRIVATE);
 }

@@ -77,7 +77,7 @@ impl Plan {
     }
 
     /// A deletion is pending now.
-    pub(super) fn has_deletion(&mut self) {
+    pub(super) fn note_deletion(&mut self) {
         self.deletes = true;
     }
 

@@ -267,7 +267,7 @@ impl Story {
         }
     }
 
-    /// An empty folder on another disk is not the one that the index knows: its user removes that, as the peer says.
+    /// An empty folder on another disk is not the one that the index knows: a user removes the index, as the peer says.
     fn start_anew(&mut self, place: usize) -> bool {
         let Some(machine) = self.cluster.machines.get(place) else {
             return false;

@@ -47,19 +47,33 @@ impl Story {
     }
 
     fn bytes(&mut self) -> Vec<u8> {
-        self.written += 1;
-        let mut bytes = format!("{:06} ", self.written).into_bytes();
         let len = match self.rng.below(12) {
             0..=6 => self.rng.below(400),
             7 | 8 => 16 * 1024 - 3 + self.rng.below(6),
             9 | 10 => self.rng.below(120_000),
             _ => self.rng.below(700_000),
         };
+        self.bytes_of(len)
+    }
+
+    /// Some that nobody has written before, at least so many.
+    fn bytes_of(&mut self, len: u64) -> Vec<u8> {
+        self.written += 1;
+        let mut bytes = format!("{:06} ", self.written).into_bytes();
         let mut filler = Rng::new(self.written);
         while (bytes.len() as u64) < len {
             bytes.extend_from_slice(&filler.bits().to_be_bytes());
         }
         bytes
+    }
+
+    fn note_written(&mut self, place: usize, path: &[u8], bytes: &[u8]) {
+        let what = format!(
+            "content {} of {} on {place}",
+            self.written,
+            String::from_utf8_lossy(path)
+        );
+        self.model.write(bytes, what);
     }
 
     pub(super) fn user_writes(&mut self, place: usize) {
@@ -85,14 +99,7 @@ impl Story {
                     bytes.len()
                 )
             });
-            self.model.write(
-                &bytes,
-                format!(
-                    "content {} of {} on {place}",
-                    self.written,
-                    String::from_utf8_lossy(&path)
-                ),
-            );
+            self.note_written(place, &path, &bytes);
         }
     }
 
@@ -179,21 +186,11 @@ impl Story {
             return;
         }
         for number in 0..files {
-            self.written += 1;
-            let mut bytes = format!("{:06} ", self.written).into_bytes();
             let len = 1 + self.rng.below(6_000);
-            let mut filler = Rng::new(self.written);
-            while (bytes.len() as u64) < len {
-                bytes.extend_from_slice(&filler.bits().to_be_bytes());
-            }
+            let bytes = self.bytes_of(len);
             let path = [folder.as_slice(), format!("/{number}").as_bytes()].concat();
             if disk.user_write(&path, &bytes).is_ok() {
-                let what = format!(
-                    "content {} of {} on {place}",
-                    self.written,
-                    String::from_utf8_lossy(&path)
-                );
-                self.model.write(&bytes, what);
+                self.note_written(place, &path, &bytes);
             }
         }
     }

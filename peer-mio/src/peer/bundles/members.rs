@@ -5,7 +5,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::jobs::hash::content_of;
 use crate::jobs::unpack::{UnpackJob, Unpacked};
 use crate::peer::Peer;
-use crate::peer::land_group::PRIVATE;
+use crate::peer::land_group::{PRIVATE, leave_private};
 use crate::peer::landing_name::in_download;
 use crate::peer::ready::{KeptModes, Ready};
 use crate::peer::transfer::part_name;
@@ -219,11 +219,4 @@ impl<D: Disk> Peer<D> {
         file.write_all_at(0, bytes)?;
         Ok((file, None))
     }
-}
-
-/// What stays in `download/` without waiting to land is for us alone.
-#[cold]
-fn leave_private(file: &impl DiskFile) {
-    // If it fails, the next start tries again.
-    let _ = file.set_mode(PRIVATE);
 }
