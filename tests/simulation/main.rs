@@ -22,6 +22,7 @@ mod legacy;
 mod liar;
 mod overhead;
 mod partial_sources;
+mod passed_on;
 mod renames;
 mod same_tick;
 mod scanning;

@@ -151,6 +151,18 @@ impl Encodings {
         Some(len)
     }
 
+    /// A piece that came in this encoding, and is what it should be, is passed on as it came.
+    pub fn pass_on(&mut self, name: PieceName, encoding: Encoding, encoded: &[u8]) {
+        if self.kept.find(name, encoding).is_some() {
+            return;
+        }
+        if let Some(room) = self.kept.room(encoded.len()) {
+            room.copy_from_slice(encoded);
+            self.kept.keep(name, encoding, encoded.len());
+            self.was_used = true;
+        }
+    }
+
     /// Gives the memory back to the system when it was not used for some seconds.
     pub fn rest(&mut self, now: Instant) {
         if std::mem::take(&mut self.was_used) {

@@ -1,4 +1,5 @@
-//! The pieces that were encoded last, for their other segments and for repair: a ring.
+//! The pieces that were encoded here last, for their other segments and for repair, and those that came encoded, for others:
+//! a ring.
 
 use crate::jobs::encode;
 use proto_core::limits::MAX_PIECE;
@@ -8,8 +9,8 @@ use std::collections::VecDeque;
 
 /// Bytes of the ring: room for one piece of the greatest length, or sixteen of 64 KiB that hardly shrink.
 const RING: usize = encode::longest(MAX_PIECE);
-/// Pieces in it at most: one for each peer that is served.
-const PIECES: usize = proto_core::limits::MAX_PEERS;
+/// Pieces in it at most.
+const PIECES: usize = 64;
 
 /// A piece of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -247,3 +247,26 @@ fn a_journal_page_goes_encoded_on_any_link_and_is_new_to_who_begins_to_read_it()
     assert_eq!(encodings.choose(name, any, &noise), None);
     assert_eq!(encodings.kept(name, encoding), None);
 }
+
+#[test]
+fn what_came_encoded_is_passed_on_as_it_came() {
+    let mut encodings = encodings(1_000_000);
+    encodings.pass_on(name(1, 0), Encoding::SMALL, b"as it came");
+    let before = TIME.with(Cell::get);
+    let chosen = encodings.choose(name(1, 0), any(1_000_000_000), &text());
+    assert_eq!(chosen, Some((Encoding::SMALL, 10)));
+    let kept = encodings.kept(name(1, 0), Encoding::SMALL);
+    assert_eq!(kept, Some(&b"as it came"[..]));
+    assert_eq!(TIME.with(Cell::get), before);
+    // What is served already is not exchanged.
+    encodings.pass_on(name(1, 0), Encoding::SMALL, b"another one");
+    let kept = encodings.kept(name(1, 0), Encoding::SMALL);
+    assert_eq!(kept, Some(&b"as it came"[..]));
+    for number in 1..2_000 {
+        encodings.pass_on(name(1, number), Encoding::FAST, &noise());
+        let kept = encodings.kept(name(1, number), Encoding::FAST);
+        assert_eq!(kept, Some(&noise()[..]));
+    }
+    encodings.pass_on(name(2, 0), Encoding::FAST, &vec![0; 2 * 1024 * 1024]);
+    assert_eq!(encodings.kept(name(2, 0), Encoding::FAST), None);
+}

@@ -5,9 +5,10 @@ use super::verify::{is_set, set_bit};
 use super::{ChunkPlaces, PullUse, State, StepError};
 use crate::disk::{Disk, DiskFile};
 use crate::peer::Peer;
+use crate::peer::encodings::PieceName;
 use proto_core::boundary::{PeerSlot, PullId};
 use proto_core::content::cut::Params;
-use proto_core::content::{ChunkRef, cut, recipe};
+use proto_core::content::{ChunkRef, ContentId, cut, recipe};
 use proto_core::pull::Want;
 use proto_core::wire::ObjectId;
 use std::io;
@@ -234,6 +235,7 @@ impl<D: Disk> Peer<D> {
             return Ok(());
         }
         transfer.file.write_all_at(start, bytes)?;
+        let content = transfer.content;
         set_bit(&mut transfer.verified, number);
         transfer.here += u64::from(len);
         transfer.came_at = self.now.mono;
@@ -249,9 +251,10 @@ impl<D: Disk> Peer<D> {
         }
         let verified = &transfer.verified;
         self.engine
-            .chunk_has_come(self.now.mono, transfer.content, number, &|chunk| {
+            .chunk_has_come(self.now.mono, content, number, &|chunk| {
                 is_set(verified, chunk)
             });
+        self.pass_on(pull, content, start, len);
         self.end_pull(pull);
         if goes_on
             && let Some(path) = self
@@ -262,5 +265,23 @@ impl<D: Disk> Peer<D> {
             self.fetch_goes_on(&path);
         }
         Ok(())
+    }
+
+    /// A chunk that came encoded goes to others as it came (docs/protocol.md, "Encodings").
+    fn pass_on(&mut self, pull: PullId, content: ContentId, start: u64, len: u32) {
+        let Some((encoding, encoded)) = self.engine.encoded(pull) else {
+            return;
+        };
+        if !encoding.is_shorter() || self.config.peers.len() < 2 {
+            return;
+        }
+        let name = PieceName {
+            object: ObjectId::Content(content),
+            start,
+            length: len as usize,
+        };
+        let came = self.assembly.bytes(pull);
+        let encoded = came.get(..encoded).unwrap_or_default();
+        self.served.encodings.pass_on(name, encoding, encoded);
     }
 }
