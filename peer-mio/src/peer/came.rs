@@ -14,11 +14,13 @@ pub struct Came {
 }
 
 impl Came {
-    /// We make a directory: the watcher will tell of it once.
+    /// We make a directory: the watcher will tell of it once, if it watches the parent.
     pub fn made(&mut self, path: &[u8]) {
-        if self.ours.len() < MAX_NOTED {
-            self.ours.insert(path.to_vec());
+        if self.ours.len() >= MAX_NOTED {
+            // Of most of these it never will.
+            self.ours.clear();
         }
+        self.ours.insert(path.to_vec());
     }
 
     /// The watcher told of one. False if there is no room to note it.
@@ -59,7 +61,8 @@ mod tests {
             came.made(&number.to_be_bytes());
             assert!(came.told(&[7, (number >> 8) as u8, number as u8]));
         }
-        came.made(b"one more");
         assert!(!came.told(b"one more"));
+        came.made(b"one more");
+        assert!(came.told(b"one more") && !came.told(&0_usize.to_be_bytes()));
     }
 }
