@@ -39,7 +39,7 @@ pub fn names(cluster: &Cluster, place: usize, folder: Place) -> Vec<Vec<u8>> {
 }
 
 /// Modes of the files in a folder of a machine.
-fn modes(cluster: &Cluster, place: usize, folder: Place) -> BTreeSet<u16> {
+pub fn modes(cluster: &Cluster, place: usize, folder: Place) -> BTreeSet<u16> {
     let tree = cluster.machines[place].disk.tree(folder);
     let modes = tree.into_values().filter_map(|node| match node {
         Node::File(mode, ..) => Some(mode),

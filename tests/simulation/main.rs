@@ -31,6 +31,7 @@ mod shelf;
 mod stalling;
 mod swarm;
 mod torn;
+mod waiting;
 mod wrong_bytes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

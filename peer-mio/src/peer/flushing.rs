@@ -72,7 +72,7 @@ impl<D: Disk> Peer<D> {
         let mut under_way = 0;
         for (mut ready, state) in std::mem::take(&mut self.landing.flushing.files) {
             let stepped = if under_way < AT_ONCE {
-                self.step_flush(now, &ready, state)
+                self.step_flush(now, &mut ready, state)
             } else {
                 Ok(Some(state))
             };
@@ -99,7 +99,7 @@ impl<D: Disk> Peer<D> {
     fn step_flush(
         &mut self,
         now: Now,
-        ready: &Ready<D::File>,
+        ready: &mut Ready<D::File>,
         state: State,
     ) -> io::Result<Option<State>> {
         match state {
@@ -107,7 +107,10 @@ impl<D: Disk> Peer<D> {
                 // One that is not pending any more is flushed in vain; landing finds out.
                 match self.store.pending(&ready.path) {
                     Ok(None) => {}
-                    Ok(Some(pending)) => ready.set_attributes(&pending.entry)?,
+                    Ok(Some(pending)) => {
+                        let kept = &mut self.landing.kept_times;
+                        ready.complete_attributes(&pending.entry, kept)?;
+                    }
                     Err(error) => {
                         let said = io::Error::other(error.to_string());
                         self.store_failed(&error);

@@ -4,10 +4,12 @@ use super::Peer;
 use super::in_the_way::There;
 use super::ready::Ready;
 use super::touched::Touched;
+use super::transfer::has_recipe;
 use crate::clock::Now;
 use crate::disk::{At, Disk, Place};
 use crate::store::{Row, StoreError};
 use crate::watch::dirty::SETTLED_PAUSE;
+use proto_core::content::cut;
 use proto_core::index::entry::{Entry, Kind};
 use proto_core::index::reconcile::{Decision, reconcile};
 use proto_core::path::{self, Escaped};
@@ -142,7 +144,12 @@ impl<D: Disk> Peer<D> {
             touched.way = None;
         }
         let row = row.filter(|row| row.entry.kind != Kind::Tombstone);
-        let ready = ready.filter(|ready| ready.content == entry.content);
+        let ready = match ready {
+            Some(ready) if ready.content == entry.content && self.can_be_given_on(ready)? => {
+                Some(ready)
+            }
+            _ => None,
+        };
         if let (None, Some(ready), Kind::File, false) = (&row, ready, entry.kind, keep)
             && self.land_new_file(now, path, ready, &entry, touched)?
         {
@@ -177,7 +184,7 @@ impl<D: Disk> Peer<D> {
                 (None, Some(ready)) => self
                     .land_file(now, target, ready, entry, touched)
                     .map(|()| true),
-                // A newer version came while this one was fetched.
+                // A newer version came while this one was fetched, or its recipe went.
                 (None, None) => Err(NotLanded::Blocked),
             },
         };
@@ -187,6 +194,12 @@ impl<D: Disk> Peer<D> {
             }
             (landed, _) => landed,
         }
+    }
+
+    /// Whether the index has the recipe of a content, which others will ask for: it may have been taken back since it came.
+    fn can_be_given_on(&self, ready: &Ready<D::File>) -> Result<bool, StoreError> {
+        Ok(ready.size <= u64::from(cut::SMALLEST_CHUNK)
+            || has_recipe(&self.store, ready.content, ready.size)?)
     }
 
     fn parent_is_live(&self, path: &[u8]) -> Result<(), NotLanded> {

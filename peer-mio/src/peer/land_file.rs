@@ -29,7 +29,7 @@ impl<D: Disk> Peer<D> {
         // If that is known already, no look is needed.
         let readied = match ready.is_readied(entry) {
             true => None,
-            false => Some(make_ready(&ready.file, entry)?),
+            false => Some(make_ready(ready, entry)?),
         };
         let to = At {
             place: Place::Share,
@@ -60,10 +60,10 @@ impl<D: Disk> Peer<D> {
         touched: &mut Touched,
     ) -> Result<(), NotLanded> {
         let path = target.path;
-        let (part, file) = (&ready.name, &ready.file);
+        let part = &ready.name;
         let landing = land_name(part);
         let (part, from) = (in_download(part), in_download(&landing));
-        let readied = make_ready(file, &entry)?;
+        let readied = make_ready(ready, &entry)?;
         self.take_landing_name(now, from, path, |disk| {
             disk.rename(part, from, RenameMode::NoReplace)
         })?;
@@ -97,11 +97,21 @@ impl<D: Disk> Peer<D> {
     }
 }
 
-/// What is about to land has the mode and time that it is to have there.
-fn make_ready(file: &impl DiskFile, entry: &Entry) -> io::Result<Stat> {
-    let readied = file.stat()?;
-    if readied.mode == entry.mode && readied.mtime == entry.mtime {
-        return Ok(readied);
+/// What is about to land has the mode and time that it is to have there: what it is then, if nobody writes to it.
+fn make_ready(ready: &Ready<impl DiskFile>, entry: &Entry) -> io::Result<Stat> {
+    let file = &ready.file;
+    let stat = file.stat()?;
+    if ready.is_readied(entry) {
+        // Who has written to it since is found out when it has landed: that is a user's change.
+        return Ok(Stat {
+            size: ready.size,
+            mode: entry.mode,
+            mtime: entry.mtime,
+            ..stat
+        });
+    }
+    if stat.mode == entry.mode && stat.mtime == entry.mtime {
+        return Ok(stat);
     }
     // The version that is wanted changed after the flush, only in its mode or time.
     file.set_mode(entry.mode)?;

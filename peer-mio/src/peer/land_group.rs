@@ -191,7 +191,8 @@ impl<D: Disk> Peer<D> {
         }
     }
 
-    fn leave_all(&mut self) {
+    /// Nothing of what waits lands.
+    pub(super) fn leave_all(&mut self) {
         let mut landing = std::mem::take(&mut self.landing);
         self.landing.uncommitted = std::mem::take(&mut landing.uncommitted);
         for ready in landing.all() {

@@ -358,6 +358,7 @@ impl<D: Disk> Peer<D> {
     pub fn shut_down(&mut self) {
         self.engine.shut_down();
         self.break_off_landing();
+        self.leave_all();
         self.commit_changes();
     }
 

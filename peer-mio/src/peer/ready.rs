@@ -2,7 +2,7 @@
 
 use crate::disk::{DiskFile, FileKind, Stat};
 use proto_core::content::ContentId;
-use proto_core::index::entry::{Entry, Timestamp};
+use proto_core::index::entry::{Entry, MODE_MASK, Timestamp};
 use proto_core::time::Instant;
 use std::io;
 
@@ -29,19 +29,26 @@ pub(super) struct Ready<F> {
     pub alone: bool,
 }
 
-/// Bits of modes that files which were made in one slice have kept: neither the umask nor a default ACL of `download/` takes
-/// them away. Whether one does is asked anew in each slice, since an ACL may come and go.
+/// What of their modes files that were made in one slice have kept: neither the umask nor a default ACL of `download/` takes
+/// bits away, and the file system adds none. Whether one does is asked anew in each slice, since an ACL may come and go.
 #[derive(Debug, Default)]
-pub(super) struct KeptModes(u16);
+pub(super) struct KeptModes {
+    /// Bits that one was made with, and had.
+    set: u16,
+    /// Bits that one was made without, and did not have.
+    unset: u16,
+}
 
 impl KeptModes {
     /// Whether a file that was just made with this mode has it; of most that is known from one before.
     pub fn has(&mut self, file: &impl DiskFile, mode: u16) -> bool {
-        if mode & !self.0 != 0 {
+        let without = !mode & MODE_MASK;
+        if mode & !self.set != 0 || without & !self.unset != 0 {
             if !file.stat().is_ok_and(|stat| stat.mode == mode) {
                 return false;
             }
-            self.0 |= mode;
+            self.set |= mode;
+            self.unset |= without;
         }
         true
     }
@@ -63,20 +70,15 @@ impl KeptTimes {
 }
 
 impl<F: DiskFile> Ready<F> {
-    /// What it is to have at its path.
-    pub fn set_attributes(&self, entry: &Entry) -> io::Result<()> {
-        self.file.set_mode(entry.mode)?;
-        self.file.set_mtime(entry.mtime)
-    }
-
-    /// The same, but the mode is not set if it was made with it.
+    /// Gives it the mode and time that it is to have at its path, and finds out whether it has them then.
     pub fn complete_attributes(&mut self, entry: &Entry, kept: &mut KeptTimes) -> io::Result<()> {
         self.readied = None;
-        if self.made_with.take() != Some(entry.mode) {
-            return self.set_attributes(entry);
+        let has_mode = self.made_with.take() == Some(entry.mode);
+        if !has_mode {
+            self.file.set_mode(entry.mode)?;
         }
         self.file.set_mtime(entry.mtime)?;
-        if !kept.has(entry.mtime) {
+        if !(has_mode && kept.has(entry.mtime)) {
             let stat = self.file.stat()?;
             // Somebody has changed it since.
             if stat.mode != entry.mode {
@@ -180,11 +182,16 @@ mod tests {
         for (mode, got, asks) in [
             (0o644, 0o644, 1),
             (0o644, 0o644, 0),
-            (0o600, 0o600, 0),
             // More bits than any had yet.
             (0o755, 0o744, 1),
             (0o755, 0o755, 1),
             (0o755, 0o755, 0),
+            (0o644, 0o644, 0),
+            // Fewer than any had yet: the file system may add some.
+            (0o600, 0o755, 1),
+            (0o600, 0o600, 1),
+            (0o600, 0o600, 0),
+            (0o711, 0o711, 0),
         ] {
             let file = file(got, 1);
             assert_eq!(kept.has(&file, mode), got == mode);
@@ -195,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_another_mode_gets_its_own() {
+    fn a_file_that_has_another_mode_gets_its_own_and_is_asked() {
         let mut kept = KeptTimes::default();
         // One that was not made with it, or is to have another by now.
         for made_with in [None, Some(0o600)] {
             let wanted = entry(0o664, 123_456_789);
             let (ready, asked) = complete(file(0o600, 1), made_with, &wanted, &mut kept);
-            assert_eq!((asked, ready.is_readied(&wanted)), (0, false));
+            assert_eq!((asked, ready.is_readied(&wanted)), (1, true));
             assert_eq!(ready.file.stat().unwrap().mode, 0o664);
         }
     }

@@ -95,6 +95,9 @@ impl DiskFile for SimFile {
             if self.place == Place::Download && state.refuses_bytes == Some(bytes.len()) {
                 return Err(errno(EIO));
             }
+            if self.place == Place::State && state.refuses_index {
+                return Err(errno(EIO));
+            }
             let now = state.tree.now;
             if let Some(cold) = &mut state.cold {
                 cold.wrote(now, self.ino, offset, bytes.len() as u64);

@@ -49,6 +49,8 @@ struct State {
     refuses_names: bool,
     /// Writes of so many bytes to files in `download/` fail.
     refuses_bytes: Option<usize>,
+    /// Writes to the index fail.
+    refuses_index: bool,
     /// After so many more files of bundles, and in a later turn than the last, the default ACL of `download/` leaves those that are made there
     /// to their owner.
     narrows_after: Option<(u64, Timestamp)>,
@@ -138,6 +140,7 @@ impl SimDisk {
             failing: None,
             refuses_names: false,
             refuses_bytes: None,
+            refuses_index: false,
             narrows_after: None,
             cold: None,
             share_gone: false,
@@ -291,6 +294,11 @@ impl SimDisk {
     /// Writes of just so many bytes to files in `download/` fail from now on; `None`: no more.
     pub fn refuse_bytes_in_downloads(&self, bytes: Option<usize>) {
         self.lock().refuses_bytes = bytes;
+    }
+
+    /// Whether writes to the index fail from now on.
+    pub fn refuse_index(&self, refused: bool) {
+        self.lock().refuses_index = refused;
     }
 
     /// `download/` gets a default ACL between two turns, when so many more files of bundles were made there.

@@ -35,6 +35,7 @@ use proto_core::content::{ChunkRef, ContentId};
 use proto_core::pull::PeerSet;
 use proto_core::time::Instant;
 use proto_core::wire::BundleId;
+pub(super) use recipe::has_recipe;
 use recipe::{Mixed, RecipeReader};
 use retries::Retries;
 use space::SpaceGuard;

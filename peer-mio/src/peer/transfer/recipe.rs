@@ -46,7 +46,11 @@ pub(super) fn chunk_of(
 }
 
 /// Whether the store holds all of a content's recipe: its hash is the content's id.
-pub(super) fn has_recipe(store: &Store, content: ContentId, size: u64) -> Result<bool, StoreError> {
+pub(in crate::peer) fn has_recipe(
+    store: &Store,
+    content: ContentId,
+    size: u64,
+) -> Result<bool, StoreError> {
     let mut hasher = ContentIdHasher::new();
     let mut covered = 0;
     for number in 0.. {
