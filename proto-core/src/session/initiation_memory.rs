@@ -1,4 +1,4 @@
-//! Which INITIATIONs of a peer were accepted, so that none is accepted twice.
+//! Which INITIATIONs of a peer were accepted, so that none is accepted twice, and which were too late to be.
 
 use crate::index::entry::IndexId;
 
@@ -82,6 +82,43 @@ impl InitiationMemory {
     }
 }
 
+/// How many that were too late are remembered.
+const LATE: usize = 4;
+
+/// INITIATIONs that crossed ours and were not accepted: none of these is to be answered later. Each by itself, and not as a
+/// greatest counter: one that the peer sent to somebody else looks the same, and must not keep it from reaching us.
+#[derive(Clone, Copy, Debug)]
+pub struct LateInitiations {
+    /// With the number that the initiator gave its session.
+    seen: [Option<(Seen, u32)>; LATE],
+    /// Place of the next one.
+    next: usize,
+}
+
+impl LateInitiations {
+    /// Before any came.
+    pub const NONE: Self = Self {
+        seen: [None; LATE],
+        next: 0,
+    };
+
+    /// Whether it is one of these.
+    pub fn has(&self, seen: Seen, sender: u32) -> bool {
+        self.seen.contains(&Some((seen, sender)))
+    }
+
+    /// Remembers one, in place of the oldest.
+    pub fn note(&mut self, seen: Seen, sender: u32) {
+        if self.has(seen, sender) {
+            return;
+        }
+        if let Some(place) = self.seen.get_mut(self.next) {
+            *place = Some((seen, sender));
+        }
+        self.next = (self.next + 1) % LATE;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +158,18 @@ mod tests {
         memory.accept((IndexId(200), 5));
         assert!(memory.is_new((IndexId(100), 5)), "the oldest one goes");
         assert!(!memory.is_new((IndexId(101), 5)) && !memory.is_new((IndexId(1), 10)));
+    }
+    #[test]
+    fn of_late_ones_the_last_are_remembered_each_by_itself() {
+        let mut late = LateInitiations::NONE;
+        late.note((IndexId(1), 10), 7);
+        for (counter, sender, is_it) in [(10, 7, true), (9, 7, false), (10, 8, false)] {
+            assert_eq!(late.has((IndexId(1), counter), sender), is_it);
+        }
+        for sender in 0..LATE as u32 {
+            late.note((IndexId(2), 5), sender);
+            late.note((IndexId(2), 5), sender);
+        }
+        assert!(!late.has((IndexId(1), 10), 7) && late.has((IndexId(2), 5), 0));
     }
 }

@@ -5,7 +5,7 @@ use super::entropy::Entropy;
 use super::established::{Established, Session};
 use super::framing::Life;
 use super::handshake::{ExpectResponse, OweResponse};
-use super::initiation_memory::{InitiationMemory, Seen};
+use super::initiation_memory::{InitiationMemory, LateInitiations, Seen};
 use super::liveness::{Liveness, RETRY_AFTER_CLOSE};
 use crate::index::entry::IndexId;
 use crate::time::Instant;
@@ -85,6 +85,7 @@ pub struct PeerSessions<K = PureRust> {
     /// A session that we began is to be used at once, so that the responder may use it too.
     confirmation_due: bool,
     memory: InitiationMemory,
+    late: LateInitiations,
     /// Counter of our next INITIATION, in microseconds.
     counter: u64,
     /// How often we gave this connection up.
@@ -117,6 +118,7 @@ impl<K: CipherKey> PeerSessions<K> {
             owed: None,
             confirmation_due: false,
             memory: InitiationMemory::new(last_seen),
+            late: LateInitiations::NONE,
             counter: initiation_counter,
             losses: 0,
             is_echo: false,

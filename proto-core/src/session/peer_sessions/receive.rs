@@ -56,7 +56,8 @@ impl<K: CipherKey> PeerSessions<K> {
         if receiver == config.index_id && !is_own_index {
             self.counter = self.counter.max(receiver_counter.saturating_add(1));
         }
-        if !self.memory.is_new((life.index, counter)) {
+        let seen = (life.index, counter);
+        if !self.memory.is_new(seen) || self.late.has(seen, owed.remote) {
             return Err(Dropped::OldInitiation);
         }
         // An earlier start of ours, which somebody kept, has no answer (section 3, rule 8).
@@ -66,11 +67,11 @@ impl<K: CipherKey> PeerSessions<K> {
         if self.is_connected() && self.remote == Some(life) && receiver != config.index_id {
             // One that crossed ours: nobody shall have an answer to it later (section 3, rule 3).
             if receiver == IndexId::default() {
-                self.memory.accept((life.index, counter));
+                self.late.note(seen, owed.remote);
             }
             return Err(Dropped::NotForUs);
         }
-        self.memory.accept((life.index, counter));
+        self.memory.accept(seen);
         self.owed = Some(owed);
         Ok(Incoming::Handshake)
     }

@@ -132,6 +132,31 @@ fn an_initiation_that_crossed_ours_and_came_late_is_never_answered() {
 }
 
 #[test]
+fn what_a_stranger_kept_of_initiations_for_a_third_one_does_not_end_a_connection() {
+    let mut network = Network::connected();
+    // What both sent to a third machine, which was not there: more of it than they need for each other.
+    let kept = [0, 1].map(|place| {
+        let mut elsewhere = Side::new(place, 5000, None);
+        let mut now = network.now;
+        let mut kept = Vec::new();
+        while kept.len() < 2_000 {
+            kept.append(&mut elsewhere.transmits(now));
+            now = now + Duration::from_secs(3);
+        }
+        kept.into_iter()
+    });
+    let [mut from_0, mut from_1] = kept;
+    for tenth in 0..2_000 {
+        network.run(Duration::from_millis(100));
+        let now = network.now;
+        let (thrown_at_1, thrown_at_0) = (from_0.next().unwrap(), from_1.next().unwrap());
+        let _ = network.sides[1].receive(now, &thrown_at_1);
+        let _ = network.sides[0].receive(now, &thrown_at_0);
+        assert!(network.both_connected(), "after {tenth} tenths");
+    }
+}
+
+#[test]
 fn a_doubled_datagram_is_delivered_once() {
     let mut network = Network::connected();
     let now = network.now;
