@@ -11,6 +11,7 @@ use super::zips::clear_zips;
 use super::{Config, HOUSEKEEPING, Peer, WatchDirectory};
 use crate::clock::Now;
 use crate::disk::{At, Birth, Disk, Place};
+use crate::net::cipher::FastKey;
 use crate::store::{Durability, Opened, Store, StoreError};
 use proto_core::boundary::PeerSlot;
 use proto_core::engine::{self, Engine};
@@ -32,6 +33,8 @@ const SEARCH_BY_OTHERS: u16 = 0o011;
 /// By how much the initiation counter grows at each start at least, in microseconds: more than one
 /// run uses up, at one for each initiation.
 const START_STEP: u64 = 1 << 32;
+/// Bytes of the stack on which the engine is made; what is not touched takes no memory.
+const ENGINE_STACK: usize = 8 * 1024 * 1024;
 
 /// Why a peer cannot start.
 #[derive(Debug)]
@@ -131,7 +134,7 @@ impl<D: Disk> Peer<D> {
             told,
             limits: config.limits,
         };
-        let mut engine = Box::new(Engine::new(engine_config, entropy));
+        let mut engine = make_engine(engine_config, entropy)?;
         for (place, address) in config.peers.iter().enumerate() {
             if let Some(peer) = PeerSlot::new(place) {
                 engine.add_peer(peer, initiation, last_initiation(&store, *address)?);
@@ -192,6 +195,22 @@ impl<D: Disk> Peer<D> {
         peer.plan.restart();
         Ok(Started { peer, new_index })
     }
+}
+
+/// The engine comes into being on a stack, and has most of a megabyte, which a stack keeps: so on one that goes back to the system.
+fn make_engine(config: engine::Config, entropy: Entropy) -> io::Result<Box<Engine<FastKey>>> {
+    let mut parts = Some((config, entropy));
+    let mut make = || {
+        let (config, entropy) = parts.take()?;
+        Some(Box::new(Engine::new(config, entropy)))
+    };
+    let made = std::thread::scope(|scope| {
+        let stack = std::thread::Builder::new().stack_size(ENGINE_STACK);
+        stack.spawn_scoped(scope, &mut make).ok()?.join().ok()?
+    });
+    // Where there can be no thread, on this one.
+    made.or_else(make)
+        .ok_or_else(|| io::Error::other("the engine cannot be made"))
 }
 
 /// Opens the index; a damaged one is set aside and begun anew under a new id.

@@ -6,6 +6,7 @@
 //! any failed change nothing can be committed before [`Store::abandon`] took all of it back.
 
 mod backend;
+mod cache;
 mod entries;
 mod error;
 mod meta;
@@ -33,10 +34,6 @@ pub use row::{Fingerprint, Pending, Row, Run};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tables::Table;
-
-/// Bytes of the database that are held in memory: with less, pages of many entries that come at once are read and written again
-/// and again (docs/performance.md, "Where the time of small files goes"). redb's own default is 1 GiB.
-const CACHE: usize = 4 * 1024 * 1024;
 
 /// Records that are read at a time, before a visitor sees them.
 const BATCH: usize = 64;
@@ -66,6 +63,8 @@ pub struct Store {
     file: IndexFile,
     /// Whether the file refused anything since it was opened: redb then refuses all else.
     file_failed: Arc<AtomicBool>,
+    /// Bytes of it that are held in memory at most.
+    cache: usize,
     /// Whether a change failed half-way.
     change_failed: bool,
     /// Counts changes, and what took them back: what was read before may not be true any more.
@@ -94,13 +93,15 @@ impl Store {
     /// written.
     pub fn open<F: DiskFile>(file: F, fresh_id: IndexId) -> Result<(Self, Opened), StoreError> {
         let file: IndexFile = Arc::new(file);
-        let (database, file_failed) = open_database(&file)?;
+        let cache = cache::for_index(&*file);
+        let (database, file_failed) = open_database(&file, cache, Check::All)?;
         let mut store = Self {
             writing: None,
             reading: Committed::default(),
             database: Some(database),
             file,
             file_failed,
+            cache,
             change_failed: false,
             revision: 0,
             index_id: fresh_id,
@@ -192,6 +193,9 @@ impl Store {
         self.committed = self.counters;
         self.undurable = durability == Durability::Eventual;
         self.pending_undurable &= self.undurable;
+        if durability == Durability::Durable {
+            self.fit_cache();
+        }
         Ok(())
     }
 
@@ -218,7 +222,7 @@ impl Store {
         let given = self.counters.sequence;
         // The lock that a database holds on its file must be gone before the next one.
         self.database = None;
-        match self.reopen() {
+        match self.reopen(Check::All) {
             Ok(()) => self.counters.sequence = given.max(self.counters.sequence),
             Err(error) => {
                 self.database = None;
@@ -227,8 +231,8 @@ impl Store {
         }
     }
 
-    fn reopen(&mut self) -> Result<(), StoreError> {
-        let (database, file_failed) = open_database(&self.file)?;
+    fn reopen(&mut self, check: Check) -> Result<(), StoreError> {
+        let (database, file_failed) = open_database(&self.file, self.cache, check)?;
         self.database = Some(database);
         self.file_failed = file_failed;
         self.load()?;
@@ -276,15 +280,28 @@ impl Store {
     }
 }
 
-fn open_database(file: &IndexFile) -> Result<(Database, Arc<AtomicBool>), StoreError> {
+/// What of a file is checked against its checksums when it is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Check {
+    /// Every page.
+    All,
+    /// What opening needs: it was closed a moment ago.
+    Least,
+}
+
+fn open_database(
+    file: &IndexFile,
+    cache: usize,
+    check: Check,
+) -> Result<(Database, Arc<AtomicBool>), StoreError> {
     let failed = Arc::new(AtomicBool::new(false));
     let backend = FileBackend {
         file: Arc::clone(file),
         failed: Arc::clone(&failed),
     };
     let database = Database::builder()
-        .set_cache_size(CACHE)
-        .set_check_integrity_on_open(true)
+        .set_cache_size(cache)
+        .set_check_integrity_on_open(check == Check::All)
         .create_with_backend(backend)?;
     Ok((database, failed))
 }
