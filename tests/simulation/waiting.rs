@@ -102,3 +102,37 @@ fn what_waits_when_the_peer_ends_is_left_to_us_alone() {
     cluster.machines[1].peer.as_mut().unwrap().shut_down();
     assert_eq!(modes(&cluster, 1, Place::Download), BTreeSet::from([0o600]));
 }
+
+#[test]
+fn what_could_not_land_lands_later_though_its_source_is_gone() {
+    // With the announcement, in a bundle or not, of several chunks.
+    for (size, others) in [(100, 0), (5_000, 0), (5_000, 20), (50_000, 20)] {
+        let mut cluster = cluster(3, Duration::from_millis(5));
+        write(&cluster, 0, b"file", b"old");
+        assert!(cluster.drive_until(Duration::from_secs(30), Cluster::in_sync));
+        cluster.drive(Duration::from_secs(2));
+        cluster.crash(2, false);
+        let disk = cluster.machines[1].disk.handle();
+        disk.refuse_names_in_downloads(true);
+        let bytes = random(size);
+        write(&cluster, 0, b"file", &bytes);
+        for number in 0..others {
+            let path = format!("other {number}");
+            write(&cluster, 0, path.as_bytes(), &random(1_000 + number));
+        }
+        let refused = |cluster: &Cluster| {
+            let errors = errors(cluster, 1);
+            errors.iter().any(|it| it.contains("cannot be landed"))
+        };
+        assert!(cluster.drive_until(Duration::from_secs(30), refused));
+        cluster.crash(0, false);
+        disk.refuse_names_in_downloads(false);
+        assert!(cluster.start(2));
+        for place in [1, 2] {
+            let came = cluster.drive_until(Duration::from_secs(200), |cluster| {
+                holds(cluster, place, b"file", &bytes)
+            });
+            assert!(came, "{size} {others} {place}: {:?}", errors(&cluster, 1));
+        }
+    }
+}

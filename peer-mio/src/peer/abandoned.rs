@@ -28,7 +28,8 @@ impl<D: Disk> Peer<D> {
         while dropped < MOST
             && let Some((path, pending)) = self.store.next_pending(after.as_deref())?
         {
-            if self.is_abandoned(&pending) {
+            // What waits to land is here, and lands.
+            if self.is_abandoned(&pending) && !self.landing.has_path(&path) {
                 log::debug!("nobody has {} as it was told of any more", Escaped(&path));
                 self.store.remove_pending(&path)?;
                 dropped += 1;

@@ -119,7 +119,16 @@ impl<D: Disk> Peer<D> {
         if source.is_some() && !small && self.copies() >= MAX_COPIES {
             return Ok(Begun::Full);
         }
-        let name = part_name(content, from_here.then_some(path));
+        let own_name = part_name(content, Some(path));
+        // What was whole once and did not land.
+        let is_left = || {
+            download_stat(&self.disk, &own_name).is_some_and(|part| size > 0 && part.size == size)
+        };
+        let name = if from_here || is_left() {
+            own_name
+        } else {
+            part_name(content, None)
+        };
         if !from_here {
             self.adopt_draft(path, size, &name);
         }
@@ -229,7 +238,10 @@ impl<D: Disk> Peer<D> {
                 self.disk.create(download(name))?,
                 size,
             ))),
-            None if small => Ok(State::Fetch),
+            None if small => {
+                let is_whole = !part.is_fresh() && read_small(&part.file, content, size).is_ok();
+                Ok(if is_whole { State::Done } else { State::Fetch })
+            }
             None if has_recipe(&self.store, content, size)? => {
                 self.verify_or_delta(name, size, part.is_fresh())
             }
@@ -357,17 +369,22 @@ pub(super) fn download_stat<D: Disk>(disk: &D, name: &[u8]) -> Option<Stat> {
 
 /// Copies a content of one small chunk, if the source still holds it.
 fn copy_small<F: DiskFile>(source: &F, file: &F, content: ContentId, size: u64) -> io::Result<()> {
+    file.write_all_at(0, &read_small(source, content, size)?)
+}
+
+/// A content of one small chunk, if a file holds it.
+fn read_small(file: &impl DiskFile, content: ContentId, size: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![
         0;
         usize::try_from(size)
             .unwrap_or(0)
             .min(cut::SMALLEST_CHUNK as usize)
     ];
-    let read = fill(source, 0, &mut bytes)?;
+    let read = fill(file, 0, &mut bytes)?;
     if read as u64 != size
         || recipe::single_chunk(read as u32, recipe::hash_chunk(&bytes)) != content
     {
         return Err(io::Error::other("it changed here while it was copied"));
     }
-    file.write_all_at(0, &bytes)
+    Ok(bytes)
 }

@@ -12,7 +12,7 @@ use proto_core::pull::PeerSet;
 use proto_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
-/// Paths remembered. Beyond it the one to be tried next is tried without its pause.
+/// Paths remembered. Beyond it those that failed last are tried without their pauses.
 const MAX_PATHS: usize = 1024;
 /// Pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -43,7 +43,7 @@ struct Retry {
     content: ContentId,
     cause: Cause,
     failures: u32,
-    /// Of the first failure of this content.
+    /// Since when this content cannot be had; or, of a fault of the disk, since when that is so.
     since: Instant,
     failed_at: Instant,
     not_before: Instant,
@@ -56,6 +56,9 @@ impl Retries {
     pub(super) fn stuck(&mut self, now: Instant, path: &[u8], content: ContentId) {
         let known = self.paths.get_mut(path);
         if let Some(retry) = known.filter(|retry| retry.content == content) {
+            if retry.cause == Cause::Fault {
+                retry.since = now;
+            }
             retry.cause = Cause::Gone;
             return;
         }
@@ -66,9 +69,10 @@ impl Retries {
 
     fn make_room(&mut self, path: &[u8]) {
         if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(path) {
-            let next = self.paths.iter().min_by_key(|(_, retry)| retry.not_before);
-            if let Some(next) = next.map(|(path, _)| path.clone()) {
-                self.paths.remove(&next);
+            // Not one that is to be tried soon: each would be forgotten before its turn comes again, and none ever waits long.
+            let last = self.paths.iter().max_by_key(|(_, retry)| retry.since);
+            if let Some(last) = last.map(|(path, _)| path.clone()) {
+                self.paths.remove(&last);
             }
         }
     }
@@ -77,7 +81,10 @@ impl Retries {
         self.make_room(path);
         let before = self.paths.get(path);
         let before = before.filter(|retry| retry.content == content);
-        let (failures, since) = before.map_or((0, now), |retry| (retry.failures, retry.since));
+        let failures = before.map_or(0, |retry| retry.failures);
+        let is_fault = cause == Cause::Fault;
+        let alike = before.filter(|retry| (retry.cause == Cause::Fault) == is_fault);
+        let since = alike.map_or(now, |retry| retry.since);
         let retry = Retry {
             failures: failures.saturating_add(1),
             since,
@@ -95,11 +102,11 @@ impl Retries {
             .then_some((retry.not_before, retry.cause))
     }
 
-    /// Paths whose content nobody has and that have waited so long for it.
+    /// Paths whose content nobody has, or nobody as it should be, and that have waited so long for it.
     pub fn waiting_since(&self, now: Instant, long: Duration) -> impl Iterator<Item = &[u8]> {
         let all = self.paths.iter();
         let waiting = all.filter(move |(_, it)| {
-            it.cause == Cause::Gone && now.saturating_since(it.since) >= long
+            it.cause != Cause::Fault && now.saturating_since(it.since) >= long
         });
         waiting.map(|(path, _)| path.as_slice())
     }
@@ -341,5 +348,37 @@ mod tests {
             retries.failed(now, &number.to_be_bytes(), CONTENT, Cause::Fault);
         }
         assert_eq!(retries.paths.len(), MAX_PATHS);
+    }
+
+    #[test]
+    fn of_too_many_paths_some_wait_long_nevertheless() {
+        let mut retries = Retries::default();
+        for second in 0..61 {
+            for number in 0..2 * MAX_PATHS {
+                let path = number.to_be_bytes();
+                if retries.pause(at(second * 1000), &path, CONTENT).is_none() {
+                    retries.failed(at(second * 1000), &path, CONTENT, Cause::Gone);
+                }
+            }
+        }
+        let waiting = retries.waiting_since(at(60_000), Duration::from_secs(60));
+        assert_eq!(waiting.count(), MAX_PATHS - 1);
+    }
+
+    #[test]
+    fn a_fault_of_the_disk_is_no_time_without_the_content() {
+        let mut retries = Retries::default();
+        let minute = Duration::from_secs(60);
+        let waits = |retries: &Retries, millis| retries.waiting_since(at(millis), minute).count();
+        retries.failed(at(0), b"a", CONTENT, Cause::Fault);
+        retries.failed(at(70_000), b"a", CONTENT, Cause::Gone);
+        assert_eq!(waits(&retries, 70_000), 0);
+        retries.failed(at(100_000), b"a", CONTENT, Cause::Wrong);
+        assert_eq!(waits(&retries, 129_999), 0);
+        assert_eq!(waits(&retries, 130_000), 1);
+        retries.failed(at(131_000), b"a", CONTENT, Cause::Fault);
+        retries.stuck(at(132_000), b"a", CONTENT);
+        assert_eq!(waits(&retries, 191_999), 0);
+        assert_eq!(waits(&retries, 192_000), 1);
     }
 }
