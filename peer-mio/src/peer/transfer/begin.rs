@@ -58,6 +58,9 @@ pub fn part_name(content: ContentId, copy_for: Option<&[u8]>) -> Vec<u8> {
     }
 }
 
+/// Contents of which our own files are not what the index says, at most.
+const MAX_DISTRUSTED: usize = 1024;
+
 /// An open partial file.
 pub(super) struct Part<F> {
     pub file: F,
@@ -228,7 +231,7 @@ impl<D: Disk> Peer<D> {
             _ if size == 0 => Ok(State::Done),
             Some(source) if small => {
                 if let Err(error) = copy_small(&source, &part.file, content, size) {
-                    self.distrusted.insert(content);
+                    self.distrust(content);
                     return Err(error.into());
                 }
                 Ok(State::Done)
@@ -270,6 +273,15 @@ impl<D: Disk> Peer<D> {
             file.reserve(size)?;
         }
         Ok(Part { file, found })
+    }
+
+    /// A content is fetched from now on, not copied from here.
+    pub(super) fn distrust(&mut self, content: ContentId) {
+        if self.distrusted.len() >= MAX_DISTRUSTED {
+            // Those whose files are still wrong are found out again.
+            self.distrusted.clear();
+        }
+        self.distrusted.insert(content);
     }
 
     /// Contents that are being copied from here.

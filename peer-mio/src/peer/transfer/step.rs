@@ -82,7 +82,7 @@ impl<D: Disk> Peer<D> {
                 match copied {
                     Ok(Progress::More) => {}
                     Ok(Progress::Done(bytes)) if bytes != transfer.size => {
-                        self.distrusted.insert(content);
+                        self.distrust(content);
                         return Err(StepError::Disk(io::Error::other("its copy is incomplete")));
                     }
                     Ok(Progress::Done(_)) => {
@@ -91,7 +91,7 @@ impl<D: Disk> Peer<D> {
                     }
                     Err(error) => {
                         // It is not what the index says: the next try asks the network.
-                        self.distrusted.insert(content);
+                        self.distrust(content);
                         return Err(StepError::Disk(error));
                     }
                 }

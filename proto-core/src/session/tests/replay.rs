@@ -141,7 +141,7 @@ fn what_a_stranger_kept_of_initiations_for_a_third_one_does_not_end_a_connection
         let mut kept = Vec::new();
         while kept.len() < 2_000 {
             kept.append(&mut elsewhere.transmits(now));
-            now = now + Duration::from_secs(3);
+            now += Duration::from_secs(3);
         }
         kept.into_iter()
     });
