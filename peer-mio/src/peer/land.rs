@@ -9,7 +9,6 @@ use crate::clock::Now;
 use crate::disk::{At, Disk, Place};
 use crate::store::{Row, StoreError};
 use crate::watch::dirty::SETTLED_PAUSE;
-use proto_core::content::cut;
 use proto_core::index::entry::{Entry, Kind};
 use proto_core::index::reconcile::{Decision, reconcile};
 use proto_core::path::{self, Escaped};
@@ -144,10 +143,9 @@ impl<D: Disk> Peer<D> {
             touched.way = None;
         }
         let row = row.filter(|row| row.entry.kind != Kind::Tombstone);
-        let ready = match ready {
-            Some(ready) if ready.content == entry.content && self.can_be_given_on(ready)? => {
-                Some(ready)
-            }
+        let ready = match ready.filter(|ready| ready.content == entry.content) {
+            // Others will ask for its recipe, which may have been taken back since it came.
+            Some(ready) if has_recipe(&self.store, ready.content, ready.size)? => Some(ready),
             _ => None,
         };
         if let (None, Some(ready), Kind::File, false) = (&row, ready, entry.kind, keep)
@@ -194,12 +192,6 @@ impl<D: Disk> Peer<D> {
             }
             (landed, _) => landed,
         }
-    }
-
-    /// Whether the index has the recipe of a content, which others will ask for: it may have been taken back since it came.
-    fn can_be_given_on(&self, ready: &Ready<D::File>) -> Result<bool, StoreError> {
-        Ok(ready.size <= u64::from(cut::SMALLEST_CHUNK)
-            || has_recipe(&self.store, ready.content, ready.size)?)
     }
 
     fn parent_is_live(&self, path: &[u8]) -> Result<(), NotLanded> {

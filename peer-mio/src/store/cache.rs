@@ -27,12 +27,7 @@ impl Store {
         }
         self.cache = fit;
         self.reading = Committed::default();
-        // The lock that a database holds on its file must be gone before the next one.
-        self.database = None;
-        if let Err(error) = self.reopen(Check::Least) {
-            // As after any failure: what is done next fails, and is taken back.
-            self.database = None;
-            log::warn!("the index cannot be opened again: {error}");
-        }
+        // If it fails, what is done next does too, and is taken back.
+        self.open_anew(Check::Least);
     }
 }

@@ -220,15 +220,22 @@ impl Store {
             return;
         }
         let given = self.counters.sequence;
+        if self.open_anew(Check::All) {
+            self.counters.sequence = given.max(self.counters.sequence);
+        }
+    }
+
+    /// Closes the file and opens it again; nothing may read from it. False: it stays closed, and all else fails until
+    /// [`Store::abandon`] succeeds.
+    fn open_anew(&mut self, check: Check) -> bool {
         // The lock that a database holds on its file must be gone before the next one.
         self.database = None;
-        match self.reopen(Check::All) {
-            Ok(()) => self.counters.sequence = given.max(self.counters.sequence),
-            Err(error) => {
-                self.database = None;
-                log::warn!("the index cannot be opened again: {error}");
-            }
+        let opened = self.reopen(check);
+        if let Err(error) = &opened {
+            self.database = None;
+            log::warn!("the index cannot be opened again: {error}");
         }
+        opened.is_ok()
     }
 
     fn reopen(&mut self, check: Check) -> Result<(), StoreError> {

@@ -107,11 +107,8 @@ impl LateInitiations {
         self.seen.contains(&Some((seen, sender)))
     }
 
-    /// Remembers one, in place of the oldest.
+    /// Remembers one that [`Self::has`] not, in place of the oldest.
     pub fn note(&mut self, seen: Seen, sender: u32) {
-        if self.has(seen, sender) {
-            return;
-        }
         if let Some(place) = self.seen.get_mut(self.next) {
             *place = Some((seen, sender));
         }
@@ -159,6 +156,7 @@ mod tests {
         assert!(memory.is_new((IndexId(100), 5)), "the oldest one goes");
         assert!(!memory.is_new((IndexId(101), 5)) && !memory.is_new((IndexId(1), 10)));
     }
+
     #[test]
     fn of_late_ones_the_last_are_remembered_each_by_itself() {
         let mut late = LateInitiations::NONE;
@@ -167,7 +165,6 @@ mod tests {
             assert_eq!(late.has((IndexId(1), counter), sender), is_it);
         }
         for sender in 0..LATE as u32 {
-            late.note((IndexId(2), 5), sender);
             late.note((IndexId(2), 5), sender);
         }
         assert!(!late.has((IndexId(1), 10), 7) && late.has((IndexId(2), 5), 0));

@@ -309,8 +309,7 @@ impl<D: Disk> Peer<D> {
 
     /// A file of ours that holds the content, with its recipe, if there is one.
     fn find_here(&self, content: ContentId, size: u64) -> Result<Option<D::File>, StoreError> {
-        let small = size <= u64::from(cut::SMALLEST_CHUNK);
-        if !small && !has_recipe(&self.store, content, size)? {
+        if !has_recipe(&self.store, content, size)? {
             return Ok(None);
         }
         self.find_same(content, size)
